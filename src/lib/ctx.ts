@@ -1,0 +1,52 @@
+import { FaultError, fault } from "./faults.ts";
+import { type Logger, silentLogger } from "./log.ts";
+
+/** What goes with a piece of work from the caller to the last wait: whose it is, when it must stop, where it logs. */
+export interface Ctx {
+  /** Fires when the caller went away or the deadline passed; its reason is a FaultError. Made on first use. */
+  readonly signal: AbortSignal;
+  /** True once the work should stop; costs nothing where `signal` was never asked for. */
+  readonly aborted: boolean;
+  /** From `containerd-namespace`; undefined when the caller sent none. */
+  readonly namespace: string | undefined;
+  /** From `containerd-lease`. */
+  readonly lease: string | undefined;
+  readonly log: Logger;
+  /** The other request metadata, keys in lower case, one value a key (the first). */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+export interface CtxOptions {
+  readonly namespace?: string | undefined;
+  readonly lease?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly log?: Logger | undefined;
+  readonly metadata?: ReadonlyMap<string, string> | undefined;
+}
+
+const noMetadata: ReadonlyMap<string, string> = new Map();
+
+/** Makes a context for work that no remote caller started: background loops, recovery, tests. */
+export function createCtx(options: CtxOptions = {}): Ctx {
+  const signal = options.signal ?? new AbortController().signal;
+  return {
+    signal,
+    get aborted() {
+      return signal.aborted;
+    },
+    namespace: options.namespace,
+    lease: options.lease,
+    log: options.log ?? silentLogger,
+    metadata: options.metadata ?? noMetadata,
+  };
+}
+
+/** Throws the signal's reason as a fault when the work should stop. */
+export function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw abortFault(signal);
+}
+
+/** A fired signal's reason as a fault; canceled when the reason is not one. */
+export function abortFault(signal: AbortSignal): FaultError {
+  return signal.reason instanceof FaultError ? signal.reason : fault("canceled", "", { cause: signal.reason });
+}

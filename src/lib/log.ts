@@ -1,0 +1,92 @@
+/** Levels in containerd's order, the most talkative first. */
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
+export type LogLevel = (typeof logLevels)[number];
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Structured lines in containerd's shape: time, level, msg, fields. */
+export interface Logger {
+  trace(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** A logger that adds these fields to every line. */
+  with(fields: LogFields): Logger;
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly format: "text" | "json";
+  /** Takes one whole line, newline included. */
+  readonly write: (line: string) => void;
+  readonly now?: () => Date;
+}
+
+export interface LeveledLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
+/** Makes the logger of a process. Its level can change while it runs; loggers made by `with` follow. */
+export function createLogger(options: LoggerOptions): LeveledLogger {
+  const shared = { threshold: logLevels.indexOf(options.level) };
+  const now = options.now ?? (() => new Date());
+  const make = (base: LogFields): LeveledLogger => {
+    const emit = (level: LogLevel, message: string, fields?: LogFields): void => {
+      if (logLevels.indexOf(level) < shared.threshold) return;
+      const all = { ...base, ...fields };
+      options.write(
+        options.format === "json" ? jsonLine(now(), level, message, all) : textLine(now(), level, message, all),
+      );
+    };
+    return {
+      trace: (message, fields) => emit("trace", message, fields),
+      debug: (message, fields) => emit("debug", message, fields),
+      info: (message, fields) => emit("info", message, fields),
+      warn: (message, fields) => emit("warn", message, fields),
+      error: (message, fields) => emit("error", message, fields),
+      with: (fields) => make({ ...base, ...fields }),
+      setLevel: (level) => {
+        shared.threshold = logLevels.indexOf(level);
+      },
+    };
+  };
+  return make({});
+}
+
+/** A logger that keeps quiet, for parts that were given none. */
+export const silentLogger: Logger = {
+  trace: () => {},
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  with: () => silentLogger,
+};
+
+function jsonLine(time: Date, level: LogLevel, message: string, fields: LogFields): string {
+  const plain: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(fields)) plain[key] = value instanceof Error ? value.message : value;
+  return `${JSON.stringify({ ...plain, level: goLevel(level), msg: message, time: time.toISOString() }, bigintAsText)}\n`;
+}
+
+function textLine(time: Date, level: LogLevel, message: string, fields: LogFields): string {
+  let line = `time=${JSON.stringify(time.toISOString())} level=${goLevel(level)} msg=${JSON.stringify(message)}`;
+  for (const [key, value] of Object.entries(fields)) line += ` ${key}=${textValue(value)}`;
+  return `${line}\n`;
+}
+
+function textValue(value: unknown): string {
+  const text =
+    value instanceof Error
+      ? value.message
+      : typeof value === "object"
+        ? JSON.stringify(value, bigintAsText)
+        : String(value);
+  return /^[A-Za-z0-9_.:/@^+-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+const bigintAsText = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
+
+function goLevel(level: LogLevel): string {
+  return level === "warn" ? "warning" : level;
+}
