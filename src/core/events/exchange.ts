@@ -1,0 +1,17 @@
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
+import type { Ctx } from "../../lib/ctx.ts";
+
+/** Where events meet: rooms publish, shims forward, clients subscribe. */
+export interface Exchange {
+  /** Stamps time and the context's namespace. Errors: invalidArgument (topic or namespace malformed). */
+  publish(ctx: Ctx, topic: string, event: Any): void;
+  /** Passes an envelope on as it is. Errors: invalidArgument (namespace, topic or timestamp missing or malformed). */
+  forward(envelope: Envelope): void;
+  /**
+   * Events from now on, of all namespaces, that match any of the filters; every one when there is none.
+   * Errors: invalidArgument (a filter that doesn't parse, before the first event); resourceExhausted when the reader
+   * falls behind a bounded queue. Ends with the context's signal.
+   */
+  subscribe(ctx: Ctx, filters: readonly string[]): AsyncIterable<Envelope>;
+}

@@ -1,0 +1,35 @@
+import type { Database } from "bun:sqlite";
+
+/**
+ * A room's tables. A room owns its tables: no other reads or writes them but through the room's door.
+ * Shape: `migrations[n]` brings version n to n + 1; a migration that was released never changes.
+ */
+export interface SchemaPart {
+  readonly room: string;
+  readonly migrations: readonly string[];
+}
+
+/** A running transaction. It is one synchronous function: nothing in it awaits. */
+export interface Transaction {
+  readonly db: Database;
+  /** Runs once the commit is durable; for events. Not run when the transaction failed. */
+  afterCommit(action: () => void): void;
+}
+
+/** The one metadata database of a daemon. */
+export interface Metadata extends AsyncDisposable {
+  /** Reads what is committed, now. Statements come from `db.query`, which caches them. */
+  read<T>(action: (db: Database) => T): T;
+  /**
+   * Runs a mutation in the next transaction, all or nothing; those that arrive together commit together, in order.
+   * Errors: whatever `action` throws, with nothing of it kept; unavailable when the disk refuses the commit.
+   * Effects: settles when the commit is durable.
+   */
+  update<T>(action: (tx: Transaction) => T): Promise<T>;
+}
+
+export interface MetadataOptions {
+  /** The database file; its folder exists. */
+  readonly path: string;
+  readonly schemas: readonly SchemaPart[];
+}
