@@ -76,13 +76,12 @@ function textLine(time: Date, level: LogLevel, message: string, fields: LogField
 }
 
 function textValue(value: unknown): string {
-  const text =
-    value instanceof Error
-      ? value.message
-      : typeof value === "object"
-        ? JSON.stringify(value, bigintAsText)
-        : String(value);
+  const text = value instanceof Error ? value.message : typeof value === "string" ? value : plainText(value);
   return /^[A-Za-z0-9_.:/@^+-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+function plainText(value: unknown): string {
+  return JSON.stringify(value, bigintAsText) ?? "undefined";
 }
 
 const bigintAsText = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? value.toString() : value);
