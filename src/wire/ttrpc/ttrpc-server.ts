@@ -1,0 +1,75 @@
+import { chmodSync, rmSync } from "node:fs";
+import type { Socket, UnixSocketListener } from "bun";
+import { invalidArgument, messageOf, quote, unavailable } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import { createMethodTable, type MethodTable } from "./method-table.ts";
+import { ServerConnection } from "./server-connection.ts";
+import type { ListenOptions, TtrpcServer, TtrpcServerOptions } from "./ttrpc.ts";
+
+/** The longest path of a unix socket. Source: unix(7), sun_path is 108 bytes with its NUL. */
+export const maxSocketPathBytes = 107;
+
+/** Makes a ttrpc server for these services; a service that is not among them answers Unimplemented. */
+export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
+  return new BunTtrpcServer(createMethodTable(options.services), options.log);
+}
+
+class BunTtrpcServer implements TtrpcServer {
+  readonly #methods: MethodTable;
+  readonly #log: Logger;
+  readonly #listeners = new Map<string, UnixSocketListener<ServerConnection>>();
+  readonly #sockets = new Set<Socket<ServerConnection>>();
+
+  constructor(methods: MethodTable, log: Logger) {
+    this.#methods = methods;
+    this.#log = log;
+  }
+
+  async listen(path: string, options: ListenOptions = {}): Promise<void> {
+    if (Buffer.byteLength(path) > maxSocketPathBytes) {
+      throw invalidArgument(`socket path ${quote(path)} is longer than ${maxSocketPathBytes} bytes`);
+    }
+    // The socket exists from bind on; the mask keeps others out until chmod gave it its mode. Both are synchronous.
+    const mask = process.umask(0o177);
+    try {
+      this.#listeners.set(path, this.#open(path));
+      if (options.mode !== undefined) chmodSync(path, options.mode);
+    } catch (error) {
+      throw unavailable(`listen on ${quote(path)}: ${messageOf(error)}`, { cause: error });
+    } finally {
+      process.umask(mask);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const [path, listener] of this.#listeners) {
+      listener.stop(true);
+      rmSync(path, { force: true });
+    }
+    this.#listeners.clear();
+    for (const socket of this.#sockets) socket.terminate();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #open(path: string): UnixSocketListener<ServerConnection> {
+    return Bun.listen<ServerConnection>({
+      unix: path,
+      socket: {
+        open: (socket) => {
+          socket.data = new ServerConnection(socket, this.#methods, this.#log);
+          this.#sockets.add(socket);
+        },
+        data: (socket, chunk) => socket.data.data(chunk),
+        drain: (socket) => socket.data.drain(),
+        error: (_socket, error) => this.#log.debug("ttrpc connection failed", { error }),
+        close: (socket) => {
+          this.#sockets.delete(socket);
+          socket.data.closed();
+        },
+      },
+    });
+  }
+}

@@ -1,0 +1,29 @@
+import type { Logger } from "../../lib/log.ts";
+import type { ServiceDefinition } from "../service.ts";
+
+export interface TtrpcServerOptions {
+  readonly services: readonly ServiceDefinition[];
+  readonly log: Logger;
+}
+
+export interface ListenOptions {
+  /** The socket's permission bits; 0600 when left out. */
+  readonly mode?: number | undefined;
+}
+
+/** Serves services over ttrpc on unix sockets. */
+export interface TtrpcServer extends AsyncDisposable {
+  /**
+   * Opens a socket. A stale socket file is the caller's to remove, who knows whether it is stale.
+   * Errors: invalidArgument (a path too long for a socket), unavailable (in use, no permission).
+   */
+  listen(path: string, options?: ListenOptions): Promise<void>;
+  /** Refuses new connections, cancels calls under way, closes every connection, removes the socket files. */
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  readonly path: string;
+  /** Gives up waiting for the connection; closes it when it fires later. */
+  readonly signal?: AbortSignal | undefined;
+}
