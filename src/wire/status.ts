@@ -1,78 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { type Status, StatusSchema } from "../gen/google/rpc/status_pb.ts";
-import { FaultError, type FaultKind, messageOf } from "../lib/faults.ts";
+import { FaultError, messageOf } from "../lib/faults.ts";
+import { codeOf } from "./codes.ts";
 
-/** gRPC's status codes by number. Source: google/rpc/code.proto. */
-export const grpcCodes = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED",
-] as const;
-
-/** The only table from a fault's kind to a gRPC code. Source: containerd errdefs pkg/errgrpc/grpc.go, ToGRPC. */
-const codeOf: Readonly<Record<FaultKind, number>> = {
-  unknown: 2,
-  invalidArgument: 3,
-  notFound: 5,
-  alreadyExists: 6,
-  permissionDenied: 7,
-  resourceExhausted: 8,
-  failedPrecondition: 9,
-  conflict: 9,
-  notModified: 9,
-  aborted: 10,
-  outOfRange: 11,
-  notImplemented: 12,
-  internal: 13,
-  unavailable: 14,
-  dataLoss: 15,
-  unauthenticated: 16,
-  canceled: 1,
-  deadlineExceeded: 4,
-};
-
-/** The inverse: what a code that a server sent means. */
-const kindOf: readonly FaultKind[] = [
-  "unknown",
-  "canceled",
-  "unknown",
-  "invalidArgument",
-  "deadlineExceeded",
-  "notFound",
-  "alreadyExists",
-  "permissionDenied",
-  "resourceExhausted",
-  "failedPrecondition",
-  "aborted",
-  "outOfRange",
-  "notImplemented",
-  "internal",
-  "unavailable",
-  "dataLoss",
-  "unauthenticated",
-];
+export { faultOf, grpcCodes } from "./codes.ts";
 
 /** What a call that threw this answers. Applied once per call, by the dispatchers of gRPC and ttrpc. */
 export function statusOf(error: unknown): Status {
   const code = error instanceof FaultError ? codeOf[error.kind] : 2;
   return create(StatusSchema, { code, message: messageOf(error) });
-}
-
-/** The fault behind an answer's code and text. */
-export function faultOf(code: number, message: string): FaultError {
-  return new FaultError(kindOf[code] ?? "unknown", message);
 }
