@@ -1,0 +1,23 @@
+export type { ConfigNote, TopConfig } from "./config.ts";
+export { configVersion } from "./config.ts";
+export {
+  type DaemonFacts,
+  definePlugin,
+  type Kind,
+  kind,
+  optional,
+  type PluginContext,
+  type PluginDefinition,
+  type PluginMeta,
+  type PluginPlatform,
+  type PluginRecord,
+  type PluginView,
+  SkipPlugin,
+  type Token,
+  token,
+} from "./define.ts";
+export { orderPlugins } from "./graph.ts";
+export { type StartedPlugins, startPlugins } from "./lifecycle.ts";
+export { defaultConfig, type LoadedConfig, loadConfig } from "./load-config.ts";
+export { decodePlugins, type PluginConfigs } from "./plugin-config.ts";
+export * from "./schema.ts";

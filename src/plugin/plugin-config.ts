@@ -1,0 +1,48 @@
+import { quote } from "../lib/faults.ts";
+import type { ConfigNote } from "./config.ts";
+import type { PluginDefinition } from "./define.ts";
+import { dotted, IssueList } from "./issues.ts";
+import { knownPlugins } from "./known-plugins.ts";
+import type { LoadedConfig } from "./load-config.ts";
+import { nearest } from "./nearest.ts";
+import { isTable } from "./schema.ts";
+
+/** Every plugin's configuration, by URI, and what to say about the tables. */
+export interface PluginConfigs {
+  readonly byUri: ReadonlyMap<string, unknown>;
+  readonly notes: readonly ConfigNote[];
+}
+
+/**
+ * Decodes the tables of all plugins at once, so that every mistake shows at the first start.
+ * Errors: invalidArgument with each mistake on a line of its own.
+ */
+export function decodePlugins(plugins: readonly PluginDefinition[], config: LoadedConfig): PluginConfigs {
+  const issues = new IssueList();
+  const report = issues.reportFor(config.document, "config");
+  const byUri = new Map(
+    plugins.map((plugin) => {
+      const path = ["plugins", plugin.uri];
+      return [plugin.uri, plugin.config.decode(config.document.get(path), path, report)];
+    }),
+  );
+  checkTables(config, byUri, issues);
+  issues.throwIfWrong();
+  return { byUri, notes: issues.notes };
+}
+
+function checkTables(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, issues: IssueList): void {
+  for (const [uri, value] of config.top.plugins) {
+    if (byUri.has(uri)) continue;
+    const origin = config.document.origin(["plugins", uri]);
+    const place = [origin?.file ?? "config", origin?.line] as const;
+    if (!isTable(value)) issues.wrong(...place, `${dotted(["plugins", uri])}: expected a table`);
+    else if (knownPlugins.has(uri))
+      issues.inform(...place, `plugin ${quote(uri)} is not in use, its settings have no effect`);
+    else {
+      const close = nearest(uri, [...byUri.keys(), ...knownPlugins]);
+      const hint = close === undefined ? "" : `; did you mean ${quote(close)}?`;
+      issues.warn(...place, `unknown plugin ${quote(uri)}: its settings are ignored${hint}`);
+    }
+  }
+}
