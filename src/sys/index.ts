@@ -1,0 +1,18 @@
+export { createFdWatcher, type FdWatch, type FdWatcher, type FdWatcherOptions } from "./fd-watcher.ts";
+export {
+  archOpenFlags,
+  closeQuietly,
+  currentFolder,
+  deviceNumber,
+  type Fd,
+  type FileTime,
+  lockKinds,
+  openFlags,
+  resolveFlags,
+} from "./files.ts";
+export { createKernel, type Kernel } from "./kernel.ts";
+export { mountFlags, unmountFlags } from "./mounts.ts";
+export { pollEvents, type ReadyFd } from "./polling.ts";
+export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
+export type { FdMessage } from "./sockets.ts";
+export { isErrno, SysError } from "./sys-error.ts";

@@ -1,0 +1,33 @@
+import { type FileCalls, fileCalls } from "./files.ts";
+import { type MountCalls, mountCalls } from "./mounts.ts";
+import { type PollCalls, pollCalls } from "./polling.ts";
+import { type ProcessCalls, processCalls } from "./processes.ts";
+import { type SocketCalls, socketCalls } from "./sockets.ts";
+import { type TerminalCalls, terminalCalls } from "./terminals.ts";
+import { type XattrCalls, xattrCalls } from "./xattrs.ts";
+
+/**
+ * Everything that the project asks of the kernel beyond what the runtime offers.
+ * Shape: values in, values out. Errors: SysError, always. Effects: each call takes microseconds unless its docstring says that it can block.
+ */
+export interface Kernel
+  extends FileCalls,
+    MountCalls,
+    XattrCalls,
+    ProcessCalls,
+    TerminalCalls,
+    SocketCalls,
+    PollCalls {}
+
+/** The real kernel. */
+export function createKernel(): Kernel {
+  return {
+    ...fileCalls,
+    ...mountCalls,
+    ...xattrCalls,
+    ...processCalls,
+    ...terminalCalls,
+    ...socketCalls,
+    ...pollCalls,
+  };
+}

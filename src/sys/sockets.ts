@@ -1,0 +1,126 @@
+import { ptr } from "bun:ffi";
+import type { Fd } from "./files.ts";
+import { check, lazyLibrary } from "./libc.ts";
+import { isErrno, SysError } from "./sys-error.ts";
+
+/** A message with the descriptors that came along. */
+export interface FdMessage {
+  readonly bytes: Uint8Array;
+  readonly fds: readonly Fd[];
+}
+
+/** Unix sockets that carry descriptors; all non-blocking and close-on-exec. */
+export interface SocketCalls {
+  /** A listening stream socket at a path. Source: unix(7), bind(2), listen(2). */
+  listenUnix(path: string): Fd;
+  /** Takes a connection that waits; undefined when none does. Source: accept4(2). */
+  accept(fd: Fd): Fd | undefined;
+  /** Two connected sockets that keep message boundaries. Source: socketpair(2), SOCK_SEQPACKET. */
+  socketPair(): [Fd, Fd];
+  /** Sends one message and copies of descriptors. Source: sendmsg(2), cmsg(3). Errors: SysError EAGAIN (the buffer is full). */
+  sendFds(fd: Fd, bytes: Uint8Array, fds: readonly Fd[]): void;
+  /** Receives one message; undefined when none waits. `peek` leaves it there, with fresh descriptors. Source: recvmsg(2). */
+  receiveFds(fd: Fd, options?: { readonly peek?: boolean }): FdMessage | undefined;
+}
+
+const libc = lazyLibrary({
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
+  accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
+  socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+});
+
+const [unixFamily, stream, seqPacket] = [1, 1, 5];
+const [nonBlocking, closeOnExec] = [0o4000, 0o2000000];
+const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
+const [socketLevel, scmRights] = [1, 1];
+const maxMessageBytes = 4096;
+const maxFds = 16;
+
+/** struct msghdr and cmsghdr on 64-bit Linux; the sizes are checked against a C program in sys.test.ts. */
+export const messageLayout = {
+  header: { size: 56, iov: 16, iovLength: 24, control: 32, controlLength: 40 },
+  control: { size: 16, length: 0, level: 8, type: 12, data: 16 },
+} as const;
+
+/** Buffers of one sendmsg or recvmsg. SAFETY: `header` holds the others' addresses, so that they must live as long as it. */
+function message(bytes: Uint8Array, control: Uint8Array): Uint8Array {
+  const iov = new BigUint64Array([BigInt(ptr(bytes)), BigInt(bytes.length)]);
+  const header = new Uint8Array(messageLayout.header.size);
+  const view = new DataView(header.buffer);
+  view.setBigUint64(messageLayout.header.iov, BigInt(ptr(iov)), true);
+  view.setBigUint64(messageLayout.header.iovLength, 1n, true);
+  if (control.length > 0) view.setBigUint64(messageLayout.header.control, BigInt(ptr(control)), true);
+  view.setBigUint64(messageLayout.header.controlLength, BigInt(control.length), true);
+  return Object.assign(header, { keepAlive: [bytes, control, iov] });
+}
+
+/** SAFETY: see message(). JUSTIFICATION: the runtime's sockets neither send nor receive descriptors. */
+export const socketCalls: SocketCalls = {
+  listenUnix: (path) => {
+    const name = Buffer.from(path);
+    if (name.length > 107) throw new SysError("bind", 36, path);
+    const address = new Uint8Array(110);
+    address[0] = unixFamily;
+    address.set(name, 2);
+    const fd = check("socket", () => libc().socket(unixFamily, stream | nonBlocking | closeOnExec, 0));
+    check("bind", () => libc().bind(fd, address, 3 + name.length), path);
+    check("listen", () => libc().listen(fd, 8), path);
+    return fd;
+  },
+  accept: (fd) => {
+    try {
+      return check("accept4", () => libc().accept4(fd, null, null, nonBlocking | closeOnExec));
+    } catch (error) {
+      if (isErrno(error, "EAGAIN")) return undefined;
+      throw error;
+    }
+  },
+  socketPair: () => {
+    const fds = new Int32Array(2);
+    check("socketpair", () => libc().socketpair(unixFamily, seqPacket | nonBlocking | closeOnExec, 0, fds));
+    return [fds[0] as number, fds[1] as number];
+  },
+  sendFds: (fd, bytes, fds) => {
+    const { size, length, level, type, data } = messageLayout.control;
+    const control = new Uint8Array(fds.length === 0 ? 0 : size + align(4 * fds.length));
+    if (fds.length > 0) {
+      const view = new DataView(control.buffer);
+      view.setBigUint64(length, BigInt(size + 4 * fds.length), true);
+      view.setInt32(level, socketLevel, true);
+      view.setInt32(type, scmRights, true);
+      for (const [n, one] of fds.entries()) view.setInt32(data + 4 * n, one, true);
+    }
+    const header = message(bytes, control);
+    check("sendmsg", () => libc().sendmsg(fd, header, noSignal));
+  },
+  receiveFds: (fd, options = {}) => {
+    const bytes = new Uint8Array(maxMessageBytes);
+    const control = new Uint8Array(messageLayout.control.size + align(4 * maxFds));
+    const header = message(bytes, control);
+    const flags = closeOnExecReceived | (options.peek === true ? messagePeek : 0);
+    let count: number;
+    try {
+      count = check("recvmsg", () => libc().recvmsg(fd, header, flags));
+    } catch (error) {
+      if (isErrno(error, "EAGAIN")) return undefined;
+      throw error;
+    }
+    const used = new DataView(header.buffer).getBigUint64(messageLayout.header.controlLength, true);
+    return { bytes: bytes.slice(0, count), fds: fdsIn(control.subarray(0, Number(used))) };
+  },
+};
+
+function fdsIn(control: Uint8Array): Fd[] {
+  const { size, length, level, type, data } = messageLayout.control;
+  if (control.length < size) return [];
+  const view = new DataView(control.buffer, control.byteOffset);
+  if (view.getInt32(level, true) !== socketLevel || view.getInt32(type, true) !== scmRights) return [];
+  const count = Math.floor((Number(view.getBigUint64(length, true)) - size) / 4);
+  return Array.from({ length: count }, (_, n) => view.getInt32(data + 4 * n, true));
+}
+
+const align = (size: number): number => (size + 7) & ~7;
