@@ -1,5 +1,5 @@
-import { messageOf } from "../lib/faults.ts";
 import { describe, expect, test } from "bun:test";
+import { messageOf } from "../lib/faults.ts";
 import { silentLogger } from "../lib/log.ts";
 import { definePlugin, kind, optional, type PluginDefinition, SkipPlugin, token } from "./define.ts";
 import { type StartedPlugins, startPlugins } from "./lifecycle.ts";

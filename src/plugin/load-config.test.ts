@@ -1,8 +1,8 @@
-import { messageOf } from "../lib/faults.ts";
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { messageOf } from "../lib/faults.ts";
 import { definePlugin, kind } from "./define.ts";
 import { type LoadedConfig, loadConfig } from "./load-config.ts";
 import { decodePlugins } from "./plugin-config.ts";

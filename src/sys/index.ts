@@ -1,3 +1,4 @@
+export { sendDatagram } from "./datagrams.ts";
 export { createFdWatcher, type FdWatch, type FdWatcher, type FdWatcherOptions } from "./fd-watcher.ts";
 export {
   archOpenFlags,

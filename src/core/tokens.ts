@@ -1,0 +1,33 @@
+import { type Kind, kind, type Token, token } from "../plugin/index.ts";
+import type { ServiceDefinition } from "../wire/service.ts";
+import type { ContainerStore } from "./containers/index.ts";
+import type { Exchange } from "./events/index.ts";
+import type { Introspection } from "./introspection/index.ts";
+import type { LeaseManager } from "./leases/index.ts";
+import type { Metadata } from "./metadata/index.ts";
+import type { NamespaceStore } from "./namespaces/index.ts";
+
+/** What a plugin of a served API gives: the services that stand on the daemon's sockets. */
+export interface ServedApi {
+  readonly grpc: readonly ServiceDefinition[];
+  /** Those that shims call, over ttrpc. */
+  readonly ttrpc?: readonly ServiceDefinition[];
+}
+
+// The kinds, by containerd's names. Source: containerd plugins/types.go.
+export const EVENT: Kind<Exchange> = kind("io.containerd.event.v1");
+export const METADATA: Kind<Metadata> = kind("io.containerd.metadata.v1");
+export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
+export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
+export const INTERNAL: Kind<unknown> = kind("io.containerd.internal.v1");
+export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
+/** Services that containerd has not. */
+export const LIGHTER_GRPC: Kind<ServedApi> = kind("io.lighter.grpc.v1");
+
+// What one room needs of another.
+export const exchangeToken: Token<Exchange> = token(EVENT, "exchange");
+export const metadataToken: Token<Metadata> = token(METADATA, "bolt");
+export const leasesToken: Token<LeaseManager> = token(LEASE, "manager");
+export const namespacesToken: Token<NamespaceStore> = token(SERVICE, "namespaces-service");
+export const containersToken: Token<ContainerStore> = token(SERVICE, "containers-service");
+export const introspectionToken: Token<Introspection> = token(SERVICE, "introspection-service");

@@ -1,0 +1,1 @@
+export { createVersionService } from "./service.ts";

@@ -1,0 +1,88 @@
+import { writeFile } from "node:fs/promises";
+import { FaultError } from "../lib/faults.ts";
+import type { Logger } from "../lib/log.ts";
+import {
+  decodePlugins,
+  orderPlugins,
+  type PluginConfigs,
+  type PluginDefinition,
+  type StartedPlugins,
+  startPlugins,
+  token,
+} from "../plugin/index.ts";
+import { createKernel } from "../sys/index.ts";
+import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
+import { lockRoot } from "./root-lock.ts";
+import { SERVER } from "./servers.ts";
+import { noteText, type Settings } from "./settings.ts";
+import { claimSocket, socketPath } from "./sockets.ts";
+
+export interface DaemonParts {
+  readonly plugins: readonly PluginDefinition[];
+  readonly settings: Settings;
+  readonly log: Logger;
+}
+
+/** A daemon that serves. Disposing it finishes the calls under way, closes every plugin, and lets go of the root. */
+export interface Daemon extends AsyncDisposable {
+  readonly plugins: StartedPlugins;
+}
+
+/**
+ * Brings a daemon up: folders, the root's lock, every plugin, then the sockets.
+ * Errors: invalidArgument (configuration), failedPrecondition (root or socket in use, a required plugin failed). Nothing
+ * stays open then.
+ */
+export async function startDaemon({ plugins, settings, log }: DaemonParts): Promise<Daemon> {
+  const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
+  const configs = decodePlugins(plugins, settings.config);
+  for (const note of [...settings.config.notes, ...configs.notes])
+    log[note.level === "warn" ? "warn" : "debug"](noteText(note));
+  const kernel = createKernel();
+  await makeFolders(settings);
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockRoot(settings.root, kernel));
+  const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
+  for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
+  await setOomScore(settings.top.oom_score, log);
+  await cleanTemporaryMounts(settings.root, kernel, log);
+  warnOfUnbuilt(settings, log);
+  const started = await startPlugins({
+    plugins: ordered,
+    required: settings.top.required_plugins,
+    daemon: { root: settings.root, state: settings.state, grpcAddress, ttrpcAddress },
+    log,
+    config: (plugin) => configs.byUri.get(plugin.uri),
+  });
+  stack.use(started);
+  // Without its main socket a daemon is of no use to anybody: this failure stops it.
+  await started.get(token<ServerOf>(SERVER, "grpc")).start();
+  if (started.view.find(SERVER.type, "ttrpc")?.failure === undefined)
+    await started.get(token<ServerOf>(SERVER, "ttrpc")).start();
+  const owned = stack.move();
+  return { plugins: started, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+type ServerOf = NonNullable<(typeof SERVER)["gives"]>;
+
+function addressOf(configs: PluginConfigs, id: string): string {
+  const config = configs.byUri.get(`${SERVER.type}.${id}`);
+  const address = typeof config === "object" && config !== null && "address" in config ? config.address : undefined;
+  if (typeof address !== "string" || address === "")
+    throw new FaultError("invalidArgument", `${id} address cannot be empty`);
+  return socketPath(address);
+}
+
+/** A score that the kernel refuses costs a warning: containers run without it. */
+async function setOomScore(score: number, log: Logger): Promise<void> {
+  if (score === 0) return;
+  await writeFile("/proc/self/oom_score_adj", String(score)).catch((error: unknown) =>
+    log.warn(`failed to change OOM score to ${score}`, { error }),
+  );
+}
+
+function warnOfUnbuilt({ top }: Settings, log: Logger): void {
+  for (const [name, { type }] of top.proxy_plugins)
+    log.warn("proxy plugins are not built yet, this one has no effect", { name, type });
+  if (top.cgroup.path !== "") log.warn("cgroup.path is not built yet and has no effect", { path: top.cgroup.path });
+}

@@ -1,0 +1,31 @@
+import type { Flavour } from "./flavours.ts";
+
+/** The text of --help. */
+export function helpText({ name, root, state, address, configPath }: Flavour): string {
+  return `${name}: runs containers for ctr, nerdctl, dockerd, buildkit, kubelet and lighter
+
+Usage:
+  ${name} [flags]             run the daemon in the foreground
+  ${name} config default      print the default configuration
+  ${name} config dump         print the configuration in force: the file, its imports and the defaults
+
+Flags:
+  -c, --config FILE           configuration, containerd's format, versions 1 to 4 (default ${configPath})
+  -a, --address SOCKET        unix socket of the API (default ${address})
+      --root DIR              what outlives a reboot: images, snapshots, metadata (default ${root})
+      --state DIR             what does not: bundles, sockets (default ${state})
+  -l, --log-level LEVEL       trace, debug, info, warn, error or fatal (default info)
+  -v, --version               print the version
+  -h, --help                  print this
+
+Examples:
+  sudo ${name}
+  sudo ${name} --log-level debug
+  sudo ${name} --root /tmp/l/root --state /tmp/l/state --address /tmp/l/l.sock
+  sudo ctr --address ${address} version
+
+Signals:
+  TERM, INT                   finish the calls under way and stop; containers keep running. Twice: stop at once
+  USR1                        write what the daemon holds (memory, descriptors, plugins) to the log
+`;
+}

@@ -1,0 +1,2 @@
+export { type MainOptions, main } from "./main.ts";
+export { daemonPlugins } from "./plugins.ts";

@@ -1,0 +1,78 @@
+import { stringify } from "smol-toml";
+import { messageOf } from "../lib/faults.ts";
+import { createLogger, type LeveledLogger } from "../lib/log.ts";
+import { apiVersion, revision } from "../lib/version.ts";
+import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
+import { configText } from "./config-text.ts";
+import { startDaemon } from "./daemon.ts";
+import { dumpDiagnostics } from "./diagnostics.ts";
+import { type Flavour, flavourOf } from "./flavours.ts";
+import { helpText } from "./help.ts";
+import { stderrSink } from "./log-sink.ts";
+import { type ServiceManager, serviceManagerOf } from "./notify.ts";
+import { type DaemonOptions, parseOptions } from "./options.ts";
+import { resolveSettings } from "./settings.ts";
+import { handleSignals } from "./signals.ts";
+
+export interface MainOptions {
+  /** The name under which the program was started; it picks the defaults. */
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly plugins: readonly PluginDefinition[];
+  readonly print: (text: string) => void;
+  readonly complain: (text: string) => void;
+}
+
+/** The daemon's whole life, or one of its small commands. Answers the exit code. */
+export async function main(options: MainOptions): Promise<number> {
+  const flavour = flavourOf(options.program);
+  try {
+    const parsed = parseOptions(options.args);
+    switch (parsed.command) {
+      case "help":
+        options.print(helpText(flavour));
+        return 0;
+      case "version":
+        options.print(`${flavour.name} lighter ${apiVersion} ${revision}\n`.replace(" \n", "\n"));
+        return 0;
+      case "config-default":
+      case "config-dump":
+        options.print(stringify(await configText(parsed, flavour, options.plugins)));
+        return 0;
+      case "run":
+        await run(parsed, flavour, options.plugins);
+        return 0;
+    }
+  } catch (error) {
+    for (const line of messageOf(error).split("\n")) options.complain(`${flavour.name}: ${line}\n`);
+    return 1;
+  }
+}
+
+async function run(options: DaemonOptions, flavour: Flavour, plugins: readonly PluginDefinition[]): Promise<void> {
+  const settings = await resolveSettings(options, flavour);
+  const log = createLogger({ level: settings.logLevel, format: settings.logFormat, write: stderrSink() });
+  const manager = serviceManagerOf(process.env["NOTIFY_SOCKET"], log);
+  const stop = Promise.withResolvers<void>();
+  let started: StartedPlugins | undefined;
+  handleSignals({
+    stop: () => {
+      manager.stopping();
+      stop.resolve();
+    },
+    dump: () => dumpDiagnostics(log, started?.view),
+    log,
+  });
+  log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
+  await using daemon = await startDaemon({ plugins, settings, log });
+  started = daemon.plugins;
+  announce(log, manager, flavour);
+  await stop.promise;
+  log.info("stopping; containers keep running");
+}
+
+/** The process's age counts from its start, the loading of the program included. */
+function announce(log: LeveledLogger, manager: ServiceManager, flavour: Flavour): void {
+  manager.ready();
+  log.info(`${flavour.name} ready in ${process.uptime().toFixed(3)}s`);
+}

@@ -1,0 +1,87 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { FaultError, messageOf, quote } from "../lib/faults.ts";
+import { type LogLevel, logLevels } from "../lib/log.ts";
+
+/** The command line. What was not given is undefined. */
+export interface DaemonOptions {
+  readonly command: "run" | "help" | "version" | "config-default" | "config-dump";
+  readonly configPath: string | undefined;
+  readonly root: string | undefined;
+  readonly state: string | undefined;
+  readonly address: string | undefined;
+  readonly logLevel: LogLevel | undefined;
+}
+
+const flags = {
+  config: { type: "string", short: "c" },
+  root: { type: "string" },
+  state: { type: "string" },
+  address: { type: "string", short: "a" },
+  "log-level": { type: "string", short: "l" },
+  version: { type: "boolean", short: "v" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** Reads the command line. Errors: invalidArgument, in words for the one who typed it. */
+export function parseOptions(args: readonly string[]): DaemonOptions {
+  const { values, positionals } = parse(args);
+  const given = (name: "config" | "root" | "state" | "address"): string | undefined => {
+    const value = values[name];
+    if (value === "") throw new FaultError("invalidArgument", `--${name} must not be empty`);
+    return value;
+  };
+  const path = (name: "config" | "root" | "state"): string | undefined => {
+    const value = given(name);
+    return value === undefined ? undefined : resolve(value);
+  };
+  return {
+    command: values.help ? "help" : values.version ? "version" : commandOf(positionals),
+    configPath: path("config"),
+    root: path("root"),
+    state: path("state"),
+    address: given("address"),
+    logLevel: values["log-level"] === undefined ? undefined : parseLevel(values["log-level"], "--log-level"),
+  };
+}
+
+/** Reads a level. `panic`, which containerd has, is our `fatal`; the empty text is `info`. */
+export function parseLevel(text: string, where: string): LogLevel {
+  const wanted = text.toLowerCase();
+  if (wanted === "") return "info";
+  if (wanted === "panic") return "fatal";
+  const level = logLevels.find((one) => one === (wanted === "warning" ? "warn" : wanted));
+  if (level === undefined)
+    throw new FaultError("invalidArgument", `${where}: unknown level ${quote(text)}; one of ${logLevels.join(", ")}`);
+  return level;
+}
+
+interface Parsed {
+  readonly values: {
+    config?: string;
+    root?: string;
+    state?: string;
+    address?: string;
+    "log-level"?: string;
+    version?: boolean;
+    help?: boolean;
+  };
+  readonly positionals: readonly string[];
+}
+
+function parse(args: readonly string[]): Parsed {
+  try {
+    return parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new FaultError("invalidArgument", `${messageOf(error).split(". ")[0]}; --help shows what there is`);
+  }
+}
+
+function commandOf(positionals: readonly string[]): DaemonOptions["command"] {
+  const words = positionals.join(" ");
+  if (words === "") return "run";
+  if (words === "config default") return "config-default";
+  if (words === "config dump" || words === "config migrate") return "config-dump";
+  if (words === "help") return "help";
+  throw new FaultError("invalidArgument", `unknown command ${quote(words)}; --help shows what there is`);
+}

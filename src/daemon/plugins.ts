@@ -1,0 +1,28 @@
+import { containersSchema } from "../core/containers/index.ts";
+import { containersPlugins } from "../core/containers/plugin.ts";
+import { eventsPlugins } from "../core/events/plugin.ts";
+import { introspectionPlugins } from "../core/introspection/plugin.ts";
+import { leasesSchema } from "../core/leases/index.ts";
+import { leasesPlugins } from "../core/leases/plugin.ts";
+import { metadataPlugin } from "../core/metadata/plugin.ts";
+import { namespacesSchema } from "../core/namespaces/index.ts";
+import { namespacesPlugins } from "../core/namespaces/plugin.ts";
+import { versionPlugin } from "../core/version/plugin.ts";
+import type { PluginDefinition } from "../plugin/index.ts";
+import { healthPlugin } from "./health.ts";
+import { serverPlugins } from "./servers.ts";
+import { unbuiltPlugins } from "./unbuilt.ts";
+
+/** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
+export const daemonPlugins: readonly PluginDefinition[] = [
+  ...eventsPlugins,
+  metadataPlugin([namespacesSchema, leasesSchema, containersSchema]),
+  ...namespacesPlugins,
+  ...leasesPlugins,
+  ...containersPlugins,
+  ...introspectionPlugins,
+  versionPlugin,
+  healthPlugin,
+  ...unbuiltPlugins,
+  ...serverPlugins,
+];

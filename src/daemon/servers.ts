@@ -1,0 +1,111 @@
+import { GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
+import type { Logger } from "../lib/log.ts";
+import {
+  definePlugin,
+  integer,
+  type Kind,
+  kind,
+  type PluginDefinition,
+  SkipPlugin,
+  table,
+  text,
+} from "../plugin/index.ts";
+import { createGrpcServer } from "../wire/grpc/index.ts";
+import type { ServiceDefinition } from "../wire/service.ts";
+import { createTtrpcServer } from "../wire/ttrpc/index.ts";
+import { handOver, socketPath } from "./sockets.ts";
+
+/** What listens on a socket. It is made with the other plugins, and starts to listen when all of them are there. */
+export interface Server {
+  start(): Promise<void>;
+}
+
+export const SERVER: Kind<Server> = kind("io.containerd.server.v1");
+
+/** How long a stopping daemon waits for the calls under way. */
+const graceMs = 5000;
+const messageLimit = 16 * 1024 * 1024;
+
+const uid = (): number => process.geteuid?.() ?? 0;
+const gid = (): number => process.getegid?.() ?? 0;
+const socketConfig = { address: text(), uid: integer(uid(), 0), gid: integer(gid(), 0) };
+
+const grpcServer: PluginDefinition = definePlugin({
+  type: SERVER,
+  id: "grpc",
+  requires: { apis: GRPC, ours: LIGHTER_GRPC },
+  config: table({
+    ...socketConfig,
+    max_recv_message_size: integer(messageLimit, 0),
+    max_send_message_size: integer(messageLimit, 0),
+  }),
+  init: ({ apis, ours }, { config, log, scope }) => {
+    const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
+    const server = createGrpcServer({
+      services,
+      log,
+      limits: { maxReceiveBytes: config.max_recv_message_size, maxSendBytes: config.max_send_message_size },
+    });
+    scope.defer(() => server.close(graceMs));
+    return {
+      start: () => listen("gRPC", config, log, (path) => server.listen({ path, mode: 0o660 })),
+    };
+  },
+});
+
+const ttrpcServer: PluginDefinition = definePlugin({
+  type: SERVER,
+  id: "ttrpc",
+  requires: { apis: GRPC },
+  config: table(socketConfig),
+  init: ({ apis }, { config, log, scope }) => {
+    const services = ttrpcServices([...apis.values()]);
+    if (services.length === 0) throw new SkipPlugin("no ttrpc services configured");
+    const server = createTtrpcServer({ services, log });
+    scope.defer(() => server.close());
+    return {
+      start: () => listen("ttrpc", config, log, (path) => server.listen(path, { mode: 0o660 })),
+    };
+  },
+});
+
+function ttrpcServices(apis: readonly ServedApi[]): readonly ServiceDefinition[] {
+  return apis.flatMap((api) => api.ttrpc ?? []);
+}
+
+interface SocketConfig {
+  readonly address: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+async function listen(
+  what: string,
+  config: SocketConfig,
+  log: Logger,
+  open: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = socketPath(config.address);
+  await open(path);
+  await handOver(path, config.uid, config.gid);
+  log.info(`serving ${what}`, { address: path });
+}
+
+/** Sockets of containerd's that nothing of lighter's stands behind yet. */
+function unbuiltServer(id: string): PluginDefinition {
+  return definePlugin({
+    type: SERVER,
+    id,
+    config: table({ address: text(), uid: integer(), gid: integer() }),
+    init: (_given, { config }): Server => {
+      if (config.address !== "") throw new Error(`the ${id} server is not built yet`);
+      throw new SkipPlugin("no address");
+    },
+  });
+}
+
+export const serverPlugins: readonly PluginDefinition[] = [
+  grpcServer,
+  ttrpcServer,
+  ...["debug", "grpc-tcp", "metrics"].map(unbuiltServer),
+];

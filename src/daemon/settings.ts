@@ -1,0 +1,85 @@
+import { access } from "node:fs/promises";
+import { FaultError, quote } from "../lib/faults.ts";
+import type { LogLevel } from "../lib/log.ts";
+import { type ConfigNote, defaultConfig, type LoadedConfig, loadConfig, type TopConfig } from "../plugin/index.ts";
+import type { Flavour } from "./flavours.ts";
+import { type DaemonOptions, parseLevel } from "./options.ts";
+
+/** What the daemon runs with: the flags over the file over the defaults. */
+export interface Settings {
+  readonly root: string;
+  readonly state: string;
+  readonly temp: string;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
+  readonly top: TopConfig;
+  readonly config: LoadedConfig;
+  /** The file that was read; undefined when there is none. */
+  readonly configPath: string | undefined;
+}
+
+const grpcUri = "io.containerd.server.v1.grpc";
+const ttrpcUri = "io.containerd.server.v1.ttrpc";
+
+/**
+ * Reads the configuration and lays the flags over it.
+ * Errors: invalidArgument (mistakes in the file, each with its line), notFound (the file that --config names).
+ */
+export async function resolveSettings(options: DaemonOptions, flavour: Flavour): Promise<Settings> {
+  const configPath = await findConfig(options, flavour);
+  const loaded = configPath === undefined ? defaultConfig() : await loadConfig(configPath);
+  const config = withAddresses(loaded, options.address, flavour.address);
+  const root = options.root ?? (config.top.root || flavour.root);
+  const state = options.state ?? (config.top.state || flavour.state);
+  if (root === state)
+    throw new FaultError("invalidArgument", `root and state must be different paths, both are ${quote(root)}`);
+  return {
+    root,
+    state,
+    temp: config.top.temp,
+    logLevel: options.logLevel ?? parseLevel(config.top.debug.level, "debug.level"),
+    logFormat: logFormat(config.top.debug.format),
+    top: config.top,
+    config,
+    configPath,
+  };
+}
+
+/** A note as one line for people. */
+export function noteText({ file, line, message }: ConfigNote): string {
+  return `${file}${line === undefined ? "" : `:${line}`}: ${message}`;
+}
+
+async function findConfig(options: DaemonOptions, flavour: Flavour): Promise<string | undefined> {
+  if (options.configPath !== undefined) return options.configPath;
+  const there = await access(flavour.configPath).then(
+    () => true,
+    () => false, // no file at the default place: the defaults hold
+  );
+  return there ? flavour.configPath : undefined;
+}
+
+/** The flag names both sockets, the ttrpc one beside the other, unless the file places that one itself. */
+export function withAddresses(config: LoadedConfig, flag: string | undefined, fallback: string): LoadedConfig {
+  let document = config.document;
+  const grpcPath = ["plugins", grpcUri, "address"];
+  const ttrpcPath = ["plugins", ttrpcUri, "address"];
+  if (flag !== undefined) document = document.put(grpcPath, flag);
+  else if (document.get(grpcPath) === undefined) document = document.put(grpcPath, fallback);
+  if (document.get(ttrpcPath) === undefined || flag !== undefined) {
+    const beside = `${String(document.get(grpcPath))}.ttrpc`;
+    document = document.put(ttrpcPath, beside);
+    for (const id of ["uid", "gid"]) {
+      const owner = document.get(["plugins", grpcUri, id]);
+      if (owner !== undefined && document.get(["plugins", ttrpcUri, id]) === undefined)
+        document = document.put(["plugins", ttrpcUri, id], owner);
+    }
+  }
+  return { ...config, document };
+}
+
+function logFormat(format: string): "text" | "json" {
+  if (format === "" || format === "text") return "text";
+  if (format === "json") return "json";
+  throw new FaultError("invalidArgument", `debug.format: expected "text" or "json", got ${quote(format)}`);
+}

@@ -1,0 +1,30 @@
+import type { Logger } from "../lib/log.ts";
+
+export interface SignalHandlers {
+  /** TERM or INT, once. */
+  readonly stop: () => void;
+  /** USR1. */
+  readonly dump: () => void;
+  readonly log: Logger;
+}
+
+/**
+ * Hears the process's signals: the first TERM or INT stops it in order, the second at once; USR1 dumps; PIPE is nothing,
+ * for a write says it too. What nobody caught is logged with its stack and does not end the daemon.
+ */
+export function handleSignals({ stop, dump, log }: SignalHandlers): void {
+  let stopping = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => {
+      log.info("received signal", { signal });
+      if (stopping) process.exit(1);
+      stopping = true;
+      stop();
+    });
+  process.on("SIGUSR1", dump);
+  process.on("SIGPIPE", () => {});
+  const uncaught = (what: string) => (error: unknown) =>
+    log.error(what, { error, stack: error instanceof Error ? error.stack : undefined });
+  process.on("uncaughtException", uncaught("uncaught error"));
+  process.on("unhandledRejection", uncaught("unhandled rejection"));
+}
