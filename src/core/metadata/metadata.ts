@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import type { Logger } from "../../lib/log.ts";
 
 /**
  * A room's tables. A room owns its tables: no other reads or writes them but through the room's door.
@@ -18,12 +19,16 @@ export interface Transaction {
 
 /** The one metadata database of a daemon. */
 export interface Metadata extends AsyncDisposable {
-  /** Reads what is committed, now. Statements come from `db.query`, which caches them. */
+  /**
+   * Reads what is committed, now. Statements come from `db.query`, which caches them.
+   * Errors: dataLoss or unavailable when the file cannot be read.
+   */
   read<T>(action: (db: Database) => T): T;
   /**
    * Runs a mutation in the next transaction, all or nothing; those that arrive together commit together, in order.
-   * Errors: whatever `action` throws, with nothing of it kept; unavailable when the disk refuses the commit.
-   * Effects: settles when the commit is durable.
+   * Errors: whatever `action` throws, with nothing of it kept; resourceExhausted when the disk is full, unavailable when it
+   * refuses otherwise or the database is closed.
+   * Effects: settles when the commit is durable. Readers may see the mutation a moment before that.
    */
   update<T>(action: (tx: Transaction) => T): Promise<T>;
 }
@@ -32,4 +37,6 @@ export interface MetadataOptions {
   /** The database file; its folder exists. */
   readonly path: string;
   readonly schemas: readonly SchemaPart[];
+  /** Where trouble is told that no caller waits for. */
+  readonly log?: Logger | undefined;
 }

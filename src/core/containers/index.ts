@@ -1,0 +1,3 @@
+export type { ContainerStore } from "./containers.ts";
+export { createContainersService } from "./service.ts";
+export { type ContainerStoreOptions, containersSchema, createContainerStore } from "./store.ts";

@@ -1,0 +1,99 @@
+import { create } from "@bufbuild/protobuf";
+import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
+import { BoundedQueue } from "../../lib/bounded-queue.ts";
+import { type Clock, systemClock, timestampOf } from "../../lib/clock.ts";
+import { abortFault, type Ctx } from "../../lib/ctx.ts";
+import { fault, isFault, wrapFault } from "../../lib/faults.ts";
+import { type FieldAdaptor, type Filter, parseFilters } from "../../lib/filters.ts";
+import type { Logger } from "../../lib/log.ts";
+import { requireNamespace } from "../namespaces/index.ts";
+import type { Exchange } from "./exchange.ts";
+import { envelopeFields } from "./fields.ts";
+import { checkEnvelope, checkTopic } from "./validate.ts";
+
+export interface ExchangeOptions {
+  readonly log: Logger;
+  readonly now?: Clock | undefined;
+  /** How far a subscriber may fall behind. */
+  readonly bounds?: { readonly maxItems: number; readonly maxBytes: number } | undefined;
+}
+
+/** Generous: a life of a container is some 8 events of 100 bytes, so this is 8000 containers that nobody has read about. */
+const defaultBounds = { maxItems: 65536, maxBytes: 64 * 1024 * 1024 };
+/** What an envelope takes besides its event's bytes, about. */
+const envelopeBytes = 256;
+
+interface Subscriber {
+  readonly filter: Filter;
+  readonly queue: BoundedQueue<Envelope>;
+}
+
+/** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
+export function createExchange({ log, now = systemClock, bounds = defaultBounds }: ExchangeOptions): Exchange {
+  const subscribers = new Set<Subscriber>();
+  const broadcast = (envelope: Envelope): void => {
+    let fields: FieldAdaptor | undefined;
+    for (const subscriber of subscribers) {
+      if (!subscriber.filter.matchesAll) {
+        fields ??= envelopeFields(envelope);
+        if (!subscriber.filter.matches(fields)) continue;
+      }
+      deliver(subscriber, envelope, log);
+    }
+  };
+  return {
+    publish: (ctx, topic, event) => {
+      const namespace = publisherNamespace(ctx);
+      checkTopic(topic);
+      broadcast(create(EnvelopeSchema, { timestamp: timestampOf(now()), namespace, topic, event }));
+    },
+    forward: (envelope) => {
+      checkEnvelope(envelope);
+      broadcast(envelope);
+    },
+    subscribe: (ctx, filters) => {
+      const filter = subscriptionFilter(filters);
+      const onAbort = (): void => end(queue, ctx);
+      const queue = new BoundedQueue<Envelope>(bounds, () => {
+        subscribers.delete(subscriber);
+        ctx.signal.removeEventListener("abort", onAbort);
+      });
+      const subscriber: Subscriber = { filter, queue };
+      subscribers.add(subscriber);
+      ctx.signal.addEventListener("abort", onAbort);
+      if (ctx.aborted) onAbort();
+      return queue;
+    },
+  };
+}
+
+function publisherNamespace(ctx: Ctx): string {
+  try {
+    return requireNamespace(ctx);
+  } catch (error) {
+    throw wrapFault("failed publishing event", error);
+  }
+}
+
+function subscriptionFilter(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (error) {
+    throw wrapFault("failed parsing subscription filters", error);
+  }
+}
+
+function deliver({ queue }: Subscriber, envelope: Envelope, log: Logger): void {
+  const bytes = envelopeBytes + envelope.topic.length + (envelope.event?.value.length ?? 0);
+  if (queue.push(envelope, bytes)) return;
+  const behind = `${queue.length} events, ${queue.sizeBytes} bytes`;
+  log.warn("event subscriber cut off: it reads too slowly", { behind });
+  queue.fail(fault("resourceExhausted", `subscriber fell behind (${behind}); subscribe again and read faster`));
+}
+
+/** A caller that went away ends its subscription; one whose time is up is told so. */
+function end(queue: BoundedQueue<Envelope>, ctx: Ctx): void {
+  const reason = abortFault(ctx.signal);
+  if (isFault(reason, "canceled")) queue.close();
+  else queue.fail(reason);
+}

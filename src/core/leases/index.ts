@@ -1,0 +1,3 @@
+export type { LeaseInfo, LeaseManager, LeaseResource } from "./leases.ts";
+export { createLeasesService } from "./service.ts";
+export { createLeaseManager, type LeaseManagerOptions, leasesSchema } from "./store.ts";

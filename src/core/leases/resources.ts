@@ -1,0 +1,27 @@
+import { digestProblem } from "../../lib/digest.ts";
+import { fault, invalidArgument } from "../../lib/faults.ts";
+import type { LeaseResource } from "./leases.ts";
+
+/**
+ * Checks a resource that a client names.
+ * Errors: invalidArgument (id or type malformed), notImplemented (unknown type), with containerd's texts.
+ * Source: containerd core/metadata/leases.go, parseLeaseResource.
+ */
+export function checkResource({ type, id }: LeaseResource): void {
+  const parts = type.split("/");
+  switch (parts[0]) {
+    case "content":
+    case "ingests":
+    case "images":
+      if (parts.length !== 1) throw invalidArgument(`invalid resource type ${type}`);
+      break;
+    case "snapshots":
+      if (parts.length !== 2) throw invalidArgument(`invalid snapshot resource type ${type}`);
+      break;
+    default:
+      throw fault("notImplemented", `resource type ${type} not supported yet`);
+  }
+  if (type !== "content") return;
+  const problem = digestProblem(id);
+  if (problem !== undefined) throw invalidArgument(`invalid content resource id ${id}: ${problem}`);
+}

@@ -1,0 +1,196 @@
+import type { Database } from "bun:sqlite";
+import { fault, messageOf, quote, unavailable } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Transaction } from "./metadata.ts";
+import { isStorageError, storageFault } from "./sqlite-faults.ts";
+import type { WalSync } from "./wal-sync.ts";
+
+/** How long mutations of one transaction may take before the rest waits for the next turn of the loop. */
+const turnMs = 0.8;
+/** The most mutations that may wait. Callers are bounded by the server's streams long before. */
+const maxWaiting = 65536;
+
+interface Mutation {
+  readonly action: (tx: Transaction) => unknown;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A mutation that ran in its savepoint. */
+interface Done {
+  readonly mutation: Mutation;
+  readonly value: unknown;
+  readonly after: readonly (() => void)[];
+}
+
+export interface GroupCommitOptions {
+  readonly db: Database;
+  readonly path: string;
+  readonly sync: WalSync;
+  readonly log: Logger;
+}
+
+/**
+ * Runs mutations one after the other, commits those of one turn of the loop as one transaction, and tells their callers when
+ * the log is on the disk. While the disk works, further transactions commit; the next sync covers them all.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  #waiting: Mutation[] = [];
+  #committed: Done[] = [];
+  #scheduled = false;
+  #syncing: Promise<void> | undefined;
+  #refusal: Error | undefined;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+  }
+
+  add<T>(action: (tx: Transaction) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#refusal !== undefined) return reject(this.#refusal);
+      if (this.#waiting.length >= maxWaiting) {
+        return reject(fault("resourceExhausted", `${maxWaiting} metadata mutations wait already`));
+      }
+      this.#waiting.push({ action, resolve: resolve as (value: unknown) => void, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Commits what waits, makes it durable, and refuses what comes after. */
+  async close(): Promise<void> {
+    this.#refusal ??= unavailable(`metadata database ${quote(this.#options.path)} is closed`);
+    while (this.#waiting.length > 0) this.#turn();
+    await this.#syncing;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#turn();
+      if (this.#waiting.length > 0) this.#schedule();
+    });
+  }
+
+  #turn(): void {
+    const done: Done[] = [];
+    const { db } = this.#options;
+    try {
+      db.query("BEGIN IMMEDIATE").run();
+      const deadline = performance.now() + turnMs;
+      for (const mutation of this.#takeUntil(deadline)) this.#apply(mutation, done);
+      db.query("COMMIT").run();
+    } catch (error) {
+      this.#rollback(done, error);
+      return;
+    }
+    this.#committed.push(...done);
+    this.#makeDurable();
+  }
+
+  *#takeUntil(deadline: number): Generator<Mutation> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    let taken = 0;
+    try {
+      for (const mutation of waiting) {
+        taken += 1;
+        yield mutation;
+        if (performance.now() > deadline) break;
+      }
+    } finally {
+      this.#waiting = [...waiting.slice(taken), ...this.#waiting];
+    }
+  }
+
+  /** Errors: only what ended the whole transaction; a mutation's own failure goes to its caller. */
+  #apply(mutation: Mutation, done: Done[]): void {
+    const { db, path } = this.#options;
+    const after: (() => void)[] = [];
+    db.query("SAVEPOINT mutation").run();
+    let value: unknown;
+    try {
+      value = mutation.action({ db, afterCommit: (action) => after.push(action) });
+      if (value instanceof Promise) throw new TypeError("a metadata mutation must not be asynchronous");
+    } catch (error) {
+      if (!db.inTransaction) {
+        done.push({ mutation, value: undefined, after: [] });
+        throw error;
+      }
+      db.query("ROLLBACK TO mutation").run();
+      db.query("RELEASE mutation").run();
+      mutation.reject(storageFault(path, "write to", error));
+      return;
+    }
+    db.query("RELEASE mutation").run();
+    done.push({ mutation, value, after });
+  }
+
+  #rollback(done: readonly Done[], error: unknown): void {
+    const { db, path, log } = this.#options;
+    if (db.inTransaction) db.run("ROLLBACK");
+    const reason = storageFault(path, "commit to", error);
+    if (isStorageError(error)) log.error("metadata transaction failed", { error: reason, mutations: done.length });
+    for (const { mutation } of done) mutation.reject(reason);
+    // BEGIN itself failed: those that wait learn of it too, rather than be tried for ever.
+    if (done.length === 0) for (const mutation of this.#waiting.splice(0)) mutation.reject(reason);
+  }
+
+  #makeDurable(): void {
+    if (this.#syncing !== undefined || this.#committed.length === 0) return;
+    if (!this.#options.sync.quick) {
+      this.#syncing = this.#syncInPool();
+      return;
+    }
+    const batch = this.#committed.splice(0);
+    try {
+      this.#options.sync.now();
+    } catch (error) {
+      this.#fail(batch, error);
+      return;
+    }
+    this.#settle(batch);
+  }
+
+  async #syncInPool(): Promise<void> {
+    while (this.#committed.length > 0) {
+      const batch = this.#committed.splice(0);
+      try {
+        await this.#options.sync.later();
+      } catch (error) {
+        this.#fail(batch, error);
+        break;
+      }
+      this.#settle(batch);
+    }
+    this.#syncing = undefined;
+  }
+
+  #settle(batch: readonly Done[]): void {
+    for (const { after } of batch) for (const action of after) this.#runAfter(action);
+    for (const { mutation, value } of batch) mutation.resolve(value);
+  }
+
+  #runAfter(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.log.error("action after a metadata commit failed", { error });
+    }
+  }
+
+  /** After a failed fsync the kernel may have dropped what it could not write: only a restart finds out what is there. */
+  #fail(batch: readonly Done[], error: unknown): void {
+    const { path, log } = this.#options;
+    const reason = unavailable(
+      `sync metadata database ${quote(path)}: ${messageOf(error)}; check the disk and restart the daemon`,
+      { cause: error },
+    );
+    this.#refusal ??= reason;
+    log.error("metadata log cannot be made durable", { error: reason });
+    for (const { mutation } of [...batch, ...this.#committed.splice(0)]) mutation.reject(reason);
+    for (const mutation of this.#waiting.splice(0)) mutation.reject(reason);
+  }
+}

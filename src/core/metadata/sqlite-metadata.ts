@@ -1,0 +1,64 @@
+import { Database } from "bun:sqlite";
+import { silentLogger } from "../../lib/log.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { Metadata, MetadataOptions } from "./metadata.ts";
+import { migrate } from "./migrations.ts";
+import { storageFault } from "./sqlite-faults.ts";
+import { openWalSync } from "./wal-sync.ts";
+
+/** Rooms write their statements as literals, so their number is bounded; bun's own limit of 20 is too small for them. */
+const statementCacheSize = 1000;
+
+/**
+ * How the file is used. EXCLUSIVE: no second process, no shared memory file, and reads cost half. NORMAL: SQLite syncs the log
+ * before it moves pages from it, and leaves the sync of each commit to wal-sync.ts. busy_timeout covers a predecessor that is
+ * being killed.
+ */
+const pragmas = [
+  "PRAGMA busy_timeout = 1000",
+  "PRAGMA locking_mode = EXCLUSIVE",
+  "PRAGMA journal_mode = WAL",
+  "PRAGMA synchronous = NORMAL",
+  "PRAGMA foreign_keys = ON",
+  "PRAGMA temp_store = MEMORY",
+  "PRAGMA trusted_schema = OFF",
+];
+
+/**
+ * Opens the metadata database, makes it where there is none, and brings its tables up to date.
+ * Errors: failedPrecondition (another program's file, a newer schema), dataLoss (damaged), unavailable (in use, no folder),
+ * each naming the file and what to do.
+ * Effects: holds the file's lock until disposed. What a dead predecessor committed is there; what it had not is not.
+ */
+export function openMetadata(options: MetadataOptions): Metadata {
+  Database.MAX_QUERY_CACHE_SIZE = Math.max(Database.MAX_QUERY_CACHE_SIZE, statementCacheSize);
+  const { path } = options;
+  using stack = new DisposableStack();
+  try {
+    const db = stack.adopt(new Database(path, { create: true, strict: true }), (opened) => opened.close(true));
+    for (const pragma of pragmas) db.run(pragma);
+    migrate(db, path, options.schemas);
+    const sync = stack.use(openWalSync(path));
+    const commits = new GroupCommit({ db, path, sync, log: options.log ?? silentLogger });
+    return facade(db, path, commits, stack.move());
+  } catch (error) {
+    throw storageFault(path, "open", error);
+  }
+}
+
+function facade(db: Database, path: string, commits: GroupCommit, owned: DisposableStack): Metadata {
+  return {
+    read: (action) => {
+      try {
+        return action(db);
+      } catch (error) {
+        throw storageFault(path, "read", error);
+      }
+    },
+    update: (action) => commits.add(action),
+    [Symbol.asyncDispose]: async () => {
+      await commits.close();
+      owned.dispose();
+    },
+  };
+}
