@@ -1,0 +1,149 @@
+import { create, type DescMethod, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { abortFault } from "../../lib/ctx.ts";
+import { FaultError, messageOf } from "../../lib/faults.ts";
+import { type Connection, connectHttp2, type Endpoint, type HeaderFields, HeaderTemplate } from "../http2/index.ts";
+import type { CallOptions, ClientConnection, ServiceClient } from "../service.ts";
+import { ClientCall } from "./client-call.ts";
+import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
+import { formatTimeout } from "./timeouts.ts";
+
+export interface GrpcClientOptions {
+  readonly limits?: Partial<GrpcLimits>;
+}
+
+type Input = MessageInitShape<DescMethod["input"]>;
+
+/**
+ * Connects to a gRPC server on a unix socket or TCP, without TLS. A connection that is lost stays lost.
+ * Errors: unavailable (nobody listens there).
+ */
+export async function connectGrpc(endpoint: Endpoint, options: GrpcClientOptions = {}): Promise<ClientConnection> {
+  const limits = { ...defaultGrpcLimits, ...options.limits };
+  const closed = Promise.withResolvers<Error | undefined>();
+  try {
+    const connection = await connectHttp2(endpoint, { limits, onClosed: closed.resolve });
+    return new GrpcConnection(connection, closed.promise, limits.maxReceiveBytes);
+  } catch (error) {
+    const where = "path" in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
+    throw new FaultError("unavailable", `connect to ${where}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+class GrpcConnection implements ClientConnection {
+  readonly closed: Promise<Error | undefined>;
+  readonly #connection: Connection;
+  readonly #maxReceiveBytes: number;
+
+  constructor(connection: Connection, closed: Promise<Error | undefined>, maxReceiveBytes: number) {
+    this.#connection = connection;
+    this.closed = closed;
+    this.#maxReceiveBytes = maxReceiveBytes;
+  }
+
+  client<S extends DescService>(desc: S, defaults: CallOptions = {}): ServiceClient<S> {
+    const functions: Record<string, unknown> = {};
+    for (const method of desc.methods) functions[method.localName] = this.#function(method, defaults);
+    return functions as ServiceClient<S>;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#connection.terminate();
+    await this.closed;
+  }
+
+  #function(method: DescMethod, defaults: CallOptions): unknown {
+    // What calls with these defaults have in common is sent in a few bytes after the first.
+    const template = new HeaderTemplate(requestFields(method, defaults));
+    const open = (options: CallOptions | undefined): ClientCall => this.#open(method, template, defaults, options);
+    switch (method.methodKind) {
+      case "unary":
+        return (request: Input, options?: CallOptions) => onlyAnswer(sendOne(open(options), method, request));
+      case "server_streaming":
+        return (request: Input, options?: CallOptions) => sendOne(open(options), method, request).answers;
+      case "client_streaming":
+        return (requests: AsyncIterable<Input>, options?: CallOptions) =>
+          onlyAnswer(sendMany(open(options), method, requests));
+      default:
+        return (requests: AsyncIterable<Input>, options?: CallOptions) =>
+          sendMany(open(options), method, requests).answers;
+    }
+  }
+
+  #open(
+    method: DescMethod,
+    template: HeaderTemplate,
+    defaults: CallOptions,
+    given: CallOptions | undefined,
+  ): ClientCall {
+    const options = given === undefined ? defaults : { ...defaults, ...given };
+    const call = new ClientCall(method, options, this.#maxReceiveBytes);
+    const refusal = this.#refusal(options);
+    if (refusal !== undefined) {
+      call.abort(refusal);
+      return call;
+    }
+    const plain = given === undefined && defaults.timeoutMs === undefined;
+    call.stream = this.#connection.open(plain ? template : requestFields(method, options), call);
+    return call;
+  }
+
+  #refusal(options: CallOptions): FaultError | undefined {
+    const connection = this.#connection;
+    if (options.signal?.aborted === true) return abortFault(options.signal);
+    if (connection.closed) return new FaultError("unavailable", "the connection is closed");
+    if (connection.draining) return new FaultError("unavailable", "the server is going away");
+    if (connection.streams.size < connection.peerMaxStreams) return undefined;
+    return new FaultError("resourceExhausted", `more than ${connection.peerMaxStreams} calls at once`);
+  }
+}
+
+function requestFields(method: DescMethod, options: CallOptions): HeaderFields {
+  const fields = [
+    ":method",
+    "POST",
+    ":scheme",
+    "http",
+    ":path",
+    `/${method.parent.typeName}/${method.name}`,
+    ":authority",
+    "localhost",
+    "te",
+    "trailers",
+    "content-type",
+    "application/grpc",
+    "user-agent",
+    "lighter",
+  ];
+  if (options.namespace !== undefined) fields.push("containerd-namespace", options.namespace);
+  if (options.lease !== undefined) fields.push("containerd-lease", options.lease);
+  if (options.timeoutMs !== undefined) fields.push("grpc-timeout", formatTimeout(options.timeoutMs));
+  for (const [name, value] of options.metadata ?? []) fields.push(name.toLowerCase(), value);
+  return fields;
+}
+
+function encode(method: DescMethod, request: Input): Uint8Array {
+  return toBinary(method.input, create(method.input, request));
+}
+
+function sendOne(call: ClientCall, method: DescMethod, request: Input): ClientCall {
+  call.stream?.sendMessage(encode(method, request));
+  call.stream?.end();
+  return call;
+}
+
+function sendMany(call: ClientCall, method: DescMethod, requests: AsyncIterable<Input>): ClientCall {
+  async function* encoded(): AsyncGenerator<Uint8Array> {
+    for await (const request of requests) yield encode(method, request);
+  }
+  void call.sendAll(encoded());
+  return call;
+}
+
+async function onlyAnswer(call: ClientCall): Promise<unknown> {
+  const first = await call.answers.next();
+  if (first.done === true) throw new FaultError("internal", "the server sent no answer");
+  // The status comes after the message.
+  const second = await call.answers.next();
+  if (second.done !== true) throw new FaultError("internal", "the server sent more than one answer");
+  return first.value;
+}

@@ -1,0 +1,8 @@
+import { type ConnectionLimits, defaultLimits } from "../http2/index.ts";
+
+export interface GrpcLimits extends ConnectionLimits {
+  /** The largest message that is taken. Source: containerd defaults/defaults.go, DefaultMaxRecvMsgSize. */
+  readonly maxReceiveBytes: number;
+}
+
+export const defaultGrpcLimits: GrpcLimits = { ...defaultLimits, maxReceiveBytes: 16 * 1024 * 1024 };

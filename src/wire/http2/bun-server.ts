@@ -1,0 +1,123 @@
+import { chmodSync } from "node:fs";
+import type { SocketListener } from "bun";
+import { type BunSocket, BunTransport, type SocketData, socketEvents } from "./bun-transport.ts";
+import { Connection, type ConnectionHandler } from "./connection.ts";
+import type { ConnectionLimits } from "./limits.ts";
+
+/** Where a server listens or a client connects. */
+export type Endpoint =
+  | { readonly path: string; readonly mode?: number | undefined }
+  | { readonly host: string; readonly port: number };
+
+export interface Http2ServerOptions {
+  readonly limits: ConnectionLimits;
+  /** A TCP connection that says nothing for so long is pinged; without an answer in another 20 s it is closed. */
+  readonly keepaliveMs: number;
+  /** Makes the handler of each new connection. */
+  readonly accept: () => ConnectionHandler;
+}
+
+/** Serves HTTP/2 with prior knowledge on any number of sockets. */
+export interface Http2Server {
+  /** Errors: what listen gives (EADDRINUSE and the like). Returns the port, 0 for a path. */
+  listen(endpoint: Endpoint): Promise<number>;
+  readonly connections: ReadonlySet<Connection>;
+  /** Stops listening, lets calls end for so long, then hangs up. */
+  close(graceMs: number): Promise<void>;
+}
+
+const keepaliveTimeoutMs = 20_000;
+/** How long a connection may take to say who it is. */
+const helloTimeoutMs = 20_000;
+const sweepMs = 5000;
+
+export function createHttp2Server(options: Http2ServerOptions): Http2Server {
+  return new BunHttp2Server(options);
+}
+
+class BunHttp2Server implements Http2Server {
+  readonly connections: Set<Connection> = new Set();
+  readonly #options: Http2ServerOptions;
+  readonly #listeners: SocketListener<SocketData>[] = [];
+  readonly #pingedAt = new Map<Connection, number>();
+  #sweeper: ReturnType<typeof setInterval> | undefined;
+  #emptied: (() => void) | undefined;
+
+  constructor(options: Http2ServerOptions) {
+    this.#options = options;
+  }
+
+  async listen(endpoint: Endpoint): Promise<number> {
+    const socket = { ...socketEvents, open: (opened: BunSocket) => this.#accept(opened) };
+    const listener =
+      "path" in endpoint
+        ? Bun.listen<SocketData>({ unix: endpoint.path, socket, data: { connection: undefined } })
+        : Bun.listen<SocketData>({
+            hostname: endpoint.host,
+            port: endpoint.port,
+            socket,
+            data: { connection: undefined },
+          });
+    if ("path" in endpoint) chmodSync(endpoint.path, endpoint.mode ?? 0o660);
+    this.#listeners.push(listener as SocketListener<SocketData>);
+    this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+    return "port" in listener ? listener.port : 0;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    for (const listener of this.#listeners.splice(0)) listener.stop(false);
+    for (const connection of this.connections) connection.drain();
+    if (this.connections.size > 0 && graceMs > 0) await this.#empty(graceMs);
+    for (const connection of this.connections) connection.terminate();
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  #accept(socket: BunSocket): void {
+    const handler = this.#options.accept();
+    const connection: Connection = new Connection({
+      transport: new BunTransport(socket),
+      isServer: true,
+      limits: this.#options.limits,
+      handler: {
+        onStream: (stream, block, end) => handler.onStream(stream, block, end),
+        onClosed: (error) => {
+          this.connections.delete(connection);
+          this.#pingedAt.delete(connection);
+          if (this.connections.size === 0) this.#emptied?.();
+          handler.onClosed(error);
+        },
+      },
+    });
+    socket.data = { connection };
+    this.connections.add(connection);
+  }
+
+  #empty(graceMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, graceMs);
+    this.#emptied = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    return promise;
+  }
+
+  /** Closes connections that never said who they are or no longer answer, and pings silent ones. */
+  #sweep(): void {
+    const now = performance.now();
+    for (const connection of this.connections) {
+      const silentMs = now - connection.heardAt;
+      const pingedAt = this.#pingedAt.get(connection);
+      if (pingedAt !== undefined && connection.heardAt > pingedAt) this.#pingedAt.delete(connection);
+      if (!connection.established && silentMs > helloTimeoutMs) {
+        connection.terminate(new Error("the client said nothing"));
+      } else if (pingedAt !== undefined && now - pingedAt > keepaliveTimeoutMs && connection.heardAt <= pingedAt) {
+        connection.terminate(new Error("the client no longer answers"));
+      } else if (pingedAt === undefined && silentMs > this.#options.keepaliveMs) {
+        this.#pingedAt.set(connection, now);
+        connection.ping();
+      }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import type { Socket } from "bun";
+import type { Connection } from "./connection.ts";
+import type { Transport } from "./transport.ts";
+
+/** What hangs on each socket. */
+export interface SocketData {
+  connection: Connection | undefined;
+}
+
+export type BunSocket = Socket<SocketData>;
+
+/** A Bun socket as a connection sees it. */
+export class BunTransport implements Transport {
+  readonly #socket: BunSocket;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+  }
+
+  write(bytes: Uint8Array): number {
+    return this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+}
+
+/** What every socket does with its events, server and client alike. */
+export const socketEvents: {
+  readonly binaryType: "buffer";
+  data(socket: BunSocket, chunk: Buffer): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket, error?: Error): void;
+  error(socket: BunSocket, error: Error): void;
+} = {
+  binaryType: "buffer",
+  data: (socket, chunk) => socket.data.connection?.receive(chunk),
+  drain: (socket) => socket.data.connection?.drained(),
+  end: (socket) => {
+    // Nobody reads what we would still send.
+    socket.data.connection?.disconnected(undefined);
+    socket.end();
+  },
+  close: (socket, error) => socket.data.connection?.disconnected(error),
+  error: (socket, error) => socket.data.connection?.disconnected(error),
+};
