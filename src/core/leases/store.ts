@@ -1,6 +1,5 @@
 import type { Database } from "bun:sqlite";
 import { type Clock, systemClock } from "../../lib/clock.ts";
-import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";

@@ -1,0 +1,3 @@
+export type { ImageDeleteOptions, ImageStore, ImageUpdateOptions, ImageWriteOptions } from "./images.ts";
+export { createImagesService, type ImagesServiceOptions } from "./service.ts";
+export { createImageStore, type ImageStoreOptions, imagesSchema } from "./store.ts";
