@@ -44,7 +44,7 @@ const grpcServer: PluginDefinition = definePlugin({
     const server = createGrpcServer({
       services,
       log,
-      limits: { maxReceiveBytes: config.max_recv_message_size, maxSendBytes: config.max_send_message_size },
+      limits: { maxReceiveBytes: config.max_recv_message_size || messageLimit },
     });
     scope.defer(() => server.close(graceMs));
     return {
@@ -83,7 +83,7 @@ async function listen(
   what: string,
   config: SocketConfig,
   log: Logger,
-  open: (path: string) => Promise<void>,
+  open: (path: string) => Promise<unknown>,
 ): Promise<void> {
   const path = socketPath(config.address);
   await open(path);
