@@ -1,7 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Digest } from "../../lib/digest.ts";
 
-/** A digest as OCI writes it: `sha256:` and 64 hex digits (or sha512). Made only by lib/digest's parser. */
-export type Digest = string & { readonly __brand: "Digest" };
+export type { Digest } from "../../lib/digest.ts";
 
 export interface ContentInfo {
   readonly digest: Digest;

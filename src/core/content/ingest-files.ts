@@ -1,0 +1,128 @@
+import { constants } from "node:fs";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createDigester, type Digester } from "../../lib/digest.ts";
+import { closeFile, isMissing, openFile, readOnce, sizeOf } from "./blob-files.ts";
+
+/** An ingest on disk, and what is remembered of it while the daemon runs. */
+export interface Ingest {
+  readonly folder: string;
+  readonly backendRef: string;
+  offset: number;
+  total: number;
+  startedAt: Date;
+  updatedAt: Date;
+  /** The digest of the first `offset` bytes; undefined when they have to be read again to know it. */
+  digester: Digester | undefined;
+}
+
+/** Where a hash reads the file in pieces: as much as takes the loop under a millisecond. */
+const hashSliceBytes = 512 * 1024;
+
+export function dataPath(folder: string): string {
+  return join(folder, "data");
+}
+
+/** The file that names the blob which the ingest is about to become: what tells a start-up how far a commit got. */
+export function intentPath(folder: string): string {
+  return join(folder, "commit");
+}
+
+/**
+ * Makes an ingest's folder, in containerd's layout, anew: what was there is gone.
+ * Source: containerd plugins/content/local/store.go, writer.
+ */
+export async function createIngest(folder: string, backendRef: string, total: number, now: Date): Promise<Ingest> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const time = now.toISOString();
+  await Promise.all([
+    writeFile(join(folder, "ref"), backendRef),
+    writeFile(join(folder, "startedat"), time),
+    writeFile(join(folder, "updatedat"), time),
+    ...(total > 0 ? [writeFile(join(folder, "total"), String(total))] : []),
+  ]);
+  return { folder, backendRef, offset: 0, total, startedAt: now, updatedAt: now, digester: createDigester() };
+}
+
+/**
+ * Reads back an ingest that an earlier run left; undefined when there is none that can be gone on with.
+ * Shape: the digester is left out: reading all the bytes waits until somebody resumes.
+ */
+export async function loadIngest(folder: string, backendRef: string): Promise<Ingest | undefined> {
+  try {
+    const [data, ref, started, updated, total] = await Promise.all([
+      stat(dataPath(folder)),
+      readFile(join(folder, "ref"), "utf8"),
+      readTime(join(folder, "startedat")),
+      readTime(join(folder, "updatedat")),
+      readFile(join(folder, "total"), "utf8").catch(() => "0"),
+    ]);
+    if (ref !== backendRef || started === undefined || updated === undefined) return undefined;
+    return {
+      folder,
+      backendRef,
+      offset: data.size,
+      total: /^[0-9]{1,15}$/.test(total) ? Number(total) : 0,
+      startedAt: started,
+      // Not written with every piece: the file's own time may know better.
+      updatedAt: data.mtime > updated ? data.mtime : updated,
+      digester: undefined,
+    };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Notes when the ingest was last written to. */
+export async function saveUpdated(ingest: Ingest): Promise<void> {
+  await writeFile(join(ingest.folder, "updatedat"), ingest.updatedAt.toISOString());
+}
+
+/** Opens the data for writing. */
+export function openData(ingest: Ingest): Promise<number> {
+  return openFile(dataPath(ingest.folder), constants.O_RDWR | constants.O_CREAT, 0o644);
+}
+
+/**
+ * Brings the digester up to the end of the file, when it isn't.
+ * Effects: reads the whole file off the loop, hashing slice by slice.
+ */
+export async function catchUp(ingest: Ingest, signal: AbortSignal): Promise<void> {
+  if (ingest.digester !== undefined && (await sizeOf(dataPath(ingest.folder))) === ingest.offset) return;
+  const digester = createDigester();
+  ingest.offset = await digestFile(dataPath(ingest.folder), digester, signal);
+  ingest.digester = digester;
+}
+
+/** Feeds a file to a digester; answers its size. Effects: never holds the loop for more than a slice. */
+export async function digestFile(path: string, digester: Digester, signal: AbortSignal): Promise<number> {
+  const fd = await openFile(path, constants.O_RDONLY);
+  try {
+    const buffer = Buffer.allocUnsafeSlow(hashSliceBytes);
+    let offset = 0;
+    for (;;) {
+      signal.throwIfAborted();
+      const count = await readOnce(fd, buffer, offset);
+      if (count === 0) return offset;
+      digester.update(buffer.subarray(0, count));
+      offset += count;
+    }
+  } finally {
+    await closeFile(fd);
+  }
+}
+
+/** Hashes bytes in slices, giving way to other work between them. */
+export async function digestSlices(digester: Digester, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; at += hashSliceBytes) {
+    if (at > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    digester.update(bytes.length <= hashSliceBytes ? bytes : bytes.subarray(at, at + hashSliceBytes));
+  }
+}
+
+async function readTime(path: string): Promise<Date | undefined> {
+  const time = new Date(await readFile(path, "utf8"));
+  return Number.isNaN(time.getTime()) ? undefined : time;
+}

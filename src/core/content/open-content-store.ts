@@ -1,0 +1,44 @@
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Exchange } from "../events/index.ts";
+import type { LeaseManager } from "../leases/index.ts";
+import type { Metadata } from "../metadata/index.ts";
+import type { NamespaceStore } from "../namespaces/index.ts";
+import { contentLayout } from "./blob-files.ts";
+import type { ContentStore } from "./content.ts";
+import { ContentInternals } from "./local-content-store.ts";
+import { recoverContent } from "./recovery.ts";
+
+export interface ContentStoreOptions {
+  /** The folder of `blobs` and `ingest`; made when it is not there. */
+  readonly root: string;
+  readonly metadata: Metadata;
+  readonly exchange: Exchange;
+  readonly leases: LeaseManager;
+  readonly log: Logger;
+  readonly clock?: Clock | undefined;
+  /**
+   * Whether naming the digest of content of another namespace is enough to have it (shared, containerd's default), or only
+   * where that namespace says so itself by its label.
+   */
+  readonly sharingPolicy?: "shared" | "isolated" | undefined;
+  /** Needed for the policy `isolated`: where the label is looked up. */
+  readonly namespaces?: Pick<NamespaceStore, "labels"> | undefined;
+}
+
+/** Source: containerd pkg/labels/labels.go, LabelSharedNamespace. */
+const shareableLabel = "containerd.io/namespace.shareable";
+
+/**
+ * Opens the content store.
+ * Effects: finishes what an earlier run left undone; disposing waits for removals that are under way.
+ */
+export async function openContentStore(options: ContentStoreOptions): Promise<ContentStore & AsyncDisposable> {
+  const { metadata, exchange, leases, log, namespaces, clock = systemClock } = options;
+  const layout = contentLayout(options.root);
+  const ingests = await recoverContent({ layout, metadata, log });
+  const isolated = options.sharingPolicy === "isolated";
+  const isShared = (namespace: string): boolean =>
+    !isolated || namespaces?.labels(namespace).get(shareableLabel) === "true";
+  return new ContentInternals({ layout, metadata, exchange, leases, log, clock, ingests, isShared });
+}

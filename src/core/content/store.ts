@@ -1,0 +1,160 @@
+import type { Database } from "bun:sqlite";
+import type { Digest } from "../../lib/digest.ts";
+import { labelsFromText, labelsToText } from "../../lib/labels.ts";
+import type { SchemaPart, Transaction } from "../metadata/index.ts";
+import type { ContentInfo } from "./content.ts";
+
+/**
+ * Blobs are files shared by all namespaces, with a row for each namespace that has them. A removal row is written with the last
+ * of them and goes when the file went, so that a file is only ever removed on this daemon's own word: files that nobody
+ * knows, of a store that was taken over, stay.
+ */
+export const contentSchema: SchemaPart = {
+  room: "content",
+  migrations: [
+    `CREATE TABLE content_blobs (
+       namespace TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+       created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, labels TEXT NOT NULL,
+       PRIMARY KEY (namespace, digest)
+     ) WITHOUT ROWID, STRICT;
+     CREATE INDEX content_blobs_by_digest ON content_blobs (digest);
+     CREATE TABLE content_ingests (
+       namespace TEXT NOT NULL, ref TEXT NOT NULL, backend_ref TEXT NOT NULL, expected TEXT, expire_at INTEGER,
+       PRIMARY KEY (namespace, ref)
+     ) WITHOUT ROWID, STRICT;
+     CREATE INDEX content_ingests_by_expected ON content_ingests (expected) WHERE expected IS NOT NULL;
+     CREATE TABLE content_removals (path TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;`,
+  ],
+};
+
+interface BlobRow {
+  readonly digest: string;
+  readonly size: number;
+  readonly created_at: number;
+  readonly updated_at: number;
+  readonly labels: string;
+}
+
+/** An unfinished write as the database knows it; its bytes and times are files. */
+export interface IngestRow {
+  readonly namespace: string;
+  readonly ref: string;
+  readonly backend_ref: string;
+  /** Set when the content is there already, for another namespace, and nothing has to be sent. */
+  readonly expected: string | null;
+}
+
+const blobColumns = "digest, size, created_at, updated_at, labels";
+
+export function findBlob(db: Database, namespace: string, digest: Digest): ContentInfo | undefined {
+  const row = db
+    .query<BlobRow, [string, string]>(`SELECT ${blobColumns} FROM content_blobs WHERE namespace = ? AND digest = ?`)
+    .get(namespace, digest);
+  return row === null ? undefined : infoOf(row);
+}
+
+/** Every blob of a namespace, by digest. */
+export function allBlobs(db: Database, namespace: string): ContentInfo[] {
+  return db
+    .query<BlobRow, [string]>(`SELECT ${blobColumns} FROM content_blobs WHERE namespace = ? ORDER BY digest`)
+    .all(namespace)
+    .map(infoOf);
+}
+
+/** The namespaces that have a blob, with its size. */
+export function ownersOf(db: Database, digest: Digest): { readonly namespace: string; readonly size: number }[] {
+  return db
+    .query<{ namespace: string; size: number }, [string]>("SELECT namespace, size FROM content_blobs WHERE digest = ?")
+    .all(digest);
+}
+
+/** True while a namespace has the blob, or a write relies on it. */
+export function isNeeded(db: Database, digest: string): boolean {
+  const sql = `SELECT EXISTS (SELECT 1 FROM content_blobs WHERE digest = ?1)
+    OR EXISTS (SELECT 1 FROM content_ingests WHERE expected = ?1) AS needed`;
+  return db.query<{ needed: number }, [string]>(sql).get(digest)?.needed === 1;
+}
+
+export function insertBlob(tx: Transaction, namespace: string, info: ContentInfo): void {
+  tx.db
+    .query(`INSERT INTO content_blobs (namespace, ${blobColumns}) VALUES (?, ?, ?, ?, ?, ?)`)
+    .run(
+      namespace,
+      info.digest,
+      info.sizeBytes,
+      info.createdAt.getTime(),
+      info.updatedAt.getTime(),
+      labelsToText(info.labels),
+    );
+}
+
+export function updateBlob(tx: Transaction, namespace: string, info: ContentInfo): void {
+  tx.db
+    .query("UPDATE content_blobs SET updated_at = ?, labels = ? WHERE namespace = ? AND digest = ?")
+    .run(info.updatedAt.getTime(), labelsToText(info.labels), namespace, info.digest);
+}
+
+/** False when the namespace has no such blob. */
+export function deleteBlob(tx: Transaction, namespace: string, digest: Digest): boolean {
+  const sql = "DELETE FROM content_blobs WHERE namespace = ? AND digest = ?";
+  return tx.db.query(sql).run(namespace, digest).changes > 0;
+}
+
+export function findIngest(db: Database, namespace: string, ref: string): IngestRow | undefined {
+  const sql = "SELECT namespace, ref, backend_ref, expected FROM content_ingests WHERE namespace = ? AND ref = ?";
+  return db.query<IngestRow, [string, string]>(sql).get(namespace, ref) ?? undefined;
+}
+
+export function ingestsOf(db: Database, namespace: string): IngestRow[] {
+  const sql = "SELECT namespace, ref, backend_ref, expected FROM content_ingests WHERE namespace = ? ORDER BY ref";
+  return db.query<IngestRow, [string]>(sql).all(namespace);
+}
+
+export function allIngests(db: Database): IngestRow[] {
+  return db.query<IngestRow, []>("SELECT namespace, ref, backend_ref, expected FROM content_ingests").all();
+}
+
+/** Writes an ingest's row, new or resumed. */
+export function putIngest(tx: Transaction, row: IngestRow, expireAt: Date | undefined): void {
+  tx.db
+    .query(
+      `INSERT INTO content_ingests (namespace, ref, backend_ref, expected, expire_at) VALUES (?1, ?2, ?3, ?4, ?5)
+       ON CONFLICT (namespace, ref) DO UPDATE SET expected = ?4, expire_at = coalesce(?5, expire_at)`,
+    )
+    .run(row.namespace, row.ref, row.backend_ref, row.expected, expireAt?.getTime() ?? null);
+}
+
+export function deleteIngest(tx: Transaction, namespace: string, ref: string): void {
+  tx.db.query("DELETE FROM content_ingests WHERE namespace = ? AND ref = ?").run(namespace, ref);
+}
+
+/** Notes that a path below the store's root is to go. */
+export function putRemoval(tx: Transaction, path: string): void {
+  tx.db.query("INSERT INTO content_removals (path) VALUES (?) ON CONFLICT DO NOTHING").run(path);
+}
+
+export function deleteRemoval(tx: Transaction, path: string): void {
+  tx.db.query("DELETE FROM content_removals WHERE path = ?").run(path);
+}
+
+export function allRemovals(db: Database): string[] {
+  return db
+    .query<{ path: string }, []>("SELECT path FROM content_removals")
+    .all()
+    .map((row) => row.path);
+}
+
+/** For namespaces: whether one still has blobs. */
+export function hasBlobs(db: Database, namespace: string): boolean {
+  return db.query("SELECT 1 FROM content_blobs WHERE namespace = ? LIMIT 1").get(namespace) !== null;
+}
+
+function infoOf(row: BlobRow): ContentInfo {
+  return {
+    digest: row.digest as Digest,
+    sizeBytes: row.size,
+    createdAt: new Date(row.created_at),
+    updatedAt: new Date(row.updated_at),
+    labels: labelsFromText(row.labels),
+  };
+}

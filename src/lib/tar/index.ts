@@ -1,0 +1,15 @@
+export {
+  type ByteString,
+  blockBytes,
+  byteString,
+  displayName,
+  noXattrs,
+  type TarEntry,
+  TarError,
+  type TarKind,
+  type TarSegment,
+  type TarTime,
+  zeroTime,
+} from "./entry.ts";
+export { TarReader, type TarSink } from "./reader.ts";
+export { encodeHeader, encodeUstarHeader, endMark, paddingFor } from "./writer.ts";
