@@ -1,0 +1,38 @@
+import type { Host } from "../../gen/lighter/shim/v1/host_pb.ts";
+import type { ClientConnection, ServiceClient } from "../../wire/service.ts";
+import type { Shim, ShimConnection } from "./shim.ts";
+
+/** The version of lighter.shim.v1.Host that this daemon speaks. */
+export const hostProtocol = 1;
+
+/** A connection to the shared host, with what it serves beyond the Task API. */
+export interface HostConnection extends ShimConnection {
+  readonly host: ServiceClient<typeof Host>;
+  /** Names this life of the host. */
+  readonly instance: string;
+  readonly pid: number;
+}
+
+/** A host process that was just started. */
+export interface LaunchedHost {
+  readonly pid: number;
+  /** Settles with a reason, for people, when the process ended. Never rejects. */
+  readonly exited: Promise<string>;
+}
+
+/** How a host is reached and started; tests put a fake in its place. */
+export interface HostLauncher {
+  /** A connection to the host that runs, or undefined when none answers. */
+  connect(): Promise<ClientConnection | undefined>;
+  /** Starts a host of its own session, which outlives this process. Errors: unavailable (it can't be started). */
+  launch(): Promise<LaunchedHost>;
+}
+
+/** The one host of a daemon: started when needed, started again when it dies. */
+export interface SharedHost extends Shim, AsyncDisposable {
+  connection(): Promise<HostConnection>;
+  /** A connection to a host that runs already; undefined when there is none. Starts nothing. */
+  existing(): Promise<HostConnection | undefined>;
+  /** Starts the host without waiting for it, so that the first task finds it up. */
+  prepare(): void;
+}

@@ -1,0 +1,20 @@
+export {
+  checkpointMediaTypes,
+  one,
+  writeBlob,
+} from "./checkpoint-content.ts";
+export type { HostLauncher, LaunchedHost } from "./host.ts";
+export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host-process.ts";
+export { createTasksService, type TasksServiceOptions } from "./service.ts";
+export type { RuntimeResolver, Shim, ShimConnection, ShimRequest } from "./shim.ts";
+export { createTaskManager, type TaskManagerOptions } from "./task-manager.ts";
+export type {
+  ExecCreation,
+  ExitInfo,
+  ProcessIo,
+  ProcessState,
+  Signal,
+  Task,
+  TaskCreation,
+  TaskManager,
+} from "./tasks.ts";

@@ -1,0 +1,206 @@
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
+import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
+import { abortFault, type Ctx } from "../../lib/ctx.ts";
+import { alreadyExists, FaultError, isFault, wrapFault } from "../../lib/faults.ts";
+import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { ContainerStore } from "../containers/containers.ts";
+import type { ContentStore } from "../content/content.ts";
+import { requireNamespace } from "../namespaces/index.ts";
+import type { Bundles } from "./bundles.ts";
+import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
+import { collectMetrics } from "./metrics.ts";
+import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
+import type { Scratch } from "./scratch.ts";
+import type { RuntimeResolver, Shim } from "./shim.ts";
+import type { ShimTask } from "./shim-task.ts";
+import { type TaskTable, taskKey } from "./task-table.ts";
+import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
+
+/** How long cleaning up after a failure may take. Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
+const cleanupTimeoutMs = 5_000;
+
+export interface ManagedTasksOptions {
+  readonly containers: ContainerStore;
+  readonly content: ContentStore;
+  readonly bundles: Bundles;
+  readonly scratch: Scratch;
+  readonly resolver: RuntimeResolver;
+  readonly table: TaskTable;
+  readonly locks: KeyedMutex;
+  readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
+  readonly recovered: Promise<void>;
+  readonly log: Logger;
+  /** Ends waits, lets go of the shims. */
+  readonly close: () => Promise<void>;
+}
+
+/** Tasks by what the daemon knows of them; what they do, their shims know. */
+export class ManagedTasks implements TaskManager {
+  readonly recovered: Promise<void>;
+  readonly #options: ManagedTasksOptions;
+  #open = false;
+
+  constructor(options: ManagedTasksOptions) {
+    this.#options = options;
+    this.recovered = options.recovered.then(() => {
+      this.#open = true;
+    });
+  }
+
+  async create(ctx: Ctx, creation: TaskCreation): Promise<number> {
+    const { containers, locks, table } = this.#options;
+    const namespace = requireNamespace(ctx);
+    const container = containers.get(ctx, creation.id);
+    if (!this.#open) await this.recovered;
+    using _lock = await locks.lock(taskKey(namespace, creation.id));
+    if (table.get(namespace, creation.id) !== undefined) throw alreadyExists(`task ${creation.id}`);
+    return await this.#createLocked(ctx, namespace, container, creation);
+  }
+
+  async get(ctx: Ctx, id: string): Promise<Task> {
+    return (await this.#find(ctx, id)).task;
+  }
+
+  async list(ctx: Ctx): Promise<readonly Task[]> {
+    const namespace = requireNamespace(ctx);
+    if (!this.#open) await this.recovered;
+    return this.#options.table.inNamespace(namespace);
+  }
+
+  async delete(ctx: Ctx, id: string): Promise<ExitInfo> {
+    const { namespace } = (await this.#find(ctx, id)).task;
+    using _lock = await this.#options.locks.lock(taskKey(namespace, id));
+    const task = this.#known(namespace, id);
+    try {
+      const exit = await task.deleteProcess("");
+      await this.#forget(task);
+      return exit;
+    } catch (error) {
+      // A shim that knows it no more has nothing left of it either.
+      if (isFault(error, "notFound")) await this.#forget(task);
+      throw wrapFault("failed to delete task", error);
+    }
+  }
+
+  async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
+    const { content, scratch } = this.#options;
+    const { container, task } = await this.#find(ctx, id);
+    const imagePath = checkpointPathOf(container.runtime?.name ?? "", options);
+    if (imagePath !== "") {
+      await task.checkpoint(imagePath, options);
+      return [];
+    }
+    await using folder = await scratch.temporary();
+    await task.checkpoint(folder.path, options);
+    return await storeCheckpoint(ctx, content, folder.path, container.spec);
+  }
+
+  async metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]> {
+    return collectMetrics(await this.list(ctx), filters, this.#options.log);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.close();
+    await this.#options.bundles.idle();
+  }
+
+  async #find(ctx: Ctx, id: string): Promise<{ container: Container; task: ShimTask }> {
+    const namespace = requireNamespace(ctx);
+    const container = this.#options.containers.get(ctx, id);
+    if (!this.#open) await this.recovered;
+    return { container, task: this.#known(namespace, id) };
+  }
+
+  #known(namespace: string, id: string): ShimTask {
+    const task = this.#options.table.get(namespace, id);
+    if (task === undefined) throw new FaultError("notFound", `task ${id} not found`);
+    return task;
+  }
+
+  async #createLocked(ctx: Ctx, namespace: string, container: Container, creation: TaskCreation): Promise<number> {
+    const { bundles, scratch, log, table } = this.#options;
+    const { id } = creation;
+    const runtime = creation.runtimePath === "" ? (container.runtime?.name ?? "") : creation.runtimePath;
+    const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
+    const path = bundles.path(namespace, id);
+    const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options });
+    // A host that is not up yet starts while the disk is written to.
+    const connecting = shim.connection();
+    connecting.catch(() => undefined);
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => scratch.remove(namespace, id));
+    const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
+    const bundle = await bundles.create(namespace, id, container.spec);
+    undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
+    await started(connecting);
+    const task = this.#options.newTask({ namespace, id, bundle: path, shim });
+    table.add(task);
+    undo.defer(() => table.remove(task));
+    undo.defer(() => this.#abandon(task));
+    const pid = await createAtShim(task, creation, checkpoint, options);
+    // Whoever asked for it is gone, and nobody else knows of it.
+    if (ctx.aborted) throw abortFault(ctx.signal);
+    undo.move();
+    return pid;
+  }
+
+  #shimFor(request: Parameters<RuntimeResolver["resolve"]>[0]): Promise<Shim> {
+    return started(this.#options.resolver.resolve(request));
+  }
+
+  /** The folder with CRIU's images from which the task starts; empty when it starts afresh. */
+  async #checkpointFor(ctx: Ctx, namespace: string, creation: TaskCreation): Promise<string> {
+    const given = restorePathOf(creation.checkpoint) ?? criuImagePathOf(creation.options);
+    if (given !== "" || creation.checkpoint === undefined) return given;
+    const { content, scratch } = this.#options;
+    const folder = await scratch.create(namespace, creation.id);
+    await restoreCheckpoint(ctx, content, creation.checkpoint, folder);
+    return folder;
+  }
+
+  /** Takes down what a failed creation may have left at the shim; most often nothing. */
+  async #abandon(task: ShimTask): Promise<void> {
+    try {
+      await task.abandon(cleanupTimeoutMs);
+    } catch (error) {
+      if (!isFault(error, "notFound")) this.#options.log.warn("clean up after a failed task", { id: task.id, error });
+    }
+  }
+
+  async #forget(task: ShimTask): Promise<void> {
+    const { bundles, scratch, table, log } = this.#options;
+    const { namespace, id } = task;
+    table.remove(task);
+    await bundles.remove({ namespace, id, path: task.bundle }).catch((error: unknown) => {
+      log.error("failed to delete bundle", { id, error });
+    });
+    await scratch.remove(namespace, id);
+  }
+}
+
+async function started<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw wrapFault("failed to start shim", error);
+  }
+}
+
+async function createAtShim(
+  task: ShimTask,
+  creation: TaskCreation,
+  checkpoint: string,
+  options: Any | undefined,
+): Promise<number> {
+  try {
+    const pid = await task.create(creation, checkpoint, options);
+    if (restorePathOf(creation.checkpoint) === undefined) return pid;
+    // A restore by path starts within Create. Source: containerd core/runtime/v2/shim.go, shimTask.Create.
+    return await task.start("");
+  } catch (error) {
+    throw wrapFault("failed to create shim task", error);
+  }
+}

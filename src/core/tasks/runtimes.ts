@@ -1,0 +1,73 @@
+import { stat } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join } from "node:path";
+import { FaultError, messageOf, notImplemented, quote } from "../../lib/faults.ts";
+import { isErrno } from "../../sys/index.ts";
+import type { RuntimeResolver, Shim, ShimRequest } from "./shim.ts";
+
+/** Names of runtimes whose containers the shared host runs: those that meant runc in any version of containerd. */
+const hostRuntimes: ReadonlySet<string> = new Set([
+  "io.containerd.runc.v2",
+  "io.containerd.runc.v1",
+  "io.containerd.runtime.v1.linux",
+  "io.containerd.lighter.v2",
+]);
+
+/** The host's own program, which is also a shim that a path may name. */
+const hostProgram = "containerd-shim-lighter-v2";
+
+export interface RuntimeResolverOptions {
+  readonly host: Shim;
+  /** Where shims are looked for, as in PATH. */
+  readonly path: string;
+}
+
+/** Gives the shared host for what it runs, and the right error for the rest. */
+export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeResolver {
+  return {
+    async resolve(request: ShimRequest): Promise<Shim> {
+      if (hostRuntimes.has(request.runtime)) return options.host;
+      const program = await findShim(request.runtime, options.path);
+      if (basename(program) === hostProgram) return options.host;
+      throw notImplemented(`running the shim ${quote(program)} for runtime ${quote(request.runtime)}`);
+    },
+  };
+}
+
+/**
+ * The shim program of a runtime.
+ * Errors: unknown, with containerd's texts.
+ * Source: containerd core/runtime/v2/shim_manager.go, resolveRuntimePath; pkg/shim/util.go, BinaryName.
+ */
+async function findShim(runtime: string, path: string): Promise<string> {
+  if (runtime === "") throw refused("no runtime name");
+  if (isAbsolute(runtime)) {
+    await stat(runtime).catch((error: unknown) => {
+      throw refused(`invalid custom binary path: stat ${runtime}: ${goText(error)}`);
+    });
+    return runtime;
+  }
+  const parts = runtime.split(".");
+  if (runtime.includes("/") || parts.length < 2 || parts[0] === "") {
+    throw refused(
+      `invalid runtime name ${runtime}, correct runtime name should be either format like \`io.containerd.runc.v2\` or a full path to the binary`,
+    );
+  }
+  const name = `containerd-shim-${parts.at(-2)}-${parts.at(-1)}`;
+  const found = Bun.which(name, { PATH: path }) ?? (await besideUs(name));
+  if (found === undefined)
+    throw refused(`runtime ${quote(runtime)} binary not installed ${quote(name)}: file does not exist`);
+  return found;
+}
+
+async function besideUs(name: string): Promise<string | undefined> {
+  const candidate = join(dirname(process.execPath), name);
+  return (await Bun.file(candidate).exists()) ? candidate : undefined;
+}
+
+function refused(why: string): FaultError {
+  return new FaultError("unknown", `failed to resolve runtime path: ${why}`);
+}
+
+function goText(error: unknown): string {
+  return isErrno(error, "ENOENT") ? "no such file or directory" : messageOf(error);
+}

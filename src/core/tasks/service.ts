@@ -1,0 +1,132 @@
+import { create } from "@bufbuild/protobuf";
+import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_pb.ts";
+import { FaultError, isFault, wrapFault } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
+import type { Logger } from "../../lib/log.ts";
+import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
+import type { Task, TaskManager } from "./tasks.ts";
+
+export interface TasksServiceOptions {
+  readonly tasks: TaskManager;
+  readonly log: Logger;
+}
+
+const empty = {};
+
+/** containerd.services.tasks.v1.Tasks over the task manager. */
+export function createTasksService({ tasks, log }: TasksServiceOptions): ServiceDefinition {
+  return defineService(Tasks, { ...lifeMethods(tasks), ...viewMethods(tasks, log), ...controlMethods(tasks) });
+}
+
+type Methods = ServiceImpl<typeof Tasks>;
+
+function lifeMethods(tasks: TaskManager): Methods {
+  return {
+    async create(ctx, { containerId, stdin, stdout, stderr, terminal, rootfs, options, runtimePath, checkpoint }) {
+      const io = { stdin, stdout, stderr, terminal };
+      const pid = await tasks.create(ctx, { id: containerId, io, rootfs, options, runtimePath, checkpoint });
+      return { containerId, pid };
+    },
+    async start(ctx, { containerId, execId }) {
+      return { pid: await (await tasks.get(ctx, containerId)).start(execId) };
+    },
+    async exec(ctx, { containerId, execId, stdin, stdout, stderr, terminal, spec }) {
+      if (execId === "") throw new FaultError("invalidArgument", "exec id cannot be empty");
+      const task = await tasks.get(ctx, containerId);
+      try {
+        checkIdentifier(execId);
+      } catch (error) {
+        throw wrapFault(`invalid exec id ${execId}`, error);
+      }
+      await task.exec({ execId, io: { stdin, stdout, stderr, terminal }, spec });
+      return empty;
+    },
+    async delete(ctx, { containerId }) {
+      return exitFields(await tasks.delete(ctx, containerId));
+    },
+    async deleteProcess(ctx, { containerId, execId }) {
+      const exit = await (await tasks.get(ctx, containerId)).deleteProcess(execId);
+      return { id: execId, ...exitFields(exit) };
+    },
+    async checkpoint(ctx, { containerId, options }) {
+      return { descriptors: [...(await tasks.checkpoint(ctx, containerId, options))] };
+    },
+  };
+}
+
+function viewMethods(tasks: TaskManager, log: Logger): Methods {
+  return {
+    async get(ctx, { containerId, execId }) {
+      return { process: await describe(await tasks.get(ctx, containerId), execId) };
+    },
+    async list(ctx) {
+      const known = await tasks.list(ctx);
+      const described = await Promise.all(known.map((task) => describeIfThere(task, log)));
+      return { tasks: described.filter((process) => process !== undefined) };
+    },
+    async listPids(ctx, { containerId }) {
+      return { processes: [...(await (await tasks.get(ctx, containerId)).pids())] };
+    },
+    async metrics(ctx, { filters }) {
+      return { metrics: [...(await tasks.metrics(ctx, filters))] };
+    },
+    async wait(ctx, { containerId, execId }) {
+      const { exitStatus, exitedAt } = await (await tasks.get(ctx, containerId)).wait(execId, ctx.signal);
+      return { exitStatus, ...(exitedAt === undefined ? {} : { exitedAt }) };
+    },
+  };
+}
+
+function controlMethods(tasks: TaskManager): Methods {
+  return {
+    async kill(ctx, { containerId, execId, signal, all }) {
+      // Only a task's init has company. Source: containerd core/runtime/v2/process.go, Kill.
+      await (await tasks.get(ctx, containerId)).kill(execId, { signal, all: all && execId === "" });
+      return empty;
+    },
+    async resizePty(ctx, { containerId, execId, width, height }) {
+      await (await tasks.get(ctx, containerId)).resize(execId, width, height);
+      return empty;
+    },
+    async closeIO(ctx, { containerId, execId, stdin }) {
+      const task = await tasks.get(ctx, containerId);
+      if (stdin) await task.closeStdin(execId);
+      return empty;
+    },
+    async pause(ctx, { containerId }) {
+      await (await tasks.get(ctx, containerId)).pause();
+      return empty;
+    },
+    async resume(ctx, { containerId }) {
+      await (await tasks.get(ctx, containerId)).resume();
+      return empty;
+    },
+    async update(ctx, { containerId, resources, annotations }) {
+      await (await tasks.get(ctx, containerId)).update(resources, annotations);
+      return empty;
+    },
+  };
+}
+
+function exitFields({ pid, exitStatus, exitedAt }: Awaited<ReturnType<TaskManager["delete"]>>): object {
+  return { pid, exitStatus, ...(exitedAt === undefined ? {} : { exitedAt }) };
+}
+
+/** As containerd fills it: the id is the process's own, the container's stays empty. */
+async function describe(task: Task, execId: string): Promise<Process> {
+  const { exitedAt, pid, status, stdin, stdout, stderr, terminal, exitStatus } = await task.state(execId);
+  const id = execId === "" ? task.id : execId;
+  const fields = { id, pid, status, stdin, stdout, stderr, terminal, exitStatus };
+  return create(ProcessSchema, exitedAt === undefined ? fields : { ...fields, exitedAt });
+}
+
+/** A task that can't be described is left out of a list, and the others are not. */
+async function describeIfThere(task: Task, log: Logger): Promise<Process | undefined> {
+  try {
+    return await describe(task, "");
+  } catch (error) {
+    if (!isFault(error, "notFound")) log.error("converting task to protobuf", { id: task.id, error });
+    return undefined;
+  }
+}

@@ -1,0 +1,209 @@
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { type ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
+import { abortFault } from "../../lib/ctx.ts";
+import { isFault, messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { CallOptions } from "../../wire/service.ts";
+import type { Shim, ShimConnection } from "./shim.ts";
+import { callOnce, callRepeatable, diedUnder } from "./shim-calls.ts";
+import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
+
+/** How long a shim may take to tell a state. Source: containerd plugins/services/tasks/local.go, stateTimeout. */
+const stateTimeoutMs = 2_000;
+const sigkill = 9;
+
+export interface ShimTaskOptions {
+  readonly namespace: string;
+  readonly id: string;
+  readonly bundle: string;
+  readonly shim: Shim;
+  readonly log: Logger;
+  /** Fires when the daemon ends: waits end with it. */
+  readonly closing: AbortSignal;
+  /** Why the shim can't read the task's state, if so. */
+  readonly broken?: string | undefined;
+}
+
+const unknownState: ProcessState = {
+  status: Status.UNKNOWN,
+  pid: 0,
+  stdin: "",
+  stdout: "",
+  stderr: "",
+  terminal: false,
+  exitStatus: 0,
+  exitedAt: undefined,
+};
+
+type WaitAnswer = Omit<ExitInfo, "pid">;
+
+/** A task behind a shim connection. */
+export class ShimTask implements Task {
+  readonly namespace: string;
+  readonly id: string;
+  readonly bundle: string;
+  readonly shim: Shim;
+  readonly broken: string | undefined;
+  readonly #call: CallOptions;
+  readonly #log: Logger;
+  readonly #closing: AbortSignal;
+  /** One wait a process at the shim, however many clients wait. */
+  readonly #waits = new Map<string, Promise<WaitAnswer>>();
+
+  constructor(options: ShimTaskOptions) {
+    this.namespace = options.namespace;
+    this.id = options.id;
+    this.bundle = options.bundle;
+    this.shim = options.shim;
+    this.broken = options.broken;
+    this.#call = { namespace: options.namespace };
+    this.#log = options.log;
+    this.#closing = options.closing;
+  }
+
+  /** Makes the init process. Answers its id. */
+  async create(creation: TaskCreation, checkpoint: string, options: Any | undefined): Promise<number> {
+    const { io, rootfs } = creation;
+    const request = { id: this.id, bundle: this.bundle, ...io, rootfs: [...rootfs], checkpoint };
+    const full = options === undefined ? request : { ...request, options };
+    return (await callOnce(this.shim, "create", (task) => task.create(full, this.#call))).pid;
+  }
+
+  /** Ends and deletes whatever a creation that failed has left. Errors: notFound when that is nothing. */
+  async abandon(timeoutMs: number): Promise<void> {
+    const call = { ...this.#call, timeoutMs };
+    await callRepeatable(this.shim, (task) => task.kill({ id: this.id, signal: sigkill, all: true }, call));
+    await callRepeatable(this.shim, (task) => task.wait({ id: this.id }, call));
+    await callRepeatable(this.shim, (task) => task.delete({ id: this.id }, call));
+  }
+
+  async start(execId: string): Promise<number> {
+    const connection = await this.shim.connection();
+    try {
+      return (await connection.task.start({ id: this.id, execId }, this.#call)).pid;
+    } catch (error) {
+      if (!(await diedUnder(connection, error))) throw error;
+      return this.#startedAfterAll(execId, error);
+    }
+  }
+
+  async state(execId: string): Promise<ProcessState> {
+    if (this.broken !== undefined) return unknownState;
+    try {
+      const state = await callRepeatable(this.shim, (task) =>
+        task.state({ id: this.id, execId }, { ...this.#call, timeoutMs: stateTimeoutMs }),
+      );
+      return { ...state, exitedAt: state.exitedAt };
+    } catch (error) {
+      if (isFault(error, "notFound") || isFault(error, "unavailable")) throw error;
+      this.#log.error(`get state for ${execId === "" ? this.id : execId}`, { error });
+      return unknownState;
+    }
+  }
+
+  async exec(creation: ExecCreation): Promise<void> {
+    const { execId, io, spec } = creation;
+    const request = { id: this.id, execId, ...io, ...(spec === undefined ? {} : { spec }) };
+    await callOnce(this.shim, "exec", (task) => task.exec(request, this.#call));
+  }
+
+  async deleteProcess(execId: string): Promise<ExitInfo> {
+    const request = { id: this.id, execId };
+    const { pid, exitStatus, exitedAt } = await callOnce(this.shim, "delete", (task) =>
+      task.delete(request, this.#call),
+    );
+    return { pid, exitStatus, exitedAt };
+  }
+
+  async kill(execId: string, { signal, all }: Signal): Promise<void> {
+    const request = { id: this.id, execId, signal, all };
+    const call = (task: ShimConnection["task"]): Promise<unknown> => task.kill(request, this.#call);
+    // Another signal might be counted by who gets it.
+    await (signal === sigkill ? callRepeatable(this.shim, call) : callOnce(this.shim, "kill", call));
+  }
+
+  async resize(execId: string, width: number, height: number): Promise<void> {
+    await callRepeatable(this.shim, (task) => task.resizePty({ id: this.id, execId, width, height }, this.#call));
+  }
+
+  async closeStdin(execId: string): Promise<void> {
+    await callRepeatable(this.shim, (task) => task.closeIO({ id: this.id, execId, stdin: true }, this.#call));
+  }
+
+  async pause(): Promise<void> {
+    await callOnce(this.shim, "pause", (task) => task.pause({ id: this.id }, this.#call));
+  }
+
+  async resume(): Promise<void> {
+    await callOnce(this.shim, "resume", (task) => task.resume({ id: this.id }, this.#call));
+  }
+
+  async pids(): Promise<readonly ProcessInfo[]> {
+    return (await callRepeatable(this.shim, (task) => task.pids({ id: this.id }, this.#call))).processes;
+  }
+
+  async checkpoint(folder: string, options: Any | undefined): Promise<void> {
+    const request = { id: this.id, path: folder, ...(options === undefined ? {} : { options }) };
+    await callOnce(this.shim, "checkpoint", (task) => task.checkpoint(request, this.#call));
+  }
+
+  async update(resources: Any | undefined, annotations: Readonly<Record<string, string>>): Promise<void> {
+    const request = { id: this.id, annotations, ...(resources === undefined ? {} : { resources }) };
+    await callRepeatable(this.shim, (task) => task.update(request, this.#call));
+  }
+
+  async stats(): Promise<Any | undefined> {
+    return (await callRepeatable(this.shim, (task) => task.stats({ id: this.id }, this.#call))).stats;
+  }
+
+  async wait(execId: string, signal: AbortSignal): Promise<WaitAnswer> {
+    let shared = this.#waits.get(execId);
+    if (shared === undefined) {
+      shared = this.#waitForExit(execId).finally(() => this.#waits.delete(execId));
+      this.#waits.set(execId, shared);
+    }
+    return unlessAborted(shared, signal);
+  }
+
+  /** Waits on one life of the shim after the other. */
+  async #waitForExit(execId: string): Promise<WaitAnswer> {
+    for (;;) {
+      let connection: ShimConnection;
+      try {
+        connection = await this.shim.connection();
+      } catch (error) {
+        if (this.#closing.aborted) throw error;
+        // A round of tries took its time and was logged; the exit is still to come.
+        this.#log.warn(`wait for ${this.id}: ${messageOf(error)}`);
+        continue;
+      }
+      try {
+        const { exitStatus, exitedAt } = await connection.task.wait({ id: this.id, execId }, this.#call);
+        return { exitStatus, exitedAt };
+      } catch (error) {
+        if (this.#closing.aborted || !(await diedUnder(connection, error))) throw error;
+      }
+    }
+  }
+
+  /** The shim died during a start: the next life of it knows whether the process had been started. */
+  async #startedAfterAll(execId: string, error: unknown): Promise<number> {
+    const found = await this.state(execId);
+    if (found.status !== Status.CREATED) return found.pid;
+    this.#log.warn(`start ${this.id} again: the shim host died during the call`, { error });
+    return (await callOnce(this.shim, "start", (task) => task.start({ id: this.id, execId }, this.#call))).pid;
+  }
+}
+
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      work.catch(() => undefined);
+      reject(abortFault(signal));
+      return;
+    }
+    const abort = (): void => reject(abortFault(signal));
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

@@ -1,0 +1,135 @@
+import { createCtx } from "../../lib/ctx.ts";
+import { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import type { Logger } from "../../lib/log.ts";
+import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/index.ts";
+import type { ContainerStore } from "../containers/containers.ts";
+import type { ContentStore } from "../content/content.ts";
+import type { Exchange } from "../events/exchange.ts";
+import { createBundles } from "./bundles.ts";
+import { EventIngest } from "./event-ingest.ts";
+import type { HostConnection, HostLauncher } from "./host.ts";
+import { ManagedTasks } from "./managed-tasks.ts";
+import { Reconciler } from "./reconciler.ts";
+import { createRuntimeResolver } from "./runtimes.ts";
+import { createScratch } from "./scratch.ts";
+import type { Shim } from "./shim.ts";
+import { ShimTask } from "./shim-task.ts";
+import { SupervisedHost } from "./supervised-host.ts";
+import { TaskTable } from "./task-table.ts";
+import type { TaskManager } from "./tasks.ts";
+
+export interface TaskManagerOptions {
+  /** The daemon's root and state folders. */
+  readonly root: string;
+  readonly state: string;
+  readonly containers: ContainerStore;
+  readonly content: ContentStore;
+  readonly exchange: Exchange;
+  readonly launcher: HostLauncher;
+  readonly log: Logger;
+  /** The real one when left out. */
+  readonly kernel?: Pick<Kernel, "unmount"> | undefined;
+  /** Where shims of other runtimes are looked for; PATH when left out. */
+  readonly path?: string | undefined;
+}
+
+/**
+ * Makes the task manager and starts taking over the tasks of the daemon's last life.
+ * Effects: returns at once; calls wait for the recovery. The host is started at the first sign of need, not before: a
+ * container's record is made (its task follows within milliseconds, and finds the host up), or bundles of tasks exist. An
+ * idle daemon has no host.
+ */
+export function createTaskManager(options: TaskManagerOptions): TaskManager {
+  const { root, state, log, exchange } = options;
+  const closing = new AbortController();
+  const table = new TaskTable();
+  const locks = new KeyedMutex();
+  const bundles = createBundles({ state, unmountTree: treeUnmounter(options.kernel ?? createKernel()) });
+  const scratch = createScratch(root);
+  const ingest = new EventIngest({ exchange, log });
+  const host = new SupervisedHost({
+    launcher: options.launcher,
+    log,
+    needed: () => table.size > 0,
+    attach: (connection) => attach(connection),
+  });
+  const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
+    new ShimTask({ shim: host, ...parts, log, closing: closing.signal });
+  const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, log });
+  const attach = async (connection: HostConnection): Promise<void> => {
+    const reconciled = reconciler.run(connection).catch((error: unknown) => {
+      if (!connection.lost) log.error("compare tasks with the shim host", { error });
+    });
+    reconciliations.set(connection, reconciled);
+    await Promise.all([reconciled, ingest.run(connection)]);
+  };
+  const reconciliations = new WeakMap<HostConnection, Promise<void>>();
+
+  const recover = async (): Promise<void> => {
+    const found = await bundles.scan();
+    const running = await host.existing();
+    if (running === undefined && found.length === 0) return;
+    const connection = running ?? (await host.connection());
+    await reconciliations.get(connection);
+  };
+  const recovered = recover()
+    .catch((error: unknown) => log.error("take over the tasks of the last life", { error }))
+    .then(() => reconciler.sweep())
+    .catch((error: unknown) => log.error("clear away folders of past tasks", { error }));
+  const watching = prepareOnDemand(exchange, closing.signal, log, () => host.prepare());
+
+  return new ManagedTasks({
+    containers: options.containers,
+    content: options.content,
+    bundles,
+    scratch,
+    resolver: createRuntimeResolver({ host, path: options.path ?? process.env["PATH"] ?? "" }),
+    table,
+    locks,
+    newTask,
+    recovered,
+    log,
+    close: async () => {
+      closing.abort();
+      await recovered;
+      await ingest.flush();
+      await host[Symbol.asyncDispose]();
+      await watching;
+    },
+  });
+}
+
+/** Calls once, when the first container is made. */
+async function prepareOnDemand(
+  exchange: Exchange,
+  signal: AbortSignal,
+  log: Logger,
+  prepare: () => void,
+): Promise<void> {
+  try {
+    for await (const _event of exchange.subscribe(createCtx({ signal }), ['topic=="/containers/create"'])) {
+      prepare();
+      return;
+    }
+  } catch (error) {
+    // The first task starts the host as well.
+    if (!signal.aborted) log.warn("watch for the first container", { error });
+  }
+}
+
+/** More mounts than a shim ever stacks on a root. */
+const mountsMax = 16;
+
+/** Detaches whatever is mounted at a path, and below it. */
+function treeUnmounter(kernel: Pick<Kernel, "unmount">): (path: string) => void {
+  return (path) => {
+    for (let count = 0; count < mountsMax; count += 1) {
+      try {
+        kernel.unmount(path, unmountFlags.detach | unmountFlags.noFollow);
+      } catch (error) {
+        if (isErrno(error, "EINVAL")) return;
+        throw error;
+      }
+    }
+  };
+}

@@ -1,0 +1,101 @@
+import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
+import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
+import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
+import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
+import type { Ctx } from "../../lib/ctx.ts";
+
+/** Where a process reads and writes: paths of FIFOs, or URIs of the schemes that the shim takes. */
+export interface ProcessIo {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly terminal: boolean;
+}
+
+export interface TaskCreation {
+  readonly id: string;
+  readonly io: ProcessIo;
+  readonly rootfs: readonly Mount[];
+  /** The container's options of the runtime are used where this carries nothing. */
+  readonly options: Any | undefined;
+  /** Takes the place of the container's runtime. */
+  readonly runtimePath: string;
+  /** CRIU's images as content, or the index of a checkpoint. */
+  readonly checkpoint: Descriptor | undefined;
+}
+
+export interface ExecCreation {
+  readonly execId: string;
+  readonly io: ProcessIo;
+  readonly spec: Any | undefined;
+}
+
+export interface ExitInfo {
+  readonly pid: number;
+  readonly exitStatus: number;
+  readonly exitedAt: Timestamp | undefined;
+}
+
+export interface ProcessState extends ExitInfo, ProcessIo {
+  readonly status: Status;
+}
+
+export interface Signal {
+  readonly signal: number;
+  readonly all: boolean;
+}
+
+/**
+ * A container's running incarnation, as its shim tells of it. The empty exec id names the init process.
+ * Errors, all methods: notFound (the shim knows no such process), unavailable (the shim went away and the call
+ * can't be repeated safely, or no shim answers in time); other kinds and texts are the shim's.
+ */
+export interface Task {
+  readonly namespace: string;
+  readonly id: string;
+  readonly bundle: string;
+  /** Answers the process id. */
+  start(execId: string): Promise<number>;
+  /** The real state; status unknown, and nothing else, where the shim fails to tell. */
+  state(execId: string): Promise<ProcessState>;
+  exec(creation: ExecCreation): Promise<void>;
+  deleteProcess(execId: string): Promise<ExitInfo>;
+  kill(execId: string, signal: Signal): Promise<void>;
+  resize(execId: string, width: number, height: number): Promise<void>;
+  closeStdin(execId: string): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  pids(): Promise<readonly ProcessInfo[]>;
+  /** Writes CRIU's images into a folder. */
+  checkpoint(folder: string, options: Any | undefined): Promise<void>;
+  update(resources: Any | undefined, annotations: Readonly<Record<string, string>>): Promise<void>;
+  stats(): Promise<Any | undefined>;
+  /** Waits through deaths of the shim host. Ends early with the signal. */
+  wait(execId: string, signal: AbortSignal): Promise<Omit<ExitInfo, "pid">>;
+}
+
+/** The tasks of every namespace; each call acts in the context's one. */
+export interface TaskManager extends AsyncDisposable {
+  /** Settles when the tasks of the daemon's last life are known. Never rejects; every call waits for it. */
+  readonly recovered: Promise<void>;
+  /**
+   * Makes a task from a container: its bundle, its root, its init process, not yet started. Answers the process id.
+   * Errors: notFound (no such container), alreadyExists (it has a task), what the runtime said.
+   * Effects: nothing is left when it fails. Events come from the shim: /tasks/create.
+   */
+  create(ctx: Ctx, creation: TaskCreation): Promise<number>;
+  /** Errors: notFound (no such container, or it has no task). */
+  get(ctx: Ctx, id: string): Promise<Task>;
+  list(ctx: Ctx): Promise<readonly Task[]>;
+  /** Removes a task that does not run, and its bundle. Errors: notFound; what the shim says of a running one. */
+  delete(ctx: Ctx, id: string): Promise<ExitInfo>;
+  /**
+   * Checkpoints a task into content: CRIU's images as a tar, and the container's spec. Into files alone, with nothing
+   * answered, when the options name an image path.
+   * Source: containerd plugins/services/tasks/local.go, Checkpoint.
+   */
+  checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]>;
+  /** Errors: invalidArgument (a filter that doesn't parse). One that can't be measured is left out. */
+  metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]>;
+}

@@ -1,0 +1,198 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { type Container, ContainerSchema } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
+import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { messageOf, notFound, quote } from "../../lib/faults.ts";
+import { createLogger, type Logger } from "../../lib/log.ts";
+import { anyOfJson, ociTypeUrls } from "../../wire/any.ts";
+import type { ContainerStore } from "../containers/index.ts";
+import { type ContentStore, contentSchema, openContentStore } from "../content/index.ts";
+import { createExchange, type Exchange } from "../events/index.ts";
+import { createLeaseManager, leasesSchema } from "../leases/index.ts";
+import { type Metadata, openMetadata, type SchemaPart } from "../metadata/index.ts";
+import { namespacesSchema } from "../namespaces/index.ts";
+import type { HostLauncher } from "./host.ts";
+import { createTaskManager } from "./task-manager.ts";
+import type { ProcessIo, TaskCreation, TaskManager } from "./tasks.ts";
+
+export const noIo: ProcessIo = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+/** The part of a daemon that a task manager needs, on folders of its own; it can be stopped and started like a daemon. */
+export class TestDaemon implements AsyncDisposable {
+  readonly folder: string;
+  readonly ctx: Ctx = createCtx({ namespace: "default" });
+  readonly containers: Map<string, Container> = new Map();
+  readonly log: string[] = [];
+  readonly events: Envelope[] = [];
+  readonly #launcher: HostLauncher;
+  readonly #schemas: readonly SchemaPart[];
+  #life: AsyncDisposableStack | undefined;
+  #tasks: TaskManager | undefined;
+  #content: ContentStore | undefined;
+  #exchange: Exchange | undefined;
+  #metadata: Metadata | undefined;
+
+  private constructor(folder: string, launcher: HostLauncher, schemas: readonly SchemaPart[]) {
+    this.folder = folder;
+    this.#launcher = launcher;
+    this.#schemas = schemas;
+  }
+
+  static async start(launcher: HostLauncher, schemas: readonly SchemaPart[] = []): Promise<TestDaemon> {
+    const daemon = new TestDaemon(await mkdtemp("/tmp/lighter-tasks-"), launcher, schemas);
+    await daemon.up();
+    return daemon;
+  }
+
+  get tasks(): TaskManager {
+    return inLife(this.#tasks);
+  }
+
+  get content(): ContentStore {
+    return inLife(this.#content);
+  }
+
+  get exchange(): Exchange {
+    return inLife(this.#exchange);
+  }
+
+  get metadata(): Metadata {
+    return inLife(this.#metadata);
+  }
+
+  get logger(): Logger {
+    return createLogger({ level: "debug", format: "text", write: (line) => this.log.push(line) });
+  }
+
+  get state(): string {
+    return join(this.folder, "state");
+  }
+
+  bundle(id: string): string {
+    return join(this.state, "io.containerd.runtime.v2.task", "default", id);
+  }
+
+  /** Starts another life of the daemon over the same folders. */
+  async up(): Promise<void> {
+    const log = this.logger;
+    const life = new AsyncDisposableStack();
+    const ending = new AbortController();
+    const schemas = [namespacesSchema, leasesSchema, contentSchema, ...this.#schemas];
+    const metadata = life.use(openMetadata({ path: join(this.folder, "meta.db"), schemas }));
+    const exchange = createExchange({ log });
+    const leases = createLeaseManager({ metadata });
+    const content = await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log });
+    const watching = this.#watch(exchange, ending.signal);
+    life.defer(async () => {
+      ending.abort();
+      await watching;
+    });
+    this.#tasks = life.use(
+      createTaskManager({
+        root: join(this.folder, "root"),
+        state: this.state,
+        containers: this.containerStore(),
+        content,
+        exchange,
+        launcher: this.#launcher,
+        log,
+        path: "/usr/bin",
+      }),
+    );
+    this.#content = content;
+    this.#exchange = exchange;
+    this.#metadata = metadata;
+    this.#life = life;
+  }
+
+  async down(): Promise<void> {
+    await this.#life?.disposeAsync();
+    this.#life = undefined;
+  }
+
+  container(id: string, runtime = "io.containerd.runc.v2", spec: Any = anyOfJson(ociTypeUrls.spec, { id })): void {
+    this.containers.set(id, create(ContainerSchema, { id, runtime: { name: runtime }, spec }));
+  }
+
+  /** A container and its task, created and started. Answers the process id. */
+  async running(id: string): Promise<number> {
+    this.container(id);
+    await this.tasks.create(this.ctx, creation(id));
+    return (await this.tasks.get(this.ctx, id)).start("");
+  }
+
+  /** Waits for an event; a deadline ends a test that waits for what never comes. */
+  async event(topic: string, count = 1): Promise<Envelope[]> {
+    await until(() => this.#named(topic).length >= count, `${count} of ${topic}`);
+    return this.#named(topic);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #named(topic: string): Envelope[] {
+    return this.events.filter((event) => event.topic === topic);
+  }
+
+  async #watch(exchange: Exchange, signal: AbortSignal): Promise<void> {
+    try {
+      for await (const event of exchange.subscribe(createCtx({ signal }), [])) this.events.push(event);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  containerStore(): ContainerStore {
+    const refuse = (): never => {
+      throw new Error("not part of this test");
+    };
+    return {
+      get: (ctx, id) => {
+        const found = this.containers.get(id);
+        if (found === undefined) throw notFound(`container ${quote(id)} in namespace ${quote(ctx.namespace ?? "")}`);
+        return found;
+      },
+      list: () => [...this.containers.values()],
+      create: refuse,
+      update: refuse,
+      delete: refuse,
+    };
+  }
+}
+
+export function creation(id: string, more: Partial<TaskCreation> = {}): TaskCreation {
+  return { id, io: noIo, rootfs: [], options: undefined, runtimePath: "", checkpoint: undefined, ...more };
+}
+
+export function anyBytes(typeUrl: string, value: Uint8Array = new Uint8Array()): Any {
+  return create(AnySchema, { typeUrl, value });
+}
+
+/** The message of what a call fails with. */
+export async function failure(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+  } catch (error) {
+    return messageOf(error);
+  }
+  throw new Error("the call was expected to fail");
+}
+
+/** Waits for a condition, looking at it often. */
+export async function until(condition: () => boolean, what: string, limitMs = 5_000): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms for ${what}`);
+    await Bun.sleep(2);
+  }
+}
+
+function inLife<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("the daemon is down");
+  return value;
+}
