@@ -1,4 +1,4 @@
-import { check, cString, lazyLibrary } from "./libc.ts";
+import { check, cString, lazyLibrary, type PathBytes } from "./libc.ts";
 import { syscall } from "./syscalls.ts";
 
 /** A file descriptor of this process. */
@@ -48,7 +48,7 @@ export interface FileCalls {
   /** Opens a file, always close-on-exec. Source: open(2). Effects: blocks on a FIFO without its peer unless nonBlock is given. */
   open(path: string, flags: number, mode?: number): Fd;
   /** Opens a path that cannot lead out of a folder. Source: openat2(2), Linux 5.6. */
-  openBeneath(folder: Fd, path: string, flags: number, mode: number, resolve: number): Fd;
+  openBeneath(folder: Fd, path: PathBytes, flags: number, mode: number, resolve: number): Fd;
   close(fd: Fd): void;
   /** Reads into the buffer; 0 at the end. Source: read(2). Errors: SysError (EAGAIN on a non-blocking descriptor). */
   read(fd: Fd, into: Uint8Array): number;
@@ -66,11 +66,11 @@ export interface FileCalls {
   /** Source: syncfs(2). Effects: blocks until the whole filesystem is on disk; not for the event loop of a daemon. */
   syncfs(fd: Fd): void;
   /** Makes a FIFO, socket or device node. Source: mknod(2). */
-  mknod(path: string, mode: number, major: number, minor: number): void;
+  mknod(path: PathBytes, mode: number, major: number, minor: number): void;
   /** Makes a FIFO. Source: mkfifo(3). */
-  mkfifo(path: string, mode: number): void;
+  mkfifo(path: PathBytes, mode: number): void;
   /** Sets both times of a path, never of what a symbolic link points to. Source: utimensat(2). */
-  setTimes(path: string, accessed: FileTime | undefined, modified: FileTime | undefined): void;
+  setTimes(path: PathBytes, accessed: FileTime | undefined, modified: FileTime | undefined): void;
 }
 
 const libc = lazyLibrary({
@@ -99,7 +99,7 @@ export const fileCalls: FileCalls = {
   },
   openBeneath: (folder, path, flags, mode, resolve) => {
     const how = new BigUint64Array([BigInt(flags | openFlags.closeOnExec), BigInt(mode), BigInt(resolve)]);
-    return syscall("openat2", [folder, cString(path), how, how.byteLength], path);
+    return syscall("openat2", [folder, cString(path), how, how.byteLength], shown(path));
   },
   close: (fd) => {
     check("close", () => libc().close(fd));
@@ -134,18 +134,22 @@ export const fileCalls: FileCalls = {
   },
   mknod: (path, mode, major, minor) => {
     const name = cString(path);
-    check("mknod", () => libc().mknod(name, mode, deviceNumber(major, minor)), path);
+    check("mknod", () => libc().mknod(name, mode, deviceNumber(major, minor)), shown(path));
   },
   mkfifo: (path, mode) => {
     const name = cString(path);
-    check("mkfifo", () => libc().mkfifo(name, mode), path);
+    check("mkfifo", () => libc().mkfifo(name, mode), shown(path));
   },
   setTimes: (path, accessed, modified) => {
     const name = cString(path);
     const times = new BigInt64Array([...timespec(accessed), ...timespec(modified)]);
-    check("utimensat", () => libc().utimensat(currentFolder, name, times, noFollowSymlink), path);
+    check("utimensat", () => libc().utimensat(currentFolder, name, times, noFollowSymlink), shown(path));
   },
 };
+
+function shown(path: PathBytes): string {
+  return typeof path === "string" ? path : Buffer.from(path).toString();
+}
 
 /** Closes and says nothing of a descriptor that is not open any more: for clean-up paths. */
 export function closeQuietly(kernel: Pick<FileCalls, "close">, fd: Fd): void {

@@ -12,6 +12,15 @@ export {
   resolveFlags,
 } from "./files.ts";
 export { createKernel, type Kernel } from "./kernel.ts";
+export type { PathBytes } from "./libc.ts";
+export {
+  type MountOptions,
+  type MountRequest,
+  mountAll,
+  mountRequest,
+  parseMountOptions,
+  unmountAll,
+} from "./mount-spec.ts";
 export { mountFlags, unmountFlags } from "./mounts.ts";
 export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";

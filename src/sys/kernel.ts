@@ -1,4 +1,5 @@
 import { type FileCalls, fileCalls } from "./files.ts";
+import { type IsolationCalls, isolationCalls } from "./isolation.ts";
 import { type MountCalls, mountCalls } from "./mounts.ts";
 import { type PollCalls, pollCalls } from "./polling.ts";
 import { type ProcessCalls, processCalls } from "./processes.ts";
@@ -15,6 +16,7 @@ export interface Kernel
     MountCalls,
     XattrCalls,
     ProcessCalls,
+    IsolationCalls,
     TerminalCalls,
     SocketCalls,
     PollCalls {}
@@ -26,6 +28,7 @@ export function createKernel(): Kernel {
     ...mountCalls,
     ...xattrCalls,
     ...processCalls,
+    ...isolationCalls,
     ...terminalCalls,
     ...socketCalls,
     ...pollCalls,

@@ -46,10 +46,21 @@ export function check(call: string, run: () => number, detail?: string): number 
 
 const encoder = new TextEncoder();
 
+/** A path: text, or the bytes of a name that is no UTF-8. */
+export type PathBytes = string | Uint8Array;
+
 /** A string as C has it. Errors: SysError EINVAL when it holds a NUL, which C would take for its end. */
-export function cString(text: string): Uint8Array {
+export function cString(text: PathBytes): Uint8Array {
+  if (typeof text !== "string") return cBytes(text);
   if (text.includes("\0")) throw new SysError("string", 22, JSON.stringify(text));
   const bytes = new Uint8Array(Buffer.byteLength(text) + 1);
   encoder.encodeInto(text, bytes);
   return bytes;
+}
+
+function cBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.includes(0)) throw new SysError("string", 22);
+  const ended = new Uint8Array(bytes.length + 1);
+  ended.set(bytes);
+  return ended;
 }

@@ -1,15 +1,15 @@
-import { check, cString, lazyLibrary } from "./libc.ts";
+import { check, cString, lazyLibrary, type PathBytes } from "./libc.ts";
 import { isErrno } from "./sys-error.ts";
 
 export interface XattrCalls {
   /** An extended attribute of the path itself, never of what a link points to; undefined when it has none of that name. Source: lgetxattr(2). */
-  getXattr(path: string, name: string): Uint8Array | undefined;
+  getXattr(path: PathBytes, name: string): Uint8Array | undefined;
   /** Source: lsetxattr(2). Errors: SysError (EOPNOTSUPP: the filesystem keeps none). */
-  setXattr(path: string, name: string, value: Uint8Array): void;
+  setXattr(path: PathBytes, name: string, value: Uint8Array): void;
   /** Takes an attribute away; one that is not there is fine. Source: lremovexattr(2). */
-  removeXattr(path: string, name: string): void;
+  removeXattr(path: PathBytes, name: string): void;
   /** The names of all attributes; none where the filesystem keeps none. Source: llistxattr(2). */
-  listXattrs(path: string): readonly string[];
+  listXattrs(path: PathBytes): readonly string[];
 }
 
 const libc = lazyLibrary({
@@ -29,7 +29,7 @@ export const xattrCalls: XattrCalls = {
     const [at, key] = [cString(path), cString(name)];
     try {
       return readGrowing((buffer) =>
-        check("lgetxattr", () => libc().lgetxattr(at, key, buffer, buffer.length), `${path} ${name}`),
+        check("lgetxattr", () => libc().lgetxattr(at, key, buffer, buffer.length), detailOf(path, name)),
       );
     } catch (error) {
       if (isErrno(error, "ENODATA", "EOPNOTSUPP")) return undefined;
@@ -39,12 +39,12 @@ export const xattrCalls: XattrCalls = {
   setXattr: (path, name, value) => {
     const [at, key] = [cString(path), cString(name)];
     const bytes = value.length === 0 ? new Uint8Array(1) : value;
-    check("lsetxattr", () => libc().lsetxattr(at, key, bytes, value.length, 0), `${path} ${name}`);
+    check("lsetxattr", () => libc().lsetxattr(at, key, bytes, value.length, 0), detailOf(path, name));
   },
   removeXattr: (path, name) => {
     const [at, key] = [cString(path), cString(name)];
     try {
-      check("lremovexattr", () => libc().lremovexattr(at, key), `${path} ${name}`);
+      check("lremovexattr", () => libc().lremovexattr(at, key), detailOf(path, name));
     } catch (error) {
       if (!isErrno(error, "ENODATA")) throw error;
     }
@@ -53,7 +53,7 @@ export const xattrCalls: XattrCalls = {
     const at = cString(path);
     try {
       const bytes = readGrowing((buffer) =>
-        check("llistxattr", () => libc().llistxattr(at, buffer, buffer.length), path),
+        check("llistxattr", () => libc().llistxattr(at, buffer, buffer.length), detailOf(path)),
       );
       return Buffer.from(bytes)
         .toString()
@@ -65,6 +65,10 @@ export const xattrCalls: XattrCalls = {
     }
   },
 };
+
+function detailOf(path: PathBytes, name = ""): string {
+  return `${typeof path === "string" ? path : Buffer.from(path).toString()} ${name}`.trimEnd();
+}
 
 function readGrowing(fill: (buffer: Uint8Array) => number): Uint8Array {
   const guess = new Uint8Array(firstGuessBytes);
