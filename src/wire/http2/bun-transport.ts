@@ -9,6 +9,8 @@ export interface SocketData {
 
 export type BunSocket = Socket<SocketData>;
 
+const lingerSeconds = 5;
+
 /** A Bun socket as a connection sees it. */
 export class BunTransport implements Transport {
   readonly #socket: BunSocket;
@@ -31,6 +33,8 @@ export class BunTransport implements Transport {
 
   end(): void {
     this.#socket.end();
+    // A peer that never closes its own side is not waited for.
+    this.#socket.timeout(lingerSeconds);
   }
 
   terminate(): void {
@@ -44,6 +48,7 @@ export const socketEvents: {
   data(socket: BunSocket, chunk: Buffer): void;
   drain(socket: BunSocket): void;
   end(socket: BunSocket): void;
+  timeout(socket: BunSocket): void;
   close(socket: BunSocket, error?: Error): void;
   error(socket: BunSocket, error: Error): void;
 } = {
@@ -55,6 +60,7 @@ export const socketEvents: {
     socket.data.connection?.disconnected(undefined);
     socket.end();
   },
+  timeout: (socket) => socket.terminate(),
   close: (socket, error) => socket.data.connection?.disconnected(error),
   error: (socket, error) => socket.data.connection?.disconnected(error),
 };

@@ -1,4 +1,5 @@
 /** Names and values by turns; entry 1 of the RFC's table is the first pair. Source: RFC 7541 appendix A. */
+// biome-ignore format: pairs
 const staticPairs: readonly string[] = [
   ":authority", "", ":method", "GET", ":method", "POST", ":path", "/", ":path", "/index.html",
   ":scheme", "http", ":scheme", "https", ":status", "200", ":status", "204", ":status", "206",
@@ -13,7 +14,7 @@ const staticPairs: readonly string[] = [
   "referer", "", "refresh", "", "retry-after", "", "server", "", "set-cookie", "",
   "strict-transport-security", "", "transfer-encoding", "", "user-agent", "", "vary", "", "via", "",
   "www-authenticate", "",
-]; // biome-ignore format: pairs
+];
 
 export const staticTableLength = 61;
 /** What an entry counts beside its bytes. Source: RFC 7541 section 4.1. */
