@@ -82,6 +82,8 @@ function parseFilter(input: string): readonly Selector[] {
 class FilterParser {
   readonly #scanner: FilterScanner;
   readonly #refuse: (at: number, problem: string) => Error;
+  /** Regular expressions are compiled last, so that what else is wrong is told first, as containerd does. */
+  readonly #uncompiled: (() => void)[] = [];
 
   constructor(scanner: FilterScanner, refuse: (at: number, problem: string) => Error) {
     this.#scanner = scanner;
@@ -95,6 +97,7 @@ class FilterParser {
       this.#scanner.scan();
       selectors.push(this.#selector());
     }
+    for (const compile of this.#uncompiled) compile();
     return selectors;
   }
 
@@ -114,7 +117,10 @@ class FilterParser {
       case "!=":
         return (adaptor) => adaptor(path).value !== value;
       case "~=": {
-        const matches = this.#regexp(token, value);
+        let matches: Matcher = () => false;
+        this.#uncompiled.push(() => {
+          matches = this.#regexp(token, value);
+        });
         return (adaptor) => matches(adaptor(path).value);
       }
     }

@@ -75,6 +75,7 @@ export class GroupCommit {
   }
 
   #turn(): void {
+    if (this.#waiting.length === 0) return;
     const done: Done[] = [];
     const { db } = this.#options;
     try {

@@ -111,6 +111,11 @@ class Parser {
   }
 
   #atom(): RegexpNode {
+    const operatorAt = this.#at;
+    if (this.#bounds() !== undefined) {
+      const operator = this.#chars.slice(operatorAt, this.#at).join("");
+      throw new RegexpSyntaxError(`missing argument to repetition operator: \`${operator}\``);
+    }
     const char = this.#next("");
     switch (char) {
       case "(":
@@ -123,10 +128,6 @@ class Parser {
         return { kind: "assert", at: this.#flags.multiLine ? "lineStart" : "textStart" };
       case "$":
         return { kind: "assert", at: this.#flags.multiLine ? "lineEnd" : "textEnd" };
-      case "*":
-      case "+":
-      case "?":
-        throw new RegexpSyntaxError(`missing argument to repetition operator: \`${char}\``);
       case "\\":
         return this.#escape();
       default:
