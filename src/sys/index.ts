@@ -24,5 +24,6 @@ export {
 export { mountFlags, unmountFlags } from "./mounts.ts";
 export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
+export { releaseCleanPages } from "./residency.ts";
 export type { FdMessage } from "./sockets.ts";
 export { isErrno, SysError } from "./sys-error.ts";
