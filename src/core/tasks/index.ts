@@ -1,6 +1,7 @@
 export {
   checkpointMediaTypes,
   one,
+  readIndex,
   writeBlob,
 } from "./checkpoint-content.ts";
 export type { HostLauncher, LaunchedHost } from "./host.ts";

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { type Any, AnySchema, timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Container, ContainerSchema } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
@@ -11,7 +11,7 @@ import { anyOfJson, ociTypeUrls } from "../../wire/any.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import { type ContentStore, contentSchema, openContentStore } from "../content/index.ts";
 import { createExchange, type Exchange } from "../events/index.ts";
-import { createLeaseManager, leasesSchema } from "../leases/index.ts";
+import { createLeaseManager, type LeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata, type SchemaPart } from "../metadata/index.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
 import type { HostLauncher } from "./host.ts";
@@ -27,6 +27,7 @@ export class TestDaemon implements AsyncDisposable {
   readonly containers: Map<string, Container> = new Map();
   readonly log: string[] = [];
   readonly events: Envelope[] = [];
+  leases: LeaseManager | undefined;
   readonly #launcher: HostLauncher;
   readonly #schemas: readonly SchemaPart[];
   #life: AsyncDisposableStack | undefined;
@@ -84,6 +85,7 @@ export class TestDaemon implements AsyncDisposable {
     const metadata = life.use(openMetadata({ path: join(this.folder, "meta.db"), schemas }));
     const exchange = createExchange({ log });
     const leases = createLeaseManager({ metadata });
+    this.leases = leases;
     const content = await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log });
     const watching = this.#watch(exchange, ending.signal);
     life.defer(async () => {
@@ -114,7 +116,8 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   container(id: string, runtime = "io.containerd.runc.v2", spec: Any = anyOfJson(ociTypeUrls.spec, { id })): void {
-    this.containers.set(id, create(ContainerSchema, { id, runtime: { name: runtime }, spec }));
+    const createdAt = timestampNow();
+    this.containers.set(id, create(ContainerSchema, { id, runtime: { name: runtime }, spec, createdAt }));
   }
 
   /** A container and its task, created and started. Answers the process id. */

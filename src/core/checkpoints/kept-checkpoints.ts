@@ -1,0 +1,217 @@
+import { create } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.ts";
+import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import { type Clock, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { parseDigest } from "../../lib/digest.ts";
+import { alreadyExists, isFault, notFound, quote, wrapFault } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
+import { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import type { Logger } from "../../lib/log.ts";
+import { anyTo } from "../../wire/any.ts";
+import type { ContainerStore } from "../containers/index.ts";
+import type { ContentStore } from "../content/index.ts";
+import type { Exchange } from "../events/index.ts";
+import type { LeaseManager } from "../leases/index.ts";
+import type { Metadata } from "../metadata/index.ts";
+import { type NamespaceStore, requireNamespace } from "../namespaces/index.ts";
+import type { TaskManager } from "../tasks/index.ts";
+import { checkpointLabel, optionsOf, removeIndex, writeIndex } from "./checkpoint-index.ts";
+import type { NamedCheckpoints } from "./checkpoints.ts";
+import {
+  allCheckpoints,
+  type CheckpointRow,
+  checkpointsIn,
+  dropCheckpoint,
+  findCheckpoint,
+  putCheckpoint,
+} from "./store.ts";
+
+/** After this a checkpoint that is still being written is given up by collection. */
+const writingHours = 24;
+
+export interface NamedCheckpointsOptions {
+  readonly metadata: Metadata;
+  readonly containers: ContainerStore;
+  readonly content: ContentStore;
+  readonly exchange: Exchange;
+  readonly leases: LeaseManager;
+  readonly namespaces: Pick<NamespaceStore, "list">;
+  readonly tasks: Pick<TaskManager, "checkpoint">;
+  readonly log: Logger;
+  readonly clock?: Clock | undefined;
+}
+
+/** Makes the named checkpoints, and starts to clear away those whose containers went while the daemon was down. */
+export function createNamedCheckpoints(options: NamedCheckpointsOptions): NamedCheckpoints {
+  return new KeptCheckpoints(options);
+}
+
+class KeptCheckpoints implements NamedCheckpoints {
+  readonly #options: NamedCheckpointsOptions;
+  readonly #clock: Clock;
+  readonly #locks = new KeyedMutex();
+  readonly #closing = new AbortController();
+  readonly #background: Promise<unknown>;
+
+  constructor(options: NamedCheckpointsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#background = Promise.all([this.#followDeletions(), this.#sweep()]);
+  }
+
+  async create(ctx: Ctx, wanted: Checkpoint): Promise<Checkpoint> {
+    const namespace = requireNamespace(ctx);
+    const { containerId, name } = wanted;
+    const container = this.#options.containers.get(ctx, containerId);
+    try {
+      checkIdentifier(name);
+    } catch (error) {
+      throw wrapFault("checkpoint name", error);
+    }
+    using _lock = await this.#locks.lock(`${namespace}/${containerId}`);
+    const before = this.#options.metadata.read((db) => findCheckpoint(db, namespace, containerId, name));
+    if (before !== undefined) {
+      if (before.containerLife === lifeOf(container)) throw alreadyExists(titleOf(containerId, name));
+      await this.#remove(before);
+    }
+    return await this.#write(ctx, namespace, container, wanted);
+  }
+
+  get(ctx: Ctx, containerId: string, name: string): Checkpoint {
+    return this.#find(ctx, containerId, name).checkpoint;
+  }
+
+  list(ctx: Ctx, containerId: string): readonly Checkpoint[] {
+    const namespace = requireNamespace(ctx);
+    if (containerId !== "") this.#options.containers.get(ctx, containerId);
+    return this.#options.metadata
+      .read((db) => checkpointsIn(db, namespace, containerId))
+      .filter((row) => this.#isCurrent(row))
+      .map((row) => row.checkpoint)
+      .sort((one, other) => compareTimes(one.createdAt, other.createdAt));
+  }
+
+  async delete(ctx: Ctx, containerId: string, name: string): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    using _lock = await this.#locks.lock(`${namespace}/${containerId}`);
+    await this.#remove(this.#find(ctx, containerId, name));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    await this.#background;
+  }
+
+  #find(ctx: Ctx, containerId: string, name: string): CheckpointRow {
+    const namespace = requireNamespace(ctx);
+    const row = this.#options.metadata.read((db) => findCheckpoint(db, namespace, containerId, name));
+    if (row === undefined || !this.#isCurrent(row)) throw notFound(titleOf(containerId, name));
+    return row;
+  }
+
+  /** Writes everything under a lease, then the row. Dying in between leaves an index without a row: the next start's sweep. */
+  async #write(ctx: Ctx, namespace: string, container: Container, wanted: Checkpoint): Promise<Checkpoint> {
+    const { content, leases, metadata, tasks, log } = this.#options;
+    const createdAt = this.#clock();
+    const expires = new Date(createdAt.getTime() + writingHours * 3_600_000).toISOString();
+    const lease = await leases.create(ctx, { id: "", labels: new Map([["containerd.io/gc.expire", expires]]) });
+    await using _held = { [Symbol.asyncDispose]: () => leases.delete(ctx, lease.id) };
+    const leased = createCtx({ namespace, lease: lease.id, signal: ctx.signal, log: ctx.log });
+    const options = optionsOf(wanted);
+    const descriptors = await tasks.checkpoint(leased, container.id, options);
+    const { name } = wanted;
+    const target = await writeIndex(leased, content, { container, name, createdAt, options, descriptors });
+    const { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
+    const flags = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
+    const fields = { containerId: container.id, name, createdAt: timestampOf(createdAt), ...flags, target };
+    const checkpoint = create(CheckpointSchema, fields);
+    await metadata.update((tx) => putCheckpoint(tx, { namespace, containerLife: lifeOf(container), checkpoint }));
+    log.info("made a checkpoint", { namespace, container: container.id, name, digest: target.digest });
+    return checkpoint;
+  }
+
+  /** The content first: dying in between leaves a row, of which the removal can be repeated. */
+  async #remove(row: CheckpointRow): Promise<void> {
+    const ctx = createCtx({ namespace: row.namespace });
+    const digest = row.checkpoint.target?.digest;
+    if (digest !== undefined) await removeIndex(ctx, this.#options.content, parseDigest(digest));
+    await this.#options.metadata.update((tx) => dropCheckpoint(tx, row));
+  }
+
+  #isCurrent(row: CheckpointRow): boolean {
+    try {
+      const container = this.#options.containers.get(
+        createCtx({ namespace: row.namespace }),
+        row.checkpoint.containerId,
+      );
+      return lifeOf(container) === row.containerLife;
+    } catch (error) {
+      if (isFault(error, "notFound")) return false;
+      throw error;
+    }
+  }
+
+  /** A container's checkpoints go with it. */
+  async #followDeletions(): Promise<void> {
+    const { exchange, log, metadata } = this.#options;
+    const ctx = createCtx({ signal: this.#closing.signal });
+    try {
+      for await (const { namespace, event } of exchange.subscribe(ctx, ['topic=="/containers/delete"'])) {
+        const id = event === undefined ? "" : anyTo(event, ContainerDeleteSchema).id;
+        if (id !== "") await this.#removeStale(metadata.read((db) => checkpointsIn(db, namespace, id)));
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) log.error("follow deletions of containers", { error });
+    }
+  }
+
+  /** What the daemon's last life did not get to: rows without their container, and indexes without a row. */
+  async #sweep(): Promise<void> {
+    const { content, metadata, namespaces, log } = this.#options;
+    try {
+      await this.#removeStale(metadata.read(allCheckpoints));
+      for (const { name: namespace } of namespaces.list()) {
+        const ctx = createCtx({ namespace });
+        const rows = metadata.read((db) => checkpointsIn(db, namespace, ""));
+        const known = new Set(rows.map((row) => row.checkpoint.target?.digest));
+        for (const info of content.list(ctx, [`labels.${quote(checkpointLabel)}`])) {
+          if (!known.has(info.digest)) await this.#removeOrphan(ctx, info.digest, info.labels.get(checkpointLabel));
+        }
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) log.error("clear away old checkpoints", { error });
+    }
+  }
+
+  async #removeStale(rows: readonly CheckpointRow[]): Promise<void> {
+    for (const row of rows) {
+      using _lock = await this.#locks.lock(`${row.namespace}/${row.checkpoint.containerId}`);
+      if (!this.#isCurrent(row)) await this.#remove(row);
+    }
+  }
+
+  /** An index that is being written right now has no row either: its container's lock tells. */
+  async #removeOrphan(ctx: Ctx, digest: ReturnType<typeof parseDigest>, title = ""): Promise<void> {
+    const [containerId = "", name = ""] = title.split("/");
+    const namespace = requireNamespace(ctx);
+    using _lock = await this.#locks.lock(`${namespace}/${containerId}`);
+    const row = this.#options.metadata.read((db) => findCheckpoint(db, namespace, containerId, name));
+    if (row?.checkpoint.target?.digest !== digest) await removeIndex(ctx, this.#options.content, digest);
+  }
+}
+
+/** Two containers of one id, one after the other, were not made at the same time. */
+function lifeOf(container: Container): string {
+  return `${container.createdAt?.seconds ?? 0n}.${container.createdAt?.nanos ?? 0}`;
+}
+
+function titleOf(containerId: string, name: string): string {
+  return `checkpoint ${quote(name)} of container ${quote(containerId)}`;
+}
+
+function compareTimes(one: Timestamp | undefined, other: Timestamp | undefined): number {
+  return Number((one?.seconds ?? 0n) - (other?.seconds ?? 0n)) || (one?.nanos ?? 0) - (other?.nanos ?? 0);
+}
