@@ -25,8 +25,21 @@ export async function connectGrpc(endpoint: Endpoint, options: GrpcClientOptions
     return new GrpcConnection(connection, closed.promise, limits.maxReceiveBytes);
   } catch (error) {
     const where = "path" in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
-    throw new FaultError("unavailable", `connect to ${where}: ${messageOf(error)}`, { cause: error });
+    throw new FaultError("unavailable", `connect to ${where}: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** Why nobody answered, in the system's words; Bun says only that it failed. */
+function reasonOf(error: unknown): string {
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: "no such file or directory",
+    ECONNREFUSED: "connection refused",
+    EACCES: "permission denied",
+    EPERM: "permission denied",
+    ETIMEDOUT: "connection timed out",
+  };
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return words[code] ?? messageOf(error);
 }
 
 class GrpcConnection implements ClientConnection {
@@ -53,7 +66,7 @@ class GrpcConnection implements ClientConnection {
 
   #function(method: DescMethod, defaults: CallOptions): unknown {
     // What calls with these defaults have in common is sent in a few bytes after the first.
-    const template = new HeaderTemplate(requestFields(method, defaults));
+    const template = new HeaderTemplate(requestFields(method, { ...defaults, timeoutMs: undefined }));
     const open = (options: CallOptions | undefined): ClientCall => this.#open(method, template, defaults, options);
     switch (method.methodKind) {
       case "unary":
@@ -75,14 +88,14 @@ class GrpcConnection implements ClientConnection {
     defaults: CallOptions,
     given: CallOptions | undefined,
   ): ClientCall {
-    const options = given === undefined ? defaults : { ...defaults, ...given };
+    const options = given === undefined ? defaults : withDefaults(defaults, given);
     const call = new ClientCall(method, options, this.#maxReceiveBytes);
     const refusal = this.#refusal(options);
     if (refusal !== undefined) {
       call.abort(refusal);
       return call;
     }
-    const plain = given === undefined && defaults.timeoutMs === undefined;
+    const plain = options.timeoutMs === undefined && sameHeaders(options, defaults);
     call.stream = this.#connection.open(plain ? template : requestFields(method, options), call);
     return call;
   }
@@ -95,6 +108,21 @@ class GrpcConnection implements ClientConnection {
     if (connection.streams.size < connection.peerMaxStreams) return undefined;
     return new FaultError("resourceExhausted", `more than ${connection.peerMaxStreams} calls at once`);
   }
+}
+
+/** What a call leaves undefined comes from the client's defaults. */
+function withDefaults(defaults: CallOptions, given: CallOptions): CallOptions {
+  return {
+    signal: given.signal ?? defaults.signal,
+    timeoutMs: given.timeoutMs ?? defaults.timeoutMs,
+    namespace: given.namespace ?? defaults.namespace,
+    lease: given.lease ?? defaults.lease,
+    metadata: given.metadata ?? defaults.metadata,
+  };
+}
+
+function sameHeaders(a: CallOptions, b: CallOptions): boolean {
+  return a.namespace === b.namespace && a.lease === b.lease && a.metadata === b.metadata;
 }
 
 function requestFields(method: DescMethod, options: CallOptions): HeaderFields {

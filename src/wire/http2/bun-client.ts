@@ -24,7 +24,6 @@ export async function connectHttp2(endpoint: Endpoint, options: Http2ClientOptio
       socket.data = { connection };
       opened.resolve(connection);
     },
-    connectError: (_socket: BunSocket, error: Error) => opened.reject(error),
   };
   const data: SocketData = { connection: undefined };
   if ("path" in endpoint) await Bun.connect<SocketData>({ unix: endpoint.path, socket, data });
