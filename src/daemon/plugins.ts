@@ -1,6 +1,8 @@
 import { containersSchema } from "../core/containers/index.ts";
 import { containersPlugins } from "../core/containers/plugin.ts";
 import { eventsPlugins } from "../core/events/plugin.ts";
+import { imagesSchema } from "../core/images/index.ts";
+import { imagesPlugins } from "../core/images/plugin.ts";
 import { introspectionPlugins } from "../core/introspection/plugin.ts";
 import { leasesSchema } from "../core/leases/index.ts";
 import { leasesPlugins } from "../core/leases/plugin.ts";
@@ -16,10 +18,11 @@ import { unbuiltPlugins } from "./unbuilt.ts";
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
   ...eventsPlugins,
-  metadataPlugin([namespacesSchema, leasesSchema, containersSchema]),
+  metadataPlugin([namespacesSchema, leasesSchema, containersSchema, imagesSchema]),
   ...namespacesPlugins,
   ...leasesPlugins,
   ...containersPlugins,
+  ...imagesPlugins,
   ...introspectionPlugins,
   versionPlugin,
   healthPlugin,

@@ -1,12 +1,12 @@
 import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
-import { containersToken, exchangeToken, GRPC, metadataToken, SERVICE } from "../tokens.ts";
+import { containersToken, exchangeToken, GRPC, metadataToken, namespacesToken, SERVICE } from "../tokens.ts";
 import { createContainerStore, createContainersService } from "./index.ts";
 
 const storePlugin: PluginDefinition = definePlugin({
   type: SERVICE,
   id: "containers-service",
-  requires: { exchange: exchangeToken, metadata: metadataToken },
-  init: ({ exchange, metadata }) => createContainerStore({ exchange, metadata }),
+  requires: { exchange: exchangeToken, metadata: metadataToken, namespaces: namespacesToken },
+  init: (given) => createContainerStore(given),
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

@@ -1,0 +1,19 @@
+import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
+import { exchangeToken, GRPC, imagesToken, leasesToken, metadataToken, namespacesToken, SERVICE } from "../tokens.ts";
+import { createImageStore, createImagesService } from "./index.ts";
+
+const storePlugin: PluginDefinition = definePlugin({
+  type: SERVICE,
+  id: "images-service",
+  requires: { exchange: exchangeToken, metadata: metadataToken, leases: leasesToken, namespaces: namespacesToken },
+  init: (given) => createImageStore(given),
+});
+
+const servicePlugin: PluginDefinition = definePlugin({
+  type: GRPC,
+  id: "images",
+  requires: { store: imagesToken },
+  init: ({ store }) => ({ grpc: [createImagesService({ store })] }),
+});
+
+export const imagesPlugins: readonly PluginDefinition[] = [storePlugin, servicePlugin];
