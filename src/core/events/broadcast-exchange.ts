@@ -31,15 +31,18 @@ interface Subscriber {
 /** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
 export function createExchange({ log, now = systemClock, bounds = defaultBounds }: ExchangeOptions): Exchange {
   const subscribers = new Set<Subscriber>();
-  const broadcast = (envelope: Envelope): void => {
+  const broadcast = (envelope: Envelope): number => {
     let fields: FieldAdaptor | undefined;
+    let takers = 0;
     for (const subscriber of subscribers) {
       if (!subscriber.filter.matchesAll) {
         fields ??= envelopeFields(envelope);
         if (!subscriber.filter.matches(fields)) continue;
       }
       deliver(subscriber, envelope, log);
+      takers += 1;
     }
+    return takers;
   };
   return {
     publish: (ctx, topic, event) => {
@@ -49,7 +52,7 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
     },
     forward: (envelope) => {
       checkEnvelope(envelope);
-      broadcast(envelope);
+      return broadcast(envelope);
     },
     subscribe: (ctx, filters) => {
       const filter = subscriptionFilter(filters);

@@ -6,8 +6,11 @@ import type { Ctx } from "../../lib/ctx.ts";
 export interface Exchange {
   /** Stamps time and the context's namespace. Errors: invalidArgument (topic or namespace malformed). */
   publish(ctx: Ctx, topic: string, event: Any): void;
-  /** Passes an envelope on as it is. Errors: invalidArgument (namespace, topic or timestamp missing or malformed). */
-  forward(envelope: Envelope): void;
+  /**
+   * Passes an envelope on as it is. Answers how many subscribers it went to.
+   * Errors: invalidArgument (namespace, topic or timestamp missing or malformed).
+   */
+  forward(envelope: Envelope): number;
   /**
    * Events from now on, of all namespaces, that match any of the filters; every one when there is none.
    * Errors: invalidArgument (a filter that doesn't parse, before the first event); resourceExhausted when the reader

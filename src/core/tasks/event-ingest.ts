@@ -1,6 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import { EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
 import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/exchange.ts";
 import type { HostConnection } from "./host.ts";
@@ -12,9 +14,15 @@ const acknowledgeBatch = 256;
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
 
+/** How long after a start an event of the time before waits for whoever wants it. Clients come back within 12 s: containerd's
+ * Go client waits 10 s, more or less a fifth, between two tries at most. Source: containerd client/client.go, New. */
+const holdMs = 15_000;
+const holdTickMs = 25;
+
 export interface EventIngestOptions {
   readonly exchange: Pick<Exchange, "forward">;
   readonly log: Logger;
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -22,27 +30,37 @@ export interface EventIngestOptions {
  * The host keeps an event on its disk until it is acknowledged, and that happens after it was passed on; so one that came
  * while the daemon was down, or that was passed on just before it died, arrives after its restart. What was passed on but
  * whose acknowledgement got lost with a host is recognised when the next host brings it again. Nothing has to be stored here.
+ * An event from before the start that nobody takes is held for the clients that are about to come back.
  */
-export class EventIngest {
+export class EventIngest implements Disposable {
   readonly #exchange: Pick<Exchange, "forward">;
   readonly #log: Logger;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
   readonly #passedOn = new Map<string, bigint>();
+  readonly #startedAt: number;
+  readonly #holdUntil: number;
+  #held: Held[] = [];
+  #highest = 0n;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #acknowledger: Acknowledger | undefined;
 
   constructor(options: EventIngestOptions) {
     this.#exchange = options.exchange;
     this.#log = options.log;
+    this.#startedAt = (options.clock ?? systemClock)().getTime();
+    this.#holdUntil = performance.now() + holdMs;
   }
 
   /** Passes events on until the connection is gone. Settles then; never rejects. */
   async run(connection: HostConnection): Promise<void> {
     await using acknowledger = new Acknowledger(connection, (upTo) => this.#forget(upTo));
     this.#acknowledger = acknowledger;
+    // Another host may count anew.
+    this.#highest = 0n;
     try {
       for await (const event of connection.host.events({ after: 0n })) {
         this.#take(event);
-        acknowledger.add(event.sequence);
+        this.#acknowledge(event.sequence);
       }
     } catch (error) {
       if (!connection.lost) this.#log.warn("events of the shim host broke off", { error });
@@ -54,30 +72,76 @@ export class EventIngest {
     await this.#acknowledger?.flush();
   }
 
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#held = [];
+  }
+
   #take(event: Event): void {
-    const key = `${event.sequence} ${event.timestamp?.seconds}.${event.timestamp?.nanos} ${event.namespace} ${event.topic}`;
+    const { sequence, timestamp, namespace, topic, event: payload } = event;
+    const key = `${sequence} ${timestamp?.seconds}.${timestamp?.nanos} ${namespace} ${topic}`;
     if (this.#passedOn.has(key)) return;
-    try {
-      const { timestamp, namespace, topic, event: payload } = event;
-      this.#exchange.forward(
-        create(EnvelopeSchema, {
-          namespace,
-          topic,
-          ...(timestamp === undefined ? {} : { timestamp }),
-          ...(payload === undefined ? {} : { event: payload }),
-        }),
-      );
-    } catch (error) {
-      // One bad event must neither stop the others nor come again for ever.
-      this.#log.error("event of the shim host refused", { topic: event.topic, namespace: event.namespace, error });
-    }
     if (this.#passedOn.size >= unacknowledgedMax) this.#passedOn.clear();
-    this.#passedOn.set(key, event.sequence);
+    this.#passedOn.set(key, sequence);
+    const envelope = create(EnvelopeSchema, {
+      namespace,
+      topic,
+      ...(timestamp === undefined ? {} : { timestamp }),
+      ...(payload === undefined ? {} : { event: payload }),
+    });
+    // What is held is older, and goes first where somebody has come for it.
+    if (this.#held.length > 0) this.#offerHeld();
+    if (this.#passOn(envelope) > 0 || !this.#isOfBefore(envelope)) return;
+    this.#held.push({ sequence, envelope });
+    this.#timer ??= setTimeout(() => this.#tick(), holdTickMs);
+  }
+
+  /** Answers how many took it; a bad event counts as taken, for it must neither stop the others nor come again for ever. */
+  #passOn(envelope: Envelope): number {
+    try {
+      return this.#exchange.forward(envelope);
+    } catch (error) {
+      const { topic, namespace } = envelope;
+      this.#log.error("event of the shim host refused", { topic, namespace, error });
+      return 1;
+    }
+  }
+
+  #isOfBefore({ timestamp }: Envelope): boolean {
+    if (timestamp === undefined || performance.now() > this.#holdUntil) return false;
+    return timestampMs(timestamp) < this.#startedAt;
+  }
+
+  #offerHeld(): void {
+    this.#held = this.#held.filter(({ envelope }) => this.#passOn(envelope) === 0);
+  }
+
+  #tick(): void {
+    const began = performance.now();
+    this.#offerHeld();
+    if (began > this.#holdUntil) this.#held = [];
+    this.#acknowledge(0n);
+    // However much is held, offering it takes at most a twentieth of the time.
+    const pauseMs = Math.max(holdTickMs, 20 * (performance.now() - began));
+    this.#timer = this.#held.length === 0 ? undefined : setTimeout(() => this.#tick(), pauseMs);
+  }
+
+  /** Lets go of everything before the oldest one that is held. */
+  #acknowledge(sequence: bigint): void {
+    if (sequence > this.#highest) this.#highest = sequence;
+    const oldestHeld = this.#held[0]?.sequence;
+    this.#acknowledger?.add(oldestHeld === undefined ? this.#highest : oldestHeld - 1n);
   }
 
   #forget(upTo: bigint): void {
     for (const [key, sequence] of this.#passedOn) if (sequence <= upTo) this.#passedOn.delete(key);
   }
+}
+
+/** An event that nobody has taken yet. */
+interface Held {
+  readonly sequence: bigint;
+  readonly envelope: Envelope;
 }
 
 /** Tells the host what it may let go of: together what comes close together, one call at a time. */
@@ -95,7 +159,8 @@ class Acknowledger implements AsyncDisposable {
   }
 
   add(sequence: bigint): void {
-    if (sequence > this.#highest) this.#highest = sequence;
+    if (sequence <= this.#highest) return;
+    this.#highest = sequence;
     this.#waiting += 1;
     if (this.#waiting >= acknowledgeBatch) this.#start();
     else this.#timer ??= setTimeout(() => this.#start(), acknowledgeDelayMs);

@@ -287,6 +287,25 @@ describe("events of the host", () => {
 });
 
 describe("a daemon's next life", () => {
+  test("holds what happened before it for a client that comes later, and not what happens while it waits", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    await daemon.down();
+    host.exit("default", "c1", "", 5);
+    daemon.events.length = 0;
+    await daemon.up({ watch: false });
+    await daemon.running("c2");
+    await until(() => host.kept.length === 3, "nothing more to be let go of");
+    using _client = daemon.watch();
+    await daemon.event("/tasks/exit");
+    await daemon.running("c3");
+    await daemon.event("/tasks/start");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit", "/tasks/create", "/tasks/start"]);
+    await until(() => host.kept.length === 0, "acknowledgements");
+  });
+
   test("finds its tasks, and learns of an exit that came between", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

@@ -93,6 +93,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
       closing.abort();
       await recovered;
       await ingest.flush();
+      ingest[Symbol.dispose]();
       await host[Symbol.asyncDispose]();
       await watching;
     },

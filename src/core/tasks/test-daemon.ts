@@ -77,21 +77,16 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Starts another life of the daemon over the same folders. */
-  async up(): Promise<void> {
+  async up({ watch = true }: { readonly watch?: boolean } = {}): Promise<void> {
     const log = this.logger;
     const life = new AsyncDisposableStack();
-    const ending = new AbortController();
     const schemas = [namespacesSchema, leasesSchema, contentSchema, ...this.#schemas];
     const metadata = life.use(openMetadata({ path: join(this.folder, "meta.db"), schemas }));
     const exchange = createExchange({ log });
     const leases = createLeaseManager({ metadata });
     this.leases = leases;
     const content = await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log });
-    const watching = this.#watch(exchange, ending.signal);
-    life.defer(async () => {
-      ending.abort();
-      await watching;
-    });
+    if (watch) life.use(this.#watch(exchange));
     this.#tasks = life.use(
       createTaskManager({
         root: join(this.folder, "root"),
@@ -127,6 +122,11 @@ export class TestDaemon implements AsyncDisposable {
     return (await this.tasks.get(this.ctx, id)).start("");
   }
 
+  /** Subscribes as a client does; the events come into `events`. */
+  watch(): Disposable {
+    return this.#watch(this.exchange);
+  }
+
   /** Waits for an event; a deadline ends a test that waits for what never comes. */
   async event(topic: string, count = 1): Promise<Envelope[]> {
     await until(() => this.#named(topic).length >= count, `${count} of ${topic}`);
@@ -142,12 +142,14 @@ export class TestDaemon implements AsyncDisposable {
     return this.events.filter((event) => event.topic === topic);
   }
 
-  async #watch(exchange: Exchange, signal: AbortSignal): Promise<void> {
-    try {
-      for await (const event of exchange.subscribe(createCtx({ signal }), [])) this.events.push(event);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
+  #watch(exchange: Exchange): Disposable {
+    const ending = new AbortController();
+    const watch = async (): Promise<void> => {
+      const events = exchange.subscribe(createCtx({ signal: ending.signal }), []);
+      for await (const event of events) this.events.push(event);
+    };
+    void watch();
+    return { [Symbol.dispose]: () => ending.abort() };
   }
 
   containerStore(): ContainerStore {
