@@ -154,8 +154,7 @@ function encode(method: DescMethod, request: Input): Uint8Array {
 }
 
 function sendOne(call: ClientCall, method: DescMethod, request: Input): ClientCall {
-  call.stream?.sendMessage(encode(method, request));
-  call.stream?.end();
+  call.stream?.sendMessage(encode(method, request), true);
   return call;
 }
 

@@ -11,24 +11,31 @@ const decodeAll = (decoder: HpackDecoder, block: string): string[] | undefined =
   return decoder.decode(bytes, 0, bytes.length, limit);
 };
 
-const request1 = [":method", "GET", ":scheme", "http", ":path", "/", ":authority", "www.example.com"];
+/** Names and values by turns, from lines as people write them. */
+const fieldsOf = (...lines: string[]): string[] =>
+  lines.flatMap((line) => [line.slice(0, line.indexOf(": ", 1)), line.slice(line.indexOf(": ", 1) + 2)]);
+
+const request1 = fieldsOf(":method: GET", ":scheme: http", ":path: /", ":authority: www.example.com");
 const request2 = [...request1, "cache-control", "no-cache"];
-const request3 = [
-  ...[":method", "GET", ":scheme", "https", ":path", "/index.html", ":authority", "www.example.com"],
-  ...["custom-key", "custom-value"],
-];
-const response1 = [
-  ...[":status", "302", "cache-control", "private", "date", "Mon, 21 Oct 2013 20:13:21 GMT"],
-  ...["location", "https://www.example.com"],
-];
-const response2 = [
-  ...[":status", "307", "cache-control", "private", "date", "Mon, 21 Oct 2013 20:13:21 GMT"],
-  ...["location", "https://www.example.com"],
-];
+const request3 = fieldsOf(
+  ":method: GET",
+  ":scheme: https",
+  ":path: /index.html",
+  ":authority: www.example.com",
+  "custom-key: custom-value",
+);
+const responseTo = (status: string, second: string): string[] =>
+  fieldsOf(
+    `:status: ${status}`,
+    "cache-control: private",
+    `date: Mon, 21 Oct 2013 20:13:${second} GMT`,
+    "location: https://www.example.com",
+  );
+const response1 = responseTo("302", "21");
+const response2 = responseTo("307", "21");
 const response3 = [
-  ...[":status", "200", "cache-control", "private", "date", "Mon, 21 Oct 2013 20:13:22 GMT"],
-  ...["location", "https://www.example.com", "content-encoding", "gzip"],
-  ...["set-cookie", "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1"],
+  ...responseTo("200", "22"),
+  ...fieldsOf("content-encoding: gzip", "set-cookie: foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1"),
 ];
 
 describe("HpackDecoder reads RFC 7541 appendix C", () => {

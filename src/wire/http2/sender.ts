@@ -1,5 +1,5 @@
 import { type HeaderSource, HpackEncoder } from "./hpack-encoder.ts";
-import { errorCode, frameType, protocolDefaults } from "./protocol.ts";
+import { errorCode, flag, frameType, protocolDefaults } from "./protocol.ts";
 import { SendBuffer } from "./send-buffer.ts";
 import type { Stream } from "./stream.ts";
 import type { Transport } from "./transport.ts";
@@ -40,12 +40,12 @@ export class Sender {
   }
 
   /** Stages a length-prefixed message as one frame when nothing stands in its way; false when something does. */
-  message(stream: Stream, payload: Uint8Array): boolean {
+  message(stream: Stream, payload: Uint8Array, endStream: boolean): boolean {
     const length = payload.length + 5;
     const { out } = this;
     if (length > this.maxFrameSize || length > this.window || length > stream.sendWindow) return false;
     if (out.size > stagedLimit) return false;
-    out.header(length, frameType.data, 0, stream.id);
+    out.header(length, frameType.data, endStream ? flag.endStream : 0, stream.id);
     out.uint8(0);
     out.uint32(payload.length);
     out.copy(payload, 0, payload.length);

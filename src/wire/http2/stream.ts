@@ -80,14 +80,18 @@ export class Stream {
    * Sends a message behind a zero byte and its length in four, as gRPC frames it; done here, since these five bytes
    * cost nothing when they are written straight into the send buffer.
    */
-  sendMessage(payload: Uint8Array): void {
+  sendMessage(payload: Uint8Array, end = false): void {
     if (this.gone || this.localClosed) return;
-    if (this.#queued === 0 && this.#connection.sender.message(this, payload)) return;
+    if (this.#queued === 0 && this.#connection.sender.message(this, payload, end)) {
+      if (end) this.#closeLocal();
+      return;
+    }
     const prefix = Buffer.allocUnsafe(5);
     prefix[0] = 0;
     prefix.writeUInt32BE(payload.length, 1);
     this.#push(prefix);
     this.#push(payload);
+    if (end) this.#last = "end";
     this.#connection.sender.enqueue(this);
   }
 
