@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { create } from "@bufbuild/protobuf";
+import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
+import { TestDaemon, until } from "./test-daemon.ts";
+import { FakeHost } from "./testing.ts";
+
+describe("events of the host", () => {
+  test("reach the exchange once each, in order, and are let go of", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    host.exit("default", "c1", "", 3);
+    await daemon.tasks.delete(daemon.ctx, "c1");
+    await daemon.event("/tasks/delete");
+    expect(daemon.events.map((event) => event.topic)).toEqual([
+      "/tasks/create",
+      "/tasks/start",
+      "/tasks/exit",
+      "/tasks/delete",
+    ]);
+    await until(() => host.kept.length === 0, "acknowledgements");
+  });
+
+  test("are not repeated when their acknowledgement got lost with a host", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    host.failCall = (method) => (method === "acknowledge" ? new Error("disk full") : undefined);
+    await daemon.running("c1");
+    await daemon.event("/tasks/start");
+    await host.die();
+    await until(() => host.up, "another host");
+    host.failCall = () => undefined;
+    host.exit("default", "c1", "", 1);
+    await daemon.event("/tasks/exit");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit"]);
+    await until(() => host.kept.length === 0, "acknowledgements");
+  });
+
+  test("that can't be passed on stop nothing", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    host.emit("default", "no topic at all", TaskExitSchema, {});
+    host.exit("default", "c1", "", 1);
+    await daemon.event("/tasks/exit");
+    await until(() => host.kept.length === 0, "acknowledgements");
+  });
+
+  test("holds what happened before it for a client that comes later, and not what happens while it waits", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    await daemon.down();
+    host.exit("default", "c1", "", 5);
+    daemon.events.length = 0;
+    await daemon.up({ watch: false });
+    await daemon.running("c2");
+    await until(() => host.kept.length === 3, "nothing more to be let go of");
+    using _client = daemon.watch();
+    await daemon.event("/tasks/exit");
+    await daemon.running("c3");
+    await daemon.event("/tasks/start");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit", "/tasks/create", "/tasks/start"]);
+    await until(() => host.kept.length === 0, "acknowledgements");
+  });
+});

@@ -1,0 +1,160 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
+import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
+import { unavailable } from "../../lib/faults.ts";
+import { anyTo } from "../../wire/any.ts";
+import { anyBytes, creation, failure, TestDaemon, until } from "./test-daemon.ts";
+import { FakeHost } from "./testing.ts";
+
+describe("the shared host", () => {
+  test("is not started while there is nothing to run", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.tasks.recovered;
+    expect(host.launches).toBe(0);
+  });
+
+  test("starts when the first container is made, ahead of its task", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    daemon.exchange.publish(daemon.ctx, "/containers/create", anyBytes("containerd.events.ContainerCreate"));
+    await until(() => host.up, "a host");
+  });
+
+  test("comes back at once when it dies, and its tasks are the same", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    const pid = await daemon.running("c1");
+    await host.die();
+    await until(() => host.up, "another host");
+    expect(await (await daemon.tasks.get(daemon.ctx, "c1")).state("")).toMatchObject({ pid, status: Status.RUNNING });
+    expect(host.launches).toBe(2);
+  });
+
+  test("that can't be started is an error that says why", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    host.refuseLaunch = "exit status 1: no such runtime";
+    daemon.container("c1");
+    expect(await failure(daemon.tasks.create(daemon.ctx, creation("c1")))).toContain(
+      "failed to start shim: shim host: it ended at its start with exit status 1: no such runtime: unavailable",
+    );
+  });
+
+  test("may die under a wait: the wait goes on with the next one", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    const task = await daemon.tasks.get(daemon.ctx, "c1");
+    const waits = [1, 2, 3].map(() => task.wait("", new AbortController().signal));
+    await Bun.sleep(10);
+    await host.die();
+    await until(() => host.up, "another host");
+    await host.die();
+    await until(() => host.up, "a third host");
+    host.exit("default", "c1", "", 42);
+    for (const wait of waits) expect(await wait).toMatchObject({ exitStatus: 42 });
+  });
+
+  test("may die under a start: the process is started once", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    daemon.container("c1");
+    const pid = await daemon.tasks.create(daemon.ctx, creation("c1"));
+    host.beforeAnswer = async (method) => {
+      if (method === "start") await host.die();
+    };
+    expect(await (await daemon.tasks.get(daemon.ctx, "c1")).start("")).toBe(pid);
+  });
+
+  test("that has lost a task: its end is reported as unknown", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.running("c2");
+    host.tasks.delete("default/c1");
+    await host.die();
+    const [exit] = await daemon.event("/tasks/exit");
+    expect(exit?.event === undefined ? undefined : anyTo(exit.event, TaskExitSchema)).toMatchObject({
+      containerId: "c1",
+      id: "c1",
+      exitStatus: 255,
+    });
+    await daemon.event("/tasks/delete");
+    await until(() => !existsSync(daemon.bundle("c1")), "the bundle's end");
+    expect(await failure(daemon.tasks.get(daemon.ctx, "c1"))).toContain("task c1 not found");
+    expect((await daemon.tasks.list(daemon.ctx)).map((task) => task.id)).toEqual(["c2"]);
+  });
+
+  test("that answers unavailable itself is not taken for a dead one", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    host.failCall = (method) => (method === "pids" ? unavailable("pids") : undefined);
+    expect(await failure((await daemon.tasks.get(daemon.ctx, "c1")).pids())).toContain("pids: unavailable");
+    expect(host.launches).toBe(1);
+  });
+});
+
+describe("a daemon's next life", () => {
+  test("finds its tasks, and learns of an exit that came between", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    const pid = await daemon.running("c1");
+    await daemon.running("c2");
+    await daemon.down();
+    daemon.events.length = 0;
+    host.exit("default", "c1", "", 9);
+    await daemon.up();
+    const task = await daemon.tasks.get(daemon.ctx, "c1");
+    expect(await task.wait("", new AbortController().signal)).toMatchObject({ exitStatus: 9 });
+    expect(await task.state("")).toMatchObject({ pid, status: Status.STOPPED, exitStatus: 9 });
+    await daemon.event("/tasks/exit");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit"]);
+    expect(host.launches).toBe(1);
+    expect(await daemon.tasks.list(daemon.ctx)).toHaveLength(2);
+  });
+
+  test("starts a host when there are tasks and none runs", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.down();
+    await host.die();
+    await daemon.up();
+    expect(await (await daemon.tasks.get(daemon.ctx, "c1")).state("")).toMatchObject({ status: Status.RUNNING });
+  });
+
+  test("clears away a bundle that never became a task, without a word to clients", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.down();
+    await mkdir(join(daemon.bundle("half"), "rootfs"), { recursive: true });
+    await mkdir(join(daemon.bundle(".gone.1.1"), "x"), { recursive: true });
+    await daemon.up();
+    await daemon.tasks.recovered;
+    expect(existsSync(daemon.bundle("half"))).toBe(false);
+    expect(daemon.events).toEqual([]);
+    await until(() => !existsSync(daemon.bundle(".gone.1.1")), "the hidden folder's end");
+  });
+
+  test("shows a broken task as unknown and hides no other for it", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.running("c2");
+    await daemon.down();
+    host.tasks.delete("default/c2");
+    const reason = "state.json: unexpected end";
+    host.broken.push({ namespace: "default", id: "c2", bundle: daemon.bundle("c2"), reason });
+    await host.die();
+    await daemon.up();
+    expect(await (await daemon.tasks.get(daemon.ctx, "c2")).state("")).toMatchObject({ status: Status.UNKNOWN });
+    expect(await (await daemon.tasks.get(daemon.ctx, "c1")).state("")).toMatchObject({ status: Status.RUNNING });
+    expect(daemon.log.join("")).toContain(reason);
+  });
+});
