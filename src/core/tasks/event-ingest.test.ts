@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { create } from "@bufbuild/protobuf";
 import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
 import { TestDaemon, until } from "./test-daemon.ts";
 import { FakeHost } from "./testing.ts";

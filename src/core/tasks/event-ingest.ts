@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/exchange.ts";
 import type { HostConnection } from "./host.ts";
+import type { RecentExits } from "./recent-exits.ts";
 
 /** How long an acknowledgement waits for others to go with it, and how many events it waits for at most. */
 const acknowledgeDelayMs = 50;
@@ -21,6 +22,7 @@ const holdTickMs = 25;
 
 export interface EventIngestOptions {
   readonly exchange: Pick<Exchange, "forward">;
+  readonly exits: RecentExits;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
 }
@@ -34,6 +36,7 @@ export interface EventIngestOptions {
  */
 export class EventIngest implements Disposable {
   readonly #exchange: Pick<Exchange, "forward">;
+  readonly #exits: RecentExits;
   readonly #log: Logger;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
   readonly #passedOn = new Map<string, bigint>();
@@ -46,6 +49,7 @@ export class EventIngest implements Disposable {
 
   constructor(options: EventIngestOptions) {
     this.#exchange = options.exchange;
+    this.#exits = options.exits;
     this.#log = options.log;
     this.#startedAt = (options.clock ?? systemClock)().getTime();
     this.#holdUntil = performance.now() + holdMs;
@@ -83,6 +87,7 @@ export class EventIngest implements Disposable {
     if (this.#passedOn.has(key)) return;
     if (this.#passedOn.size >= unacknowledgedMax) this.#passedOn.clear();
     this.#passedOn.set(key, sequence);
+    this.#exits.note(event);
     const envelope = create(EnvelopeSchema, {
       namespace,
       topic,

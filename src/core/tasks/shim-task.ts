@@ -4,6 +4,7 @@ import { abortFault } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { CallOptions } from "../../wire/service.ts";
+import type { RecentExits } from "./recent-exits.ts";
 import type { Shim, ShimConnection } from "./shim.ts";
 import { callOnce, callRepeatable, diedUnder } from "./shim-calls.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
@@ -17,6 +18,7 @@ export interface ShimTaskOptions {
   readonly id: string;
   readonly bundle: string;
   readonly shim: Shim;
+  readonly exits: RecentExits;
   readonly log: Logger;
   /** Fires when the daemon ends: waits end with it. */
   readonly closing: AbortSignal;
@@ -44,6 +46,7 @@ export class ShimTask implements Task {
   readonly bundle: string;
   readonly shim: Shim;
   readonly broken: string | undefined;
+  readonly #exits: RecentExits;
   readonly #call: CallOptions;
   readonly #log: Logger;
   readonly #closing: AbortSignal;
@@ -56,6 +59,7 @@ export class ShimTask implements Task {
     this.bundle = options.bundle;
     this.shim = options.shim;
     this.broken = options.broken;
+    this.#exits = options.exits;
     this.#call = { namespace: options.namespace };
     this.#log = options.log;
     this.#closing = options.closing;
@@ -109,10 +113,22 @@ export class ShimTask implements Task {
 
   async deleteProcess(execId: string): Promise<ExitInfo> {
     const request = { id: this.id, execId };
-    const { pid, exitStatus, exitedAt } = await callOnce(this.shim, "delete", (task) =>
-      task.delete(request, this.#call),
-    );
-    return { pid, exitStatus, exitedAt };
+    let died = false;
+    try {
+      const { pid, exitStatus, exitedAt } = await callRepeatable(this.shim, (task) => {
+        const call = task.delete(request, this.#call);
+        call.catch((error: unknown) => {
+          died ||= isFault(error, "unavailable");
+        });
+        return call;
+      });
+      return { pid, exitStatus, exitedAt };
+    } catch (error) {
+      // The first call had deleted it, and its answer went with the host: nothing of the exit is lost for that.
+      const known = died && isFault(error, "notFound") ? this.#exits.find(this.namespace, this.id, execId) : undefined;
+      if (known === undefined) throw error;
+      return known;
+    }
   }
 
   async kill(execId: string, { signal, all }: Signal): Promise<void> {

@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
 import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import { unavailable } from "../../lib/faults.ts";
@@ -69,6 +68,18 @@ describe("the shared host", () => {
       if (method === "start") await host.die();
     };
     expect(await (await daemon.tasks.get(daemon.ctx, "c1")).start("")).toBe(pid);
+  });
+
+  test("may die under a delete: the exit is answered all the same", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    const pid = await daemon.running("c1");
+    host.exit("default", "c1", "", 33);
+    await daemon.event("/tasks/exit");
+    host.beforeAnswer = async (method) => {
+      if (method === "delete") await host.die();
+    };
+    expect(await daemon.tasks.delete(daemon.ctx, "c1")).toMatchObject({ pid, exitStatus: 33 });
   });
 
   test("that has lost a task: its end is reported as unknown", async () => {

@@ -9,6 +9,7 @@ import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { HostConnection, HostLauncher } from "./host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
+import { RecentExits } from "./recent-exits.ts";
 import { Reconciler } from "./reconciler.ts";
 import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
@@ -46,7 +47,8 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const locks = new KeyedMutex();
   const bundles = createBundles({ state, unmountTree: treeUnmounter(options.kernel ?? createKernel()) });
   const scratch = createScratch(root);
-  const ingest = new EventIngest({ exchange, log });
+  const exits = new RecentExits();
+  const ingest = new EventIngest({ exchange, exits, log });
   const host = new SupervisedHost({
     launcher: options.launcher,
     log,
@@ -54,7 +56,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
-    new ShimTask({ shim: host, ...parts, log, closing: closing.signal });
+    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal });
   const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, log });
   const attach = async (connection: HostConnection): Promise<void> => {
     const reconciled = reconciler.run(connection).catch((error: unknown) => {
