@@ -5,7 +5,7 @@ import { importsOf, type SourceFile } from "./source-files.ts";
 const floors: readonly (readonly string[])[] = [
   ["src/gen"],
   ["src/sys", "src/lib"],
-  ["src/wire", "src/plugin"],
+  ["src/wire", "src/plugin", "src/workers"],
   ["src/core"],
   ["src/cri", "src/shim", "src/client", "src/cli"],
   ["src/daemon"],
@@ -18,7 +18,9 @@ const houses = ["src/core", "src/wire", "src/lib"];
 
 /** Says what in these files goes against the house's rules: floors, doors and the fence around bun:ffi. */
 export function findViolations(files: readonly SourceFile[]): readonly string[] {
-  return files.flatMap((file) => importsOf(file.text).flatMap((specifier) => violation(file.path, specifier) ?? []));
+  // The rules' own tests hold samples of what is refused.
+  const judged = files.filter((file) => file.path !== "test/house/layering.test.ts");
+  return judged.flatMap((file) => importsOf(file.text).flatMap((specifier) => violation(file.path, specifier) ?? []));
 }
 
 function violation(from: string, specifier: string): string | undefined {
