@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import type { Logger } from "../../lib/log.ts";
 import { isErrno } from "../../sys/index.ts";
 import { ociTypeUrls } from "../../wire/any.ts";
 
@@ -21,6 +22,7 @@ export interface BundlesOptions {
   readonly state: string;
   /** Unmounts everything at and below a path; needed when a shim left a root mounted. */
   readonly unmountTree: (path: string) => void;
+  readonly log: Logger;
 }
 
 /** The bundles of a daemon: `<state>/io.containerd.runtime.v2.task/<namespace>/<id>/{config.json,rootfs/}`. */
@@ -34,8 +36,8 @@ export interface Bundles {
    */
   create(namespace: string, id: string, spec: Any | undefined): Promise<Bundle>;
   /**
-   * Takes a bundle away: gone under its name when this settles; its files go in the background.
-   * Errors: unknown (its root is still mounted or not empty, and stays untouched).
+   * Takes a bundle away: gone under its name when this settles; its files go in the background. Of a root that is mounted
+   * and can't be unmounted, or that is not empty, nothing is touched: the folder stays, hidden, for the next start.
    */
   remove(bundle: Bundle): Promise<void>;
   /** Every bundle on disk. What an interrupted removal left is cleaned on the way. */
@@ -56,13 +58,16 @@ export function createBundles(options: BundlesOptions): Bundles {
 class FolderBundles implements Bundles {
   readonly #root: string;
   readonly #unmountTree: BundlesOptions["unmountTree"];
+  readonly #log: Logger;
   readonly #namespaces = new Set<string>();
-  readonly #removals = new Set<Promise<void>>();
+  /** Removals under way, by the folder's hidden path. */
+  readonly #removals = new Map<string, Promise<void>>();
   #removed = 0;
 
   constructor(options: BundlesOptions) {
     this.#root = join(options.state, runtimeFolder);
     this.#unmountTree = options.unmountTree;
+    this.#log = options.log;
   }
 
   path(namespace: string, id: string): string {
@@ -87,7 +92,6 @@ class FolderBundles implements Bundles {
   }
 
   async remove(bundle: Bundle): Promise<void> {
-    await this.#removeRoot(join(bundle.path, "rootfs"));
     this.#removed += 1;
     const hidden = join(dirname(bundle.path), `.${bundle.id}.${process.pid}.${this.#removed}`);
     try {
@@ -96,7 +100,7 @@ class FolderBundles implements Bundles {
       if (isErrno(error, "ENOENT")) return;
       throw wrapFault(`remove bundle ${bundle.path}`, error);
     }
-    this.#inBackground(rm(hidden, { recursive: true, force: true }));
+    this.#inBackground(hidden);
   }
 
   async scan(): Promise<Bundle[]> {
@@ -105,8 +109,8 @@ class FolderBundles implements Bundles {
       if (namespace.startsWith(".")) continue;
       for (const id of await foldersOf(join(this.#root, namespace))) {
         const path = join(this.#root, namespace, id);
-        if (id.startsWith(".")) this.#inBackground(rm(path, { recursive: true, force: true }));
-        else found.push({ namespace, id, path });
+        if (!id.startsWith(".")) found.push({ namespace, id, path });
+        else if (!this.#removals.has(path)) this.#inBackground(path);
       }
     }
     return found;
@@ -117,7 +121,7 @@ class FolderBundles implements Bundles {
   }
 
   async idle(): Promise<void> {
-    await Promise.all(this.#removals);
+    await Promise.all(this.#removals.values());
   }
 
   /** Makes the bundle's own folder; the namespace's one is looked for only when that fails. */
@@ -164,10 +168,16 @@ class FolderBundles implements Bundles {
     }
   }
 
-  #inBackground(removal: Promise<void>): void {
-    // A leftover is hidden by its name and goes at the next start.
-    const settled = removal.catch(() => undefined).finally(() => this.#removals.delete(settled));
-    this.#removals.add(settled);
+  #inBackground(hidden: string): void {
+    const removal = this.#destroy(hidden)
+      .catch((error: unknown) => this.#log.error("failed to delete bundle", { path: hidden, error }))
+      .finally(() => this.#removals.delete(hidden));
+    this.#removals.set(hidden, removal);
+  }
+
+  async #destroy(hidden: string): Promise<void> {
+    await this.#removeRoot(join(hidden, "rootfs"));
+    await rm(hidden, { recursive: true, force: true });
   }
 }
 

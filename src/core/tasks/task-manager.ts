@@ -45,7 +45,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const closing = new AbortController();
   const table = new TaskTable();
   const locks = new KeyedMutex();
-  const bundles = createBundles({ state, unmountTree: treeUnmounter(options.kernel ?? createKernel()) });
+  const bundles = createBundles({ state, log, unmountTree: treeUnmounter(options.kernel ?? createKernel()) });
   const scratch = createScratch(root);
   const exits = new RecentExits();
   const ingest = new EventIngest({ exchange, exits, log });
