@@ -75,7 +75,12 @@ describe("parseFilters", () => {
   });
 
   test("refuses more filters, or longer ones, than anyone means", () => {
-    expect(outcome(new Array(1001).fill("a"), {})).toBe("filters: more than 1000 filters: invalid argument");
+    expect(
+      outcome(
+        Array.from({ length: 1001 }, () => "a"),
+        {},
+      ),
+    ).toBe("filters: more than 1000 filters: invalid argument");
     expect(outcome(["a".repeat(70_000)], {})).toBe("filters: filter is longer than 65536 characters: invalid argument");
   });
 
@@ -139,7 +144,7 @@ function randomText(random: (below: number) => number): string {
 }
 
 function quoteAsGo(value: string): string {
-  const escaped = [...value].map((char) => {
+  const escaped = Array.from(value).map((char) => {
     if (char === '"' || char === "\\") return `\\${char}`;
     const code = char.codePointAt(0) as number;
     return code < 0x20 ? `\\x${code.toString(16).padStart(2, "0")}` : char;

@@ -6,7 +6,7 @@ import { isStorageError, storageFault } from "./sqlite-faults.ts";
 import type { WalSync } from "./wal-sync.ts";
 
 /** How long mutations of one transaction may take before the rest waits for the next turn of the loop. */
-const turnMs = 0.8;
+const defaultTurnMs = 0.8;
 /** The most mutations that may wait. Callers are bounded by the server's streams long before. */
 const maxWaiting = 65536;
 
@@ -28,6 +28,7 @@ export interface GroupCommitOptions {
   readonly path: string;
   readonly sync: WalSync;
   readonly log: Logger;
+  readonly turnMs?: number | undefined;
 }
 
 /**
@@ -77,7 +78,7 @@ export class GroupCommit {
   #turn(): void {
     if (this.#waiting.length === 0) return;
     const done: Done[] = [];
-    const { db } = this.#options;
+    const { db, turnMs = defaultTurnMs } = this.#options;
     try {
       db.query("BEGIN IMMEDIATE").run();
       const deadline = performance.now() + turnMs;

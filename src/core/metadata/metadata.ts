@@ -14,7 +14,7 @@ export interface SchemaPart {
 export interface Transaction {
   readonly db: Database;
   /** Runs once the commit is durable; for events. Not run when the transaction failed. */
-  afterCommit(action: () => void): void;
+  readonly afterCommit: (action: () => void) => void;
 }
 
 /** The one metadata database of a daemon. */

@@ -12,10 +12,11 @@ const statementCacheSize = 1000;
 /**
  * How the file is used. EXCLUSIVE: no second process, no shared memory file, and reads cost half. NORMAL: SQLite syncs the log
  * before it moves pages from it, and leaves the sync of each commit to wal-sync.ts. busy_timeout covers a predecessor that is
- * being killed.
+ * being killed. A page of 8 KiB takes a container's row whole, spec included.
  */
 const pragmas = [
   "PRAGMA busy_timeout = 1000",
+  "PRAGMA page_size = 8192",
   "PRAGMA locking_mode = EXCLUSIVE",
   "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = NORMAL",

@@ -1,0 +1,139 @@
+import { Database } from "bun:sqlite";
+import { describe, expect, test } from "bun:test";
+import { isFault } from "../../lib/faults.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { WalSync } from "./wal-sync.ts";
+
+interface Disk {
+  readonly sync: WalSync;
+  /** Syncs that somebody waits for in the pool. */
+  readonly pending: { finish(error?: Error): void }[];
+  count: number;
+  quick: boolean;
+  failure: Error | undefined;
+}
+
+function fakeDisk(quick: boolean): Disk {
+  const disk: Disk = {
+    pending: [],
+    count: 0,
+    quick,
+    failure: undefined,
+    sync: {
+      get quick() {
+        return disk.quick;
+      },
+      now: () => {
+        disk.count += 1;
+        if (disk.failure !== undefined) throw disk.failure;
+      },
+      later: () => {
+        disk.count += 1;
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        disk.pending.push({ finish: (error) => (error === undefined ? resolve() : reject(error)) });
+        return promise;
+      },
+      [Symbol.dispose]: () => {},
+    },
+  };
+  return disk;
+}
+
+function commitsOn(disk: Disk, turnMs = 1000): { commits: GroupCommit; rows: () => number } {
+  const db = new Database(":memory:", { strict: true });
+  db.run("CREATE TABLE t (id INTEGER)");
+  const commits = new GroupCommit({ db, path: "/meta", sync: disk.sync, log: silentLogger, turnMs });
+  return { commits, rows: () => db.query<{ n: number }, []>("SELECT count(*) AS n FROM t").get()?.n ?? -1 };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function insert(commits: GroupCommit, events: string[], name: string): Promise<void> {
+  return commits
+    .add(({ db, afterCommit }) => {
+      db.query("INSERT INTO t VALUES (1)").run();
+      afterCommit(() => events.push(`event ${name}`));
+    })
+    .then(() => void events.push(`settled ${name}`));
+}
+
+describe("GroupCommit", () => {
+  test("syncs once for all that arrived in one turn", async () => {
+    const disk = fakeDisk(true);
+    const { commits } = commitsOn(disk);
+    await Promise.all(Array.from({ length: 16 }, (_, index) => insert(commits, [], `${index}`)));
+    expect(disk.count).toBe(1);
+  });
+
+  test("on a slow disk nothing settles and no event goes out before the sync has ended", async () => {
+    const disk = fakeDisk(false);
+    const { commits, rows } = commitsOn(disk);
+    const events: string[] = [];
+    const first = insert(commits, events, "a");
+    await turn();
+    await turn();
+    expect([rows(), events, disk.pending.length]).toEqual([1, [], 1]);
+    const second = insert(commits, events, "b");
+    const third = insert(commits, events, "c");
+    await turn();
+    await turn();
+    expect([rows(), events, disk.pending.length]).toEqual([3, [], 1]);
+    disk.pending[0]?.finish();
+    await first;
+    expect(events).toEqual(["event a", "settled a"]);
+    disk.pending[1]?.finish();
+    await Promise.all([second, third]);
+    expect(events.slice(2)).toEqual(["event b", "event c", "settled b", "settled c"]);
+    expect(disk.count).toBe(2);
+  });
+
+  test.each([true, false])("a failed sync fails its mutations and everything after it (quick: %p)", async (quick) => {
+    const disk = fakeDisk(quick);
+    disk.failure = new Error("EIO: i/o error");
+    const { commits } = commitsOn(disk);
+    const events: string[] = [];
+    const early = Promise.allSettled([insert(commits, events, "a"), insert(commits, events, "b")]);
+    await turn();
+    await turn();
+    for (const pending of disk.pending) pending.finish(disk.failure);
+    const late = Promise.allSettled([insert(commits, events, "c")]);
+    for (const result of [...(await early), ...(await late)]) {
+      expect(result.status).toBe("rejected");
+      const { reason } = result as PromiseRejectedResult;
+      expect(isFault(reason, "unavailable")).toBe(true);
+      expect(reason.message).toBe(
+        'sync metadata database "/meta": EIO: i/o error; check the disk and restart the daemon: unavailable',
+      );
+    }
+    expect(events).toEqual([]);
+  });
+
+  test("a long batch is cut, so that the loop goes on in between", async () => {
+    const { commits, rows } = commitsOn(fakeDisk(true), 0.5);
+    const busy = Array.from({ length: 5 }, () =>
+      commits.add(({ db }) => {
+        db.query("INSERT INTO t VALUES (1)").run();
+        const until = performance.now() + 1;
+        while (performance.now() < until);
+      }),
+    );
+    await turn();
+    expect(rows()).toBeLessThan(5);
+    await Promise.all(busy);
+    expect(rows()).toBe(5);
+  });
+
+  test("closing waits for the disk", async () => {
+    const disk = fakeDisk(false);
+    const { commits } = commitsOn(disk);
+    const events: string[] = [];
+    void insert(commits, events, "a");
+    const closing = commits.close().then(() => void events.push("closed"));
+    await turn();
+    expect(events).toEqual([]);
+    disk.pending[0]?.finish();
+    await closing;
+    expect(events).toEqual(["event a", "settled a", "closed"]);
+  });
+});
