@@ -73,12 +73,18 @@ export class ShimTask implements Task {
     return (await callOnce(this.shim, "create", (task) => task.create(full, this.#call))).pid;
   }
 
-  /** Ends and deletes whatever a creation that failed has left. Errors: notFound when that is nothing. */
+  /** Deletes whatever a creation that failed has left, and ends it first where need be. Errors: notFound when that is nothing. */
   async abandon(timeoutMs: number): Promise<void> {
     const call = { ...this.#call, timeoutMs };
-    await callRepeatable(this.shim, (task) => task.kill({ id: this.id, signal: sigkill, all: true }, call));
-    await callRepeatable(this.shim, (task) => task.wait({ id: this.id }, call));
-    await callRepeatable(this.shim, (task) => task.delete({ id: this.id }, call));
+    const { id } = this;
+    try {
+      await callRepeatable(this.shim, (task) => task.delete({ id }, call));
+    } catch (error) {
+      if (isFault(error, "notFound")) throw error;
+      await callRepeatable(this.shim, (task) => task.kill({ id, signal: sigkill, all: true }, call));
+      await callRepeatable(this.shim, (task) => task.wait({ id }, call));
+      await callRepeatable(this.shim, (task) => task.delete({ id }, call));
+    }
   }
 
   async start(execId: string): Promise<number> {
