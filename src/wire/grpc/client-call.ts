@@ -2,6 +2,7 @@ import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
 import { errorCode, type HeaderBlock, headerValue, type Stream, type StreamHandler } from "../http2/index.ts";
 import type { CallOptions } from "../service.ts";
+import type { MessageEncoder } from "./message-encoder.ts";
 import { MessageStream } from "./message-stream.ts";
 import { faultOfTrailers } from "./status-fields.ts";
 
@@ -42,11 +43,12 @@ export class ClientCall implements StreamHandler {
   }
 
   /** Sends the messages one by one, as fast as the server takes them. */
-  async sendAll(messages: AsyncIterable<Uint8Array>): Promise<void> {
+  async sendAll(messages: AsyncIterable<unknown>, encoder: MessageEncoder): Promise<void> {
     try {
       for await (const message of messages) {
         if (this.#over) return;
-        this.stream?.sendMessage(message);
+        const { head, bulk } = encoder.encodeForStream(message);
+        this.stream?.sendMessage(head, false, bulk);
         if (this.stream?.full === true) await this.#drained();
         if (this.#over) return;
       }

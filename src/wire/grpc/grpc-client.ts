@@ -1,10 +1,11 @@
-import { create, type DescMethod, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { DescMethod, DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { abortFault } from "../../lib/ctx.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import { type Connection, connectHttp2, type Endpoint, type HeaderFields, HeaderTemplate } from "../http2/index.ts";
 import type { CallOptions, ClientConnection, ServiceClient } from "../service.ts";
 import { ClientCall } from "./client-call.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
+import { MessageEncoder } from "./message-encoder.ts";
 import { formatTimeout } from "./timeouts.ts";
 
 export interface GrpcClientOptions {
@@ -67,18 +68,28 @@ class GrpcConnection implements ClientConnection {
   #function(method: DescMethod, defaults: CallOptions): unknown {
     // What calls with these defaults have in common is sent in a few bytes after the first.
     const template = new HeaderTemplate(requestFields(method, { ...defaults, timeoutMs: undefined }));
+    const encoder = new MessageEncoder(method.input);
     const open = (options: CallOptions | undefined): ClientCall => this.#open(method, template, defaults, options);
+    const sendOne = (request: Input, options: CallOptions | undefined): ClientCall => {
+      const bytes = encoder.encode(request);
+      const call = open(options);
+      call.stream?.sendMessage(bytes, true);
+      return call;
+    };
+    const sendMany = (requests: AsyncIterable<Input>, options: CallOptions | undefined): ClientCall => {
+      const call = open(options);
+      void call.sendAll(requests, encoder);
+      return call;
+    };
     switch (method.methodKind) {
       case "unary":
-        return (request: Input, options?: CallOptions) => onlyAnswer(sendOne(open(options), method, request));
+        return async (request: Input, options?: CallOptions) => onlyAnswer(sendOne(request, options));
       case "server_streaming":
-        return (request: Input, options?: CallOptions) => sendOne(open(options), method, request).answers;
+        return (request: Input, options?: CallOptions) => sendOne(request, options).answers;
       case "client_streaming":
-        return (requests: AsyncIterable<Input>, options?: CallOptions) =>
-          onlyAnswer(sendMany(open(options), method, requests));
+        return async (requests: AsyncIterable<Input>, options?: CallOptions) => onlyAnswer(sendMany(requests, options));
       default:
-        return (requests: AsyncIterable<Input>, options?: CallOptions) =>
-          sendMany(open(options), method, requests).answers;
+        return (requests: AsyncIterable<Input>, options?: CallOptions) => sendMany(requests, options).answers;
     }
   }
 
@@ -147,23 +158,6 @@ function requestFields(method: DescMethod, options: CallOptions): HeaderFields {
   if (options.timeoutMs !== undefined) fields.push("grpc-timeout", formatTimeout(options.timeoutMs));
   for (const [name, value] of options.metadata ?? []) fields.push(name.toLowerCase(), value);
   return fields;
-}
-
-function encode(method: DescMethod, request: Input): Uint8Array {
-  return toBinary(method.input, create(method.input, request));
-}
-
-function sendOne(call: ClientCall, method: DescMethod, request: Input): ClientCall {
-  call.stream?.sendMessage(encode(method, request), true);
-  return call;
-}
-
-function sendMany(call: ClientCall, method: DescMethod, requests: AsyncIterable<Input>): ClientCall {
-  async function* encoded(): AsyncGenerator<Uint8Array> {
-    for await (const request of requests) yield encode(method, request);
-  }
-  void call.sendAll(encoded());
-  return call;
 }
 
 async function onlyAnswer(call: ClientCall): Promise<unknown> {

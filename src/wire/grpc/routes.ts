@@ -3,11 +3,13 @@ import { FaultError, fault, quote } from "../../lib/faults.ts";
 import { type HeaderBlock, type HeaderFields, headerValue } from "../http2/index.ts";
 import type { ServiceDefinition } from "../service.ts";
 import { grpcCodes } from "../status.ts";
+import { MessageEncoder } from "./message-encoder.ts";
 import { parseTimeout } from "./timeouts.ts";
 
 /** A method that is served. */
 export interface Route {
   readonly method: DescMethod;
+  readonly answers: MessageEncoder;
   /** The implementation, with its types forgotten; they were checked where the service was defined. */
   readonly call: (ctx: unknown, input: unknown) => unknown;
 }
@@ -44,7 +46,8 @@ export class Routes {
       if (this.#services.has(desc.typeName)) throw fault("alreadyExists", `service ${quote(desc.typeName)}`);
       this.#services.add(desc.typeName);
       for (const method of desc.methods) {
-        this.#routes.set(`/${desc.typeName}/${method.name}`, { method, call: implementation(impl, method) });
+        const route = { method, answers: new MessageEncoder(method.output), call: implementation(impl, method) };
+        this.#routes.set(`/${desc.typeName}/${method.name}`, route);
       }
     }
   }

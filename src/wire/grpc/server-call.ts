@@ -1,4 +1,4 @@
-import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -157,9 +157,15 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
 
   #answerOne(output: unknown): void {
     if (this.done) return;
-    const bytes = this.#encode(output);
-    if (bytes === undefined) return;
-    this.#send(bytes);
+    let bytes: Uint8Array;
+    try {
+      bytes = this.route.answers.encode(output);
+    } catch (error) {
+      this.#failToEncode(error);
+      return;
+    }
+    this.#begin();
+    this.stream.sendMessage(bytes);
     this.stream.end(okTrailers);
     this.#finish();
   }
@@ -178,15 +184,23 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
           this.#finish();
           return;
         }
-        const bytes = this.#encode(step.value);
-        if (bytes === undefined) break;
-        this.#send(bytes);
+        this.#answerNext(step.value);
         if (this.stream.full) await this.#drained();
       }
       this.#leave();
     } catch (error) {
       this.#answers = undefined;
       this.fail(error);
+    }
+  }
+
+  #answerNext(output: unknown): void {
+    try {
+      const { head, bulk } = this.route.answers.encodeForStream(output);
+      this.#begin();
+      this.stream.sendMessage(head, false, bulk);
+    } catch (error) {
+      this.#failToEncode(error);
     }
   }
 
@@ -204,28 +218,10 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     answers?.return?.().catch((error: unknown) => this.log.debug("a stream's source failed to close", { error }));
   }
 
-  #encode(output: unknown): Uint8Array | undefined {
-    const schema: DescMessage = this.route.method.output;
-    try {
-      const message = output as { readonly $typeName?: string };
-      return toBinary(schema, message.$typeName === undefined ? create(schema, message) : (message as never));
-    } catch (error) {
-      const text = `grpc: error while marshaling: ${messageOf(error)}`;
-      this.#logBug(error);
-      this.#answerFault(new FaultError("internal", text, { cause: error }));
-      return undefined;
-    }
-  }
-
   #begin(): void {
     if (this.#begun) return;
     this.#begun = true;
     this.stream.sendHeaders(answerHeaders);
-  }
-
-  #send(bytes: Uint8Array): void {
-    this.#begin();
-    this.stream.sendMessage(bytes);
   }
 
   #answerFault(error: unknown): void {
@@ -241,6 +237,14 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     if (this.#slot === undefined) return;
     this.shared.deadlines.remove(this, this.#slot);
     this.#slot = undefined;
+  }
+
+  /** Source: grpc-go rpc_util.go, encode. */
+  #failToEncode(error: unknown): void {
+    this.#logBug(error);
+    this.#answerFault(
+      new FaultError("internal", `grpc: error while marshaling: ${messageOf(error)}`, { cause: error }),
+    );
   }
 
   #logBug(error: unknown): void {

@@ -108,6 +108,7 @@ class BunHttp2Server implements Http2Server {
     const now = performance.now();
     for (const connection of this.connections) {
       const silentMs = now - connection.heardAt;
+      if (silentMs > sweepMs) connection.sender.out.shrink();
       const pingedAt = this.#pingedAt.get(connection);
       if (pingedAt !== undefined && connection.heardAt > pingedAt) this.#pingedAt.delete(connection);
       if (!connection.established && silentMs > helloTimeoutMs) {

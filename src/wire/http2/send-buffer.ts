@@ -2,7 +2,7 @@ import { flag, frameHeaderSize, frameType } from "./protocol.ts";
 import type { Transport } from "./transport.ts";
 
 const initialCapacity = 16 * 1024;
-/** A buffer that grew beyond this is given back once it is empty. */
+/** A buffer that grew beyond this is given back as soon as it is empty; a stream of data needs about as much. */
 const keptCapacity = 512 * 1024;
 
 /**
@@ -102,10 +102,16 @@ export class SendBuffer {
     return true;
   }
 
+  /** Gives the memory of a burst back, when the connection has nothing to say. */
+  shrink(): void {
+    if (this.size === 0 && this.#bytes.length > initialCapacity) this.#bytes = Buffer.allocUnsafeSlow(initialCapacity);
+  }
+
+  /** Makes room for so many bytes more. */
   reserve(length: number): void {
     if (this.#end + length <= this.#bytes.length) return;
     const size = this.size;
-    if (this.#start >= size && size + length <= this.#bytes.length) {
+    if (size + length <= this.#bytes.length) {
       this.#bytes.copyWithin(0, this.#start, this.#end);
     } else {
       const grown = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, size + length));

@@ -46,6 +46,8 @@ export class Stream {
   /** Set once nothing more will be queued; sent when the queue is empty. */
   #last: HeaderSource | "end" | undefined;
   #wasFull = false;
+  /** Memory that is not ours waits to be sent. */
+  #borrowed = false;
 
   constructor(connection: Connection, id: number, sendWindow: number, recvWindow: number) {
     this.#connection = connection;
@@ -61,7 +63,7 @@ export class Stream {
 
   /** True when the producer should wait for `onWritable`. */
   get full(): boolean {
-    return this.#queued > sendHighWater;
+    return this.#queued > (this.#borrowed ? 0 : sendHighWater);
   }
 
   /** Something can be staged now. */
@@ -78,19 +80,21 @@ export class Stream {
 
   /**
    * Sends a message behind a zero byte and its length in four, as gRPC frames it; done here, since these five bytes
-   * cost nothing when they are written straight into the send buffer.
+   * cost nothing when they are written straight into the send buffer. What `bulk` holds follows `head` and is not
+   * copied before it is sent: until then the stream is full.
    */
-  sendMessage(payload: Uint8Array, end = false): void {
+  sendMessage(head: Uint8Array, end = false, bulk?: Uint8Array): void {
     if (this.gone || this.localClosed) return;
-    if (this.#queued === 0 && this.#connection.sender.message(this, payload, end)) {
+    if (bulk === undefined && this.#queued === 0 && this.#connection.sender.message(this, head, end)) {
       if (end) this.#closeLocal();
       return;
     }
-    const prefix = Buffer.allocUnsafe(5);
-    prefix[0] = 0;
-    prefix.writeUInt32BE(payload.length, 1);
-    this.#push(prefix);
-    this.#push(payload);
+    const prefixed = Buffer.allocUnsafe(5 + head.length);
+    prefixed[0] = 0;
+    prefixed.writeUInt32BE(head.length + (bulk?.length ?? 0), 1);
+    prefixed.set(head, 5);
+    this.#push(prefixed);
+    if (bulk !== undefined) this.#borrow(bulk);
     if (end) this.#last = "end";
     this.#connection.sender.enqueue(this);
   }
@@ -136,7 +140,10 @@ export class Stream {
       if (room <= 0) return;
       staged += this.#stageFrame(Math.min(room, this.#queued));
     }
-    if (this.#queued === 0 && this.#last !== undefined) this.#sendLast();
+    if (this.#queued === 0) {
+      this.#borrowed = false;
+      if (this.#last !== undefined) this.#sendLast();
+    }
     if (this.#wasFull && !this.full && !this.gone) {
       this.#wasFull = false;
       this.handler?.onWritable();
@@ -173,6 +180,11 @@ export class Stream {
     this.#queued += bytes.length;
     this.#connection.sender.queued += bytes.length;
     if (this.full) this.#wasFull = true;
+  }
+
+  #borrow(bytes: Uint8Array): void {
+    this.#borrowed = true;
+    this.#push(bytes);
   }
 
   #sendLast(): void {
