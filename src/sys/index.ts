@@ -22,6 +22,7 @@ export {
   unmountAll,
 } from "./mount-spec.ts";
 export { mountFlags, unmountFlags } from "./mounts.ts";
+export { OwnedFd } from "./owned-fd.ts";
 export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
 export { releaseCleanPages } from "./residency.ts";

@@ -1,0 +1,64 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Host, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
+import { failedPrecondition } from "../lib/faults.ts";
+import { defineService, type ServiceDefinition } from "../wire/service.ts";
+import type { HostParts } from "./parts.ts";
+import type { TaskProcess } from "./process.ts";
+import { statusOf } from "./status.ts";
+import type { Task } from "./task.ts";
+
+/** The protocol that host.proto describes. */
+export const hostProtocol = 1;
+
+export interface HostServiceOptions {
+  readonly parts: HostParts;
+  readonly version: string;
+  readonly broken: () => readonly { readonly namespace: string; readonly id: string; readonly reason: string }[];
+  /** Ends the host, after the answer has gone out. */
+  readonly shutdown: () => void;
+}
+
+/** What a daemon asks of the host itself. */
+export function createHostService({ parts, version, broken, shutdown }: HostServiceOptions): ServiceDefinition {
+  const instance = crypto.randomUUID();
+  return defineService(Host, {
+    info: () => ({ protocol: hostProtocol, version, pid: process.pid, instance }),
+    list: () => ({
+      tasks: parts.tasks
+        .all()
+        .filter((task) => task.phase !== "creating")
+        .map(taskMessage),
+      broken: broken().map((one) => ({ ...one, bundle: "" })),
+    }),
+    events: (ctx, { after }) => parts.journal.read(after, ctx.signal),
+    acknowledge: (_ctx, { sequence }) => {
+      parts.journal.acknowledge(sequence);
+      return {};
+    },
+    shutdown: (_ctx, { force }) => {
+      if (!force && parts.tasks.size > 0) throw failedPrecondition(`host has ${parts.tasks.size} tasks`);
+      shutdown();
+      return {};
+    },
+  });
+}
+
+function taskMessage(task: Task): MessageInitShape<typeof TaskSchema> {
+  return {
+    namespace: task.namespace,
+    id: task.id,
+    bundle: task.bundle,
+    processes: task.processes().map((process) => processMessage(task, process)),
+  };
+}
+
+function processMessage(task: Task, process: TaskProcess): MessageInitShape<typeof ProcessSchema> {
+  return {
+    execId: process.execId,
+    pid: process.pid,
+    status: statusOf(task, process),
+    exitStatus: process.exitStatus,
+    ...(process.exitedAt === undefined ? {} : { exitedAt: timestampFromDate(process.exitedAt) }),
+  };
+}

@@ -1,0 +1,2 @@
+export type { HostOptions, ShimHost } from "./host.ts";
+export { runShimHost } from "./shim-host.ts";

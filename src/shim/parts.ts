@@ -1,0 +1,66 @@
+import { join } from "node:path";
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import type { Logger } from "../lib/log.ts";
+import type { FdWatcher, Kernel } from "../sys/index.ts";
+import { anyOf } from "../wire/any.ts";
+import type { CgroupMounts } from "./cgroup/locate.ts";
+import { OciRuntime } from "./runtime/oci-runtime.ts";
+import type { RuntimeKinds } from "./runtime/runtime-kind.ts";
+import type { Spawner } from "./runtime/spawner.ts";
+import type { EventJournal } from "./state/event-journal.ts";
+import type { RuntimeRecord } from "./state/records.ts";
+import type { StateFiles } from "./state/state-file.ts";
+import type { Task, TaskTable } from "./task.ts";
+
+/** What the host's operations share. */
+export interface HostParts {
+  readonly kernel: Kernel;
+  readonly watcher: FdWatcher;
+  readonly spawner: Spawner;
+  readonly kinds: RuntimeKinds;
+  readonly tasks: TaskTable;
+  readonly states: StateFiles;
+  readonly journal: EventJournal;
+  readonly log: Logger;
+  readonly now: () => Date;
+  /** The host's own folder. */
+  readonly folder: string;
+  readonly defaultRuntime: string;
+  readonly cgroupMounts: CgroupMounts;
+}
+
+/** Topics of a task's events. Source: containerd core/runtime/events.go. */
+export const topics = {
+  create: "/tasks/create",
+  start: "/tasks/start",
+  oom: "/tasks/oom",
+  exit: "/tasks/exit",
+  delete: "/tasks/delete",
+  execAdded: "/tasks/exec-added",
+  execStarted: "/tasks/exec-started",
+  paused: "/tasks/paused",
+  resumed: "/tasks/resumed",
+  checkpointed: "/tasks/checkpointed",
+} as const;
+
+/** Puts an event of a task into the journal. */
+export function publish<D extends DescMessage>(
+  parts: HostParts,
+  task: Task,
+  topic: string,
+  schema: D,
+  event: MessageInitShape<D>,
+): void {
+  parts.journal.append(task.namespace, topic, anyOf(schema, create(schema, event)), parts.now());
+}
+
+/** Writes a task's state to disk. */
+export function save(parts: HostParts, task: Task): void {
+  parts.states.save(task.toRecord());
+}
+
+/** The command line of a task's runtime. */
+export function createRuntime(parts: HostParts, record: RuntimeRecord, bundle: string): OciRuntime {
+  return new OciRuntime({ spawner: parts.spawner, settings: record, bundle, log: join(bundle, "log.json") });
+}

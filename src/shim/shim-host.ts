@@ -1,0 +1,96 @@
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { messageOf } from "../lib/faults.ts";
+import { createLogger, type Logger } from "../lib/log.ts";
+import { productVersion } from "../lib/version.ts";
+import { createFdWatcher, createKernel, type Kernel } from "../sys/index.ts";
+import { createTtrpcServer } from "../wire/ttrpc/index.ts";
+import { readCgroupMounts } from "./cgroup/locate.ts";
+import type { HostOptions, ShimHost } from "./host.ts";
+import { lockFolder } from "./host-lock.ts";
+import { createHostService } from "./host-service.ts";
+import { enterMountNamespace } from "./mount-namespace.ts";
+import type { HostParts } from "./parts.ts";
+import { recoverTasks } from "./recovery.ts";
+import { RuntimeKinds } from "./runtime/runtime-kind.ts";
+import { createSpawner } from "./runtime/spawner.ts";
+import { EventJournal } from "./state/event-journal.ts";
+import { StateFiles } from "./state/state-file.ts";
+import { TaskTable } from "./task.ts";
+import { createTaskServices } from "./task-service.ts";
+
+/**
+ * Runs a shim host in this process: takes its folder, adopts what an earlier host left, and serves.
+ * Errors: unavailable (another host has the folder, or the socket can't be opened).
+ * Effects: may replace the process once (see mount-namespace.ts); makes the process a child subreaper.
+ */
+export async function runShimHost(options: HostOptions): Promise<ShimHost> {
+  const kernel = createKernel();
+  mkdirSync(options.state, { recursive: true, mode: 0o700 });
+  enterMountNamespace(kernel, undefined);
+  await using stack = new AsyncDisposableStack();
+  stack.use(lockFolder(kernel, options.state));
+  const log = stack.use(openLog(options));
+  becomeReaper(kernel, log);
+  const parts = createParts(kernel, options, log, stack);
+  const { broken } = await recoverTasks(parts);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const services = [
+    ...createTaskServices(parts, productVersion),
+    createHostService({ parts, version: productVersion, broken, shutdown: () => setImmediate(resolve) }),
+  ];
+  const server = stack.use(createTtrpcServer({ services, log }));
+  // The lock says that nobody serves there; what lies there is a dead host's.
+  rmSync(options.socket, { force: true });
+  await server.listen(options.socket);
+  log.info("shim host serves", { socket: options.socket, pid: process.pid, tasks: parts.tasks.size });
+  const owned = stack.move();
+  return { ended, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: AsyncDisposableStack): HostParts {
+  const onError = (error: unknown): void =>
+    log.error("a watched descriptor's handler failed", { error: stackOf(error) });
+  const watcher = stack.use(createFdWatcher({ kernel, onError }));
+  const spawner = createSpawner({ limit: 2 * availableParallelism(), env: process.env });
+  const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
+  return {
+    kernel,
+    watcher,
+    spawner,
+    kinds: new RuntimeKinds(spawner),
+    tasks: new TaskTable(),
+    states: new StateFiles(join(options.state, "tasks")),
+    journal,
+    log,
+    now: () => new Date(),
+    folder: options.state,
+    defaultRuntime: options.runtime ?? (Bun.which("crun") === null ? "runc" : "crun"),
+    cgroupMounts: readCgroupMounts(),
+  };
+}
+
+function openLog({ logFile, logLevel }: HostOptions): Logger & Disposable {
+  const fd = logFile === undefined ? 2 : openSync(logFile, "a", 0o600);
+  const log = createLogger({ level: logLevel, format: "text", write: (line) => void writeSync(fd, line) });
+  return Object.assign(log, {
+    [Symbol.dispose]: () => {
+      if (logFile !== undefined) closeSync(fd);
+    },
+  });
+}
+
+function becomeReaper(kernel: Kernel, log: Logger): void {
+  kernel.newSession();
+  kernel.becomeSubreaper();
+  try {
+    // One above the daemon's, as containerd does for its shims. Source: containerd pkg/shim/util_unix.go, AdjustOOMScore.
+    const score = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
+    writeFileSync("/proc/self/oom_score_adj", String(Math.min(1000, score + 1)));
+  } catch (error) {
+    log.warn("could not adjust the OOM score", { error: messageOf(error) });
+  }
+}
+
+const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

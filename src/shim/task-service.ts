@@ -1,0 +1,80 @@
+import { Task as TaskV2 } from "../gen/containerd/task/v2/shim_pb.ts";
+import { Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
+import type { Ctx } from "../lib/ctx.ts";
+import { failedPrecondition } from "../lib/faults.ts";
+import { checkIdentifier } from "../lib/identifiers.ts";
+import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
+import { createTask } from "./create.ts";
+import { deleteProcess } from "./delete.ts";
+import { addExec } from "./exec.ts";
+import { exitOf, processState, taskPids, waitForExit } from "./inspect.ts";
+import { killProcess } from "./kill.ts";
+import type { HostParts } from "./parts.ts";
+import { pauseTask, resumeTask } from "./pause.ts";
+import { startProcess } from "./start.ts";
+import type { Task } from "./task.ts";
+import { closeStdin, resizeTerminal } from "./terminal-control.ts";
+
+/** containerd's shim Task API, under both of its names; decodes, calls, encodes. */
+export function createTaskServices(parts: HostParts, version: string): readonly ServiceDefinition[] {
+  const impl = createTaskImpl(parts, version);
+  // The messages of v2 are those of v3 under another package; only the names differ.
+  return [defineService(TaskV3, impl), defineService(TaskV2, impl as unknown as ServiceImpl<typeof TaskV2>)];
+}
+
+function createTaskImpl(parts: HostParts, version: string): ServiceImpl<typeof TaskV3> {
+  const find = (ctx: Ctx, id: string): Task => parts.tasks.get(namespaceOf(ctx), id);
+  return {
+    create: async (ctx, request) => {
+      checkIdentifier(request.id);
+      const task = await createTask(parts, namespaceOf(ctx), request);
+      return { pid: task.init.pid };
+    },
+    start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId) }),
+    delete: async (ctx, { id, execId }) => {
+      const process = await deleteProcess(parts, find(ctx, id), execId);
+      return { pid: process.pid, ...exitOf(process) };
+    },
+    exec: async (ctx, request) => {
+      await addExec(parts, find(ctx, request.id), request);
+      return {};
+    },
+    state: (ctx, { id, execId }) => {
+      const task = find(ctx, id);
+      return processState(task, task.process(execId));
+    },
+    wait: (ctx, { id, execId }) => waitForExit(ctx, find(ctx, id).process(execId)),
+    kill: (ctx, { id, execId, signal, all }) => {
+      killProcess(parts, find(ctx, id), execId, signal, all);
+      return {};
+    },
+    pids: (ctx, { id }) => taskPids(find(ctx, id)),
+    pause: async (ctx, { id }) => {
+      await pauseTask(parts, find(ctx, id));
+      return {};
+    },
+    resume: async (ctx, { id }) => {
+      await resumeTask(parts, find(ctx, id));
+      return {};
+    },
+    resizePty: (ctx, { id, execId, width, height }) => {
+      resizeTerminal(find(ctx, id).process(execId), width, height);
+      return {};
+    },
+    closeIO: (ctx, { id, execId }) => {
+      closeStdin(parts, find(ctx, id), execId);
+      return {};
+    },
+    connect: (ctx, { id }) => {
+      const task = parts.tasks.find(namespaceOf(ctx), id);
+      return { shimPid: process.pid, taskPid: task?.init.pid ?? 0, version };
+    },
+    // One host serves all tasks, so that the end of one task is not its end; Host.Shutdown is.
+    shutdown: () => ({}),
+  };
+}
+
+function namespaceOf(ctx: Ctx): string {
+  if (ctx.namespace === undefined || ctx.namespace === "") throw failedPrecondition("namespace is required");
+  return checkIdentifier(ctx.namespace);
+}

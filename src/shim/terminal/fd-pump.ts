@@ -1,0 +1,114 @@
+import { type Fd, type FdWatch, type FdWatcher, isErrno, type Kernel, pollEvents } from "../../sys/index.ts";
+
+export interface FdPumpOptions {
+  readonly kernel: Kernel;
+  readonly watcher: FdWatcher;
+  /** Non-blocking, and watched by this pump alone. */
+  readonly from: Fd;
+  /** Non-blocking, and watched by this pump alone; undefined throws the bytes away. */
+  readonly to: Fd | undefined;
+  /** Called once, when `from` has ended, or `to` is gone. */
+  readonly onEnd: () => void;
+}
+
+const bufferBytes = 64 << 10;
+/** Reads in one turn before others get theirs. */
+const readsPerTurn = 16;
+
+/** Copies one descriptor's bytes to another, holding back when the receiver is slow. */
+export class FdPump implements Disposable {
+  readonly #options: FdPumpOptions;
+  readonly #buffer = new Uint8Array(bufferBytes);
+  #pending: Uint8Array | undefined;
+  #reading: FdWatch | undefined;
+  #writing: FdWatch | undefined;
+  #ended = false;
+  #draining = false;
+
+  constructor(options: FdPumpOptions) {
+    this.#options = options;
+    this.#watchSource();
+  }
+
+  /** Takes what is there now and then ends, also when the source stays open. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#pending === undefined) this.#copy(Number.POSITIVE_INFINITY);
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#reading?.[Symbol.dispose]();
+    this.#writing?.[Symbol.dispose]();
+  }
+
+  #watchSource(): void {
+    this.#reading ??= this.#options.watcher.watch(this.#options.from, pollEvents.readable, () => {
+      this.#copy(readsPerTurn);
+    });
+  }
+
+  /** A source that hung up would wake for ever, so that a pump that waits for its receiver does not watch it. */
+  #unwatchSource(): void {
+    this.#reading?.[Symbol.dispose]();
+    this.#reading = undefined;
+  }
+
+  #copy(reads: number): void {
+    for (let n = 0; n < reads && !this.#ended && this.#pending === undefined; n++) {
+      const count = this.#read();
+      if (count === "later") return this.#draining ? this.#end() : undefined;
+      if (count === 0) return this.#end();
+      this.#write(this.#buffer.subarray(0, count));
+    }
+  }
+
+  #read(): number | "later" {
+    try {
+      return this.#options.kernel.read(this.#options.from, this.#buffer);
+    } catch (error) {
+      if (isErrno(error, "EAGAIN")) return "later";
+      // EIO is how a terminal's master says that its last user has closed it.
+      if (isErrno(error, "EIO", "EBADF")) return 0;
+      throw error;
+    }
+  }
+
+  #write(bytes: Uint8Array): void {
+    const { kernel, to } = this.#options;
+    if (to === undefined) return;
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        this.#pending = bytes.subarray(at);
+        at += kernel.write(to, this.#pending);
+      }
+      this.#pending = undefined;
+    } catch (error) {
+      if (isErrno(error, "EAGAIN")) return this.#waitForReceiver(to);
+      // Nobody takes bytes any more.
+      if (isErrno(error, "EPIPE", "EIO", "EBADF", "ENOSPC")) return this.#end();
+      throw error;
+    }
+  }
+
+  #waitForReceiver(to: Fd): void {
+    // The buffer is read into again only after the rest of it is written.
+    this.#unwatchSource();
+    this.#writing ??= this.#options.watcher.watch(to, pollEvents.writable, () => {
+      this.#writing?.[Symbol.dispose]();
+      this.#writing = undefined;
+      const rest = this.#pending;
+      this.#pending = undefined;
+      if (rest !== undefined) this.#write(rest);
+      if (this.#ended || this.#pending !== undefined) return;
+      if (this.#draining) this.#copy(Number.POSITIVE_INFINITY);
+      else this.#watchSource();
+    });
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this[Symbol.dispose]();
+    this.#options.onEnd();
+  }
+}
