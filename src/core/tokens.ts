@@ -1,12 +1,14 @@
-import { type Kind, kind, type Token, token } from "../plugin/index.ts";
+import { type Kind, kind, type PluginPlatform, type Token, token } from "../plugin/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import type { ContainerStore } from "./containers/index.ts";
+import type { ContentStore } from "./content/index.ts";
 import type { Exchange } from "./events/index.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Introspection } from "./introspection/index.ts";
 import type { LeaseManager } from "./leases/index.ts";
 import type { Metadata } from "./metadata/index.ts";
 import type { NamespaceStore } from "./namespaces/index.ts";
+import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
 
 /** What a plugin of a served API gives: the services that stand on the daemon's sockets. */
 export interface ServedApi {
@@ -18,6 +20,8 @@ export interface ServedApi {
 // The kinds, by containerd's names. Source: containerd plugins/types.go.
 export const EVENT: Kind<Exchange> = kind("io.containerd.event.v1");
 export const METADATA: Kind<Metadata> = kind("io.containerd.metadata.v1");
+export const CONTENT: Kind<ContentStore> = kind("io.containerd.content.v1");
+export const SNAPSHOT: Kind<Snapshotter> = kind("io.containerd.snapshotter.v1");
 export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 export const INTERNAL: Kind<unknown> = kind("io.containerd.internal.v1");
@@ -31,5 +35,15 @@ export const metadataToken: Token<Metadata> = token(METADATA, "bolt");
 export const leasesToken: Token<LeaseManager> = token(LEASE, "manager");
 export const namespacesToken: Token<NamespaceStore> = token(SERVICE, "namespaces-service");
 export const containersToken: Token<ContainerStore> = token(SERVICE, "containers-service");
+/** Every part that keeps or reads content goes through this one. */
+export const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
+export const snapshottersToken: Token<Snapshotters> = token(SERVICE, "snapshots-service");
 export const imagesToken: Token<ImageStore> = token(SERVICE, "images-service");
 export const introspectionToken: Token<Introspection> = token(SERVICE, "introspection-service");
+
+/** The platform that this machine runs, in OCI's words. */
+export const hostPlatform: PluginPlatform = {
+  os: "linux",
+  architecture: process.arch === "x64" ? "amd64" : process.arch,
+  variant: process.arch === "arm64" ? "v8" : "",
+};

@@ -1,5 +1,9 @@
+import { checkpointsSchema } from "../core/checkpoints/index.ts";
+import { checkpointsPlugins } from "../core/checkpoints/plugin.ts";
 import { containersSchema } from "../core/containers/index.ts";
 import { containersPlugins } from "../core/containers/plugin.ts";
+import { contentSchema } from "../core/content/index.ts";
+import { contentPlugins } from "../core/content/plugin.ts";
 import { eventsPlugins } from "../core/events/plugin.ts";
 import { imagesSchema } from "../core/images/index.ts";
 import { imagesPlugins } from "../core/images/plugin.ts";
@@ -9,6 +13,9 @@ import { leasesPlugins } from "../core/leases/plugin.ts";
 import { metadataPlugin } from "../core/metadata/plugin.ts";
 import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
+import { snapshotsSchema } from "../core/snapshots/index.ts";
+import { snapshotsPlugins } from "../core/snapshots/plugin.ts";
+import { tasksPlugins } from "../core/tasks/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
 import { healthPlugin } from "./health.ts";
@@ -18,11 +25,23 @@ import { unbuiltPlugins } from "./unbuilt.ts";
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
   ...eventsPlugins,
-  metadataPlugin([namespacesSchema, leasesSchema, containersSchema, imagesSchema]),
+  metadataPlugin([
+    namespacesSchema,
+    leasesSchema,
+    containersSchema,
+    imagesSchema,
+    contentSchema,
+    snapshotsSchema,
+    checkpointsSchema,
+  ]),
   ...namespacesPlugins,
   ...leasesPlugins,
   ...containersPlugins,
   ...imagesPlugins,
+  ...contentPlugins,
+  ...snapshotsPlugins,
+  ...tasksPlugins,
+  ...checkpointsPlugins,
   ...introspectionPlugins,
   versionPlugin,
   healthPlugin,

@@ -23,7 +23,7 @@ export interface Server {
 export const SERVER: Kind<Server> = kind("io.containerd.server.v1");
 
 /** How long a stopping daemon waits for the calls under way. */
-const graceMs = 5000;
+const graceMs = 1000;
 const messageLimit = 16 * 1024 * 1024;
 
 const uid = (): number => process.geteuid?.() ?? 0;
