@@ -51,7 +51,7 @@ export class Reconciler {
   async run(connection: HostConnection): Promise<void> {
     const bundles = await this.#options.bundles.scan();
     const before = this.#options.table.all();
-    const held = heldBy(await connection.host.list({}));
+    const held = heldBy(await connection.host.list({}), this.#options.bundles);
     for (const one of held.values()) await this.#take(one);
     for (const task of before) {
       if (!held.has(taskKey(task.namespace, task.id))) await this.#checkLost(task);
@@ -123,11 +123,13 @@ function publishLoss(exchange: Pick<Exchange, "publish">, namespace: string, id:
   exchange.publish(ctx, "/tasks/delete", anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)));
 }
 
-function heldBy(list: ListResponse): Map<string, Held> {
+function heldBy(list: ListResponse, bundles: Bundles): Map<string, Held> {
   const held = new Map<string, Held>();
   for (const { namespace, id, bundle } of list.tasks) held.set(taskKey(namespace, id), { namespace, id, bundle });
   for (const { namespace, id, bundle, reason } of list.broken) {
-    held.set(taskKey(namespace, id), { namespace, id, bundle, broken: reason });
+    // Where the bundle was may have been lost with the rest of the state.
+    const path = bundle === "" ? bundles.path(namespace, id) : bundle;
+    held.set(taskKey(namespace, id), { namespace, id, bundle: path, broken: reason });
   }
   return held;
 }

@@ -42,8 +42,14 @@ export class TestDaemon implements AsyncDisposable {
     this.#schemas = schemas;
   }
 
-  static async start(launcher: HostLauncher, schemas: readonly SchemaPart[] = []): Promise<TestDaemon> {
-    const daemon = new TestDaemon(await mkdtemp("/tmp/lighter-tasks-"), launcher, schemas);
+  /** The launcher may depend on where the daemon has its state. */
+  static async start(
+    launcher: HostLauncher | ((state: string) => HostLauncher),
+    schemas: readonly SchemaPart[] = [],
+  ): Promise<TestDaemon> {
+    const folder = await mkdtemp("/tmp/lighter-tasks-");
+    const given = typeof launcher === "function" ? launcher(join(folder, "state")) : launcher;
+    const daemon = new TestDaemon(folder, given, schemas);
     await daemon.up();
     return daemon;
   }
