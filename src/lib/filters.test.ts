@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { FaultError, isFault } from "./faults.ts";
+import { type FaultError, isFault } from "./faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "./filters.ts";
 
 /** What containerd's parser says of random filters: filters, fields, and match or error text. */

@@ -1,0 +1,188 @@
+import { describe, expect, test } from "bun:test";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { ContainerCreateSchema, ContainerUpdateSchema } from "../../gen/containerd/events/container_pb.ts";
+import { TaskExitSchema, TaskIOSchema } from "../../gen/containerd/events/task_pb.ts";
+import { ImageCreateSchema } from "../../gen/containerd/services/images/v1/image_pb.ts";
+import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
+import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { failureText } from "../../lib/fault-testing.ts";
+import { FaultError, fault } from "../../lib/faults.ts";
+import { parseFilters } from "../../lib/filters.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { anyOf } from "../../wire/any.ts";
+import { envelopeFields } from "./fields.ts";
+import { createExchange, type Exchange } from "./index.ts";
+
+const now = (): Date => new Date("2026-01-02T03:04:05.678Z");
+const exchange = (): Exchange => createExchange({ log: silentLogger, now });
+const ctx = createCtx({ namespace: "blue" });
+const exit = anyOf(TaskExitSchema, create(TaskExitSchema, { containerId: "c", id: "c", pid: 7, exitStatus: 137 }));
+
+function subscribe(on: Exchange, filters: readonly string[] = [], given?: Ctx): AsyncIterator<Envelope> {
+  return on.subscribe(given ?? createCtx(), filters)[Symbol.asyncIterator]();
+}
+
+async function topics(iterator: AsyncIterator<Envelope>, count: number): Promise<string[]> {
+  const seen: string[] = [];
+  while (seen.length < count) seen.push(((await iterator.next()).value as Envelope).topic);
+  return seen;
+}
+
+describe("Exchange", () => {
+  test("stamps time and namespace, and passes the Any on untouched", async () => {
+    const on = exchange();
+    const iterator = subscribe(on);
+    const strange = { ...exit, typeUrl: "types.example/Unknown", value: new Uint8Array([1, 2, 255]) };
+    on.publish(ctx, "/tasks/exit", strange);
+    const { value } = await iterator.next();
+    expect([value?.namespace, value?.topic, value?.event]).toEqual(["blue", "/tasks/exit", strange]);
+    expect(value?.timestamp).toMatchObject({ seconds: 1767323045n, nanos: 678_000_000 });
+  });
+
+  test("gives every subscriber everything from when it came, of all namespaces", async () => {
+    const on = exchange();
+    const early = subscribe(on);
+    on.publish(ctx, "/a", exit);
+    const late = subscribe(on);
+    on.publish(createCtx({ namespace: "red" }), "/b", exit);
+    expect(await topics(early, 2)).toEqual(["/a", "/b"]);
+    expect(await topics(late, 1)).toEqual(["/b"]);
+  });
+
+  test("filters by topic, namespace and the event's fields, any of several", async () => {
+    const on = exchange();
+    const iterator = subscribe(on, ['topic=="/x"', "namespace==red,event.container_id==c"]);
+    on.publish(ctx, "/a", exit);
+    on.publish(ctx, "/x", exit);
+    on.publish(createCtx({ namespace: "red" }), "/b", exit);
+    expect(await topics(iterator, 2)).toEqual(["/x", "/b"]);
+  });
+
+  test("cuts off a subscriber that falls behind, and no other", async () => {
+    const on = createExchange({ log: silentLogger, bounds: { maxItems: 10, maxBytes: 1e6 } });
+    const slow = subscribe(on);
+    const quick = subscribe(on);
+    for (let count = 0; count < 30; count++) {
+      on.publish(ctx, "/a", exit);
+      await quick.next();
+    }
+    expect(await failureText(() => slow.next())).toStartWith("resourceExhausted: subscriber fell behind (10 events, ");
+    expect((await slow.next()).done).toBe(true);
+    on.publish(ctx, "/b", exit);
+    expect(await topics(quick, 1)).toEqual(["/b"]);
+  });
+
+  test("ends with the caller: quietly when it went away, with its reason when its time is up", async () => {
+    const on = exchange();
+    const gone = new AbortController();
+    const left = subscribe(on, [], createCtx({ signal: gone.signal }));
+    const late = new AbortController();
+    const overdue = subscribe(on, [], createCtx({ signal: late.signal }));
+    const waiting = [left.next(), failureText(() => overdue.next())];
+    gone.abort();
+    late.abort(fault("deadlineExceeded", ""));
+    expect(await Promise.all(waiting)).toEqual([
+      { done: true, value: undefined },
+      "deadlineExceeded: context deadline exceeded",
+    ]);
+    expect((await subscribe(on, [], createCtx({ signal: gone.signal })).next()).done).toBe(true);
+  });
+
+  test("forward keeps the envelope and says how many took it", async () => {
+    const on = exchange();
+    const envelope = create(EnvelopeSchema, {
+      namespace: "n",
+      topic: "/t",
+      timestamp: { seconds: 9n, nanos: 8 },
+      event: exit,
+    });
+    expect(on.forward(envelope)).toBe(0);
+    const iterator = subscribe(on);
+    expect(on.forward(envelope)).toBe(1);
+    expect((await iterator.next()).value).toBe(envelope);
+  });
+
+  test.each([
+    ["", "must not be empty"],
+    ["tasks", "must start with '/'"],
+    ["/", "must have at least one component"],
+    ["/a//b", 'failed validation on component "": identifier must not be empty'],
+    [
+      "/a/..",
+      'failed validation on component "..": identifier ".." must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$',
+    ],
+  ])("refuses the topic %p", async (topic, problem) => {
+    expect(await failureText(() => exchange().publish(ctx, topic, exit))).toBe(
+      `invalidArgument: envelope topic ${JSON.stringify(topic)}: ${problem}: invalid argument`,
+    );
+  });
+
+  test("refuses an envelope without a time, and a filter that doesn't parse", async () => {
+    const envelope = create(EnvelopeSchema, { namespace: "n", topic: "/t", event: exit });
+    expect(await failureText(() => exchange().forward(envelope))).toBe(
+      "invalidArgument: timestamp must be set on forwarded event: invalid argument",
+    );
+    expect(() => exchange().subscribe(createCtx(), ["topic="])).toThrow(FaultError);
+  });
+});
+
+describe("envelopeFields", () => {
+  function holds<D extends DescMessage>(schema: D, event: MessageInitShape<D>, filter: string): boolean {
+    const envelope = create(EnvelopeSchema, { event: anyOf(schema, create(schema, event)) });
+    return parseFilters([filter]).matches(envelopeFields(envelope));
+  }
+
+  test.each([
+    ["event.container_id==c", true],
+    ["event.exit_status==137", true],
+    ["event.exit_status!=0", true],
+    ["event.pid", true],
+    ["event.nope", false],
+    ["event.exited_at", false],
+    ["event", false],
+    ["timestamp", false],
+  ])("a task's exit: %p is %p", (filter, want) => {
+    expect(holds(TaskExitSchema, { containerId: "c", id: "c", pid: 7, exitStatus: 137 }, filter)).toBe(want);
+  });
+
+  test.each([
+    ["event.runtime.name==runc", true],
+    ["event.runtime.options.stdout==out", false],
+    ["event.image", false],
+  ])("a container's creation: %p is %p", (filter, want) => {
+    const options = anyOf(TaskIOSchema, create(TaskIOSchema, { stdout: "in" }));
+    expect(holds(ContainerCreateSchema, { id: "c", runtime: { name: "runc", options } }, filter)).toBe(want);
+  });
+
+  test("walks into an Any and booleans have text", () => {
+    const options = anyOf(TaskIOSchema, create(TaskIOSchema, { stdout: "out" }));
+    const event = { id: "c", runtime: { name: "runc", options } };
+    expect(holds(ContainerCreateSchema, event, "event.runtime.options.stdout==out")).toBe(true);
+    expect(holds(ContainerCreateSchema, event, "event.runtime.options.terminal==false")).toBe(true);
+  });
+
+  test("labels are reached by their whole key", () => {
+    const labels = { "io.example/a.b": "1", __proto__x: "2" };
+    expect(holds(ContainerUpdateSchema, { id: "c", labels }, 'event.labels."io.example/a.b"==1')).toBe(true);
+    expect(holds(ContainerUpdateSchema, { id: "c", labels }, 'event.labels.io."example/a".b==1')).toBe(true);
+    expect(holds(ImageCreateSchema, { name: "i", labels }, "event.labels.constructor")).toBe(false);
+    expect(holds(ImageCreateSchema, { name: "i", labels }, "event.name==i")).toBe(true);
+  });
+
+  test("an unknown type, or bytes that are not their type's, have no fields", () => {
+    for (const event of [
+      { ...exit, typeUrl: "x/Y" },
+      { ...exit, value: new Uint8Array([255, 255, 255]) },
+    ]) {
+      const fields = envelopeFields(create(EnvelopeSchema, { event }));
+      expect(fields(["event", "container_id"])).toEqual({ value: "", present: false });
+    }
+  });
+
+  test("a type url with a host is known too", () => {
+    const fields = envelopeFields(
+      create(EnvelopeSchema, { event: { ...exit, typeUrl: `type.googleapis.com/${exit.typeUrl}` } }),
+    );
+    expect(fields(["event", "container_id"]).value).toBe("c");
+  });
+});
