@@ -2,6 +2,7 @@ import { type Kind, kind, type PluginPlatform, type Token, token } from "../plug
 import type { ServiceDefinition } from "../wire/service.ts";
 import type { ContainerStore } from "./containers/index.ts";
 import type { ContentStore } from "./content/index.ts";
+import type { Differ } from "./diff/index.ts";
 import type { Exchange } from "./events/index.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Introspection } from "./introspection/index.ts";
@@ -22,6 +23,7 @@ export const EVENT: Kind<Exchange> = kind("io.containerd.event.v1");
 export const METADATA: Kind<Metadata> = kind("io.containerd.metadata.v1");
 export const CONTENT: Kind<ContentStore> = kind("io.containerd.content.v1");
 export const SNAPSHOT: Kind<Snapshotter> = kind("io.containerd.snapshotter.v1");
+export const DIFFER: Kind<Differ> = kind("io.containerd.differ.v1");
 export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 export const INTERNAL: Kind<unknown> = kind("io.containerd.internal.v1");
@@ -38,6 +40,8 @@ export const containersToken: Token<ContainerStore> = token(SERVICE, "containers
 /** Every part that keeps or reads content goes through this one. */
 export const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
 export const snapshottersToken: Token<Snapshotters> = token(SERVICE, "snapshots-service");
+export const walkingToken: Token<Differ> = token(DIFFER, "walking");
+export const differToken: Token<Differ> = token(SERVICE, "diff-service");
 export const imagesToken: Token<ImageStore> = token(SERVICE, "images-service");
 export const introspectionToken: Token<Introspection> = token(SERVICE, "introspection-service");
 

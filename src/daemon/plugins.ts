@@ -4,6 +4,7 @@ import { containersSchema } from "../core/containers/index.ts";
 import { containersPlugins } from "../core/containers/plugin.ts";
 import { contentSchema } from "../core/content/index.ts";
 import { contentPlugins } from "../core/content/plugin.ts";
+import { diffPlugins } from "../core/diff/plugin.ts";
 import { eventsPlugins } from "../core/events/plugin.ts";
 import { imagesSchema } from "../core/images/index.ts";
 import { imagesPlugins } from "../core/images/plugin.ts";
@@ -40,6 +41,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...imagesPlugins,
   ...contentPlugins,
   ...snapshotsPlugins,
+  ...diffPlugins,
   ...tasksPlugins,
   ...checkpointsPlugins,
   ...introspectionPlugins,

@@ -1,6 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { GRPC } from "../core/tokens.ts";
-import { Diff } from "../gen/containerd/services/diff/v1/diff_pb.ts";
 import { Mounts } from "../gen/containerd/services/mounts/v1/mounts_pb.ts";
 import { Controller, Store } from "../gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { Streaming } from "../gen/containerd/services/streaming/v1/streaming_pb.ts";
@@ -9,7 +8,6 @@ import { definePlugin, type PluginDefinition } from "../plugin/index.ts";
 
 /** Services of containerd's that have no room yet: each of their methods answers Unimplemented by its name. */
 const services: Readonly<Record<string, DescService>> = {
-  diff: Diff,
   mounts: Mounts,
   "sandbox-controllers": Controller,
   sandboxes: Store,

@@ -1,0 +1,39 @@
+import { definePlugin, flag, type PluginDefinition, table, texts } from "../../plugin/index.ts";
+import { contentToken, DIFFER, differToken, GRPC, hostPlatform, SERVICE, walkingToken } from "../tokens.ts";
+import type { Differ } from "./differ.ts";
+import { createDiffer, createDiffService } from "./index.ts";
+
+const walkingPlugin: PluginDefinition = definePlugin({
+  type: DIFFER,
+  id: "walking",
+  requires: { content: contentToken },
+  init: ({ content }, { meta, root }) => {
+    meta.platforms.push(hostPlatform);
+    return createDiffer({ content, root });
+  },
+});
+
+const localPlugin: PluginDefinition = definePlugin({
+  type: SERVICE,
+  id: "diff-service",
+  requires: { walking: walkingToken },
+  config: table({ default: texts(["walking"]), sync_fs: flag() }),
+  init: ({ walking }, { config }) => (config.sync_fs ? syncing(walking) : walking),
+});
+
+/** Applies as the other does, and brings each layer to disk, whether asked to or not. */
+function syncing(differ: Differ): Differ {
+  return {
+    apply: (ctx, layer, mounts) => differ.apply(ctx, layer, mounts, { syncFs: true }),
+    compare: (ctx, lower, upper, options) => differ.compare(ctx, lower, upper, options),
+  };
+}
+
+const servicePlugin: PluginDefinition = definePlugin({
+  type: GRPC,
+  id: "diff",
+  requires: { differ: differToken },
+  init: ({ differ }) => ({ grpc: [createDiffService({ differ })] }),
+});
+
+export const diffPlugins: readonly PluginDefinition[] = [walkingPlugin, localPlugin, servicePlugin];

@@ -1,0 +1,38 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
+import { type Digest, digestProblem } from "../../lib/digest.ts";
+import { invalidArgument } from "../../lib/faults.ts";
+import { labelMap } from "../../lib/labels.ts";
+import { defineService, type ServiceDefinition } from "../../wire/service.ts";
+import { decodeMounts } from "../mounts/index.ts";
+import type { Differ, LayerDescriptor } from "./differ.ts";
+
+/** The gRPC face of the differ. */
+export function createDiffService({ differ }: { readonly differ: Differ }): ServiceDefinition {
+  return defineService(Diff, {
+    apply: async (ctx, { diff, mounts, syncFs }) => {
+      const digest = diff?.digest ?? "";
+      const problem = digestProblem(digest);
+      if (problem !== undefined) throw invalidArgument(`failed to get reader from content store: ${problem}`);
+      const layer = { mediaType: diff?.mediaType ?? "", digest: digest as Digest, sizeBytes: Number(diff?.size ?? 0n) };
+      return { applied: encode(await differ.apply(ctx, layer, decodeMounts(mounts), { syncFs })) };
+    },
+    diff: async (ctx, { left, right, mediaType, ref, labels, sourceDateEpoch }) => {
+      const layer = await differ.compare(ctx, decodeMounts(left), decodeMounts(right), {
+        mediaType: mediaType === "" ? undefined : mediaType,
+        ref: ref === "" ? undefined : ref,
+        labels: labelMap(labels),
+        sourceDate: sourceDateEpoch === undefined ? undefined : timestampDate(sourceDateEpoch),
+      });
+      return { diff: encode(layer) };
+    },
+  });
+}
+
+function encode({ mediaType, digest, sizeBytes }: LayerDescriptor): {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: bigint;
+} {
+  return { mediaType, digest, size: BigInt(sizeBytes) };
+}

@@ -1,0 +1,166 @@
+import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import type { Ctx } from "../../lib/ctx.ts";
+import { type Digest, parseDigest } from "../../lib/digest.ts";
+import { isFault, notImplemented, wrapFault } from "../../lib/faults.ts";
+import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
+import type { ContentStore, ContentWriter } from "../content/index.ts";
+import type { MountSpec } from "../snapshots/index.ts";
+import type { ApplyOptions, CompareOptions, Differ, LayerDescriptor } from "./differ.ts";
+import { createSlots, type Slots } from "./slots.ts";
+
+export interface DifferOptions {
+  readonly content: ContentStore;
+  /** A folder of the differ's own, in which workers mount what no other process sees. */
+  readonly root: string;
+  /** Syncs after every apply, asked for or not. */
+  readonly syncFs?: boolean | undefined;
+  readonly limits?: Partial<UnpackLimits> | undefined;
+  /** How many workers run at once; the others wait. */
+  readonly maxWorkers?: number | undefined;
+}
+
+/** Generous: they stop bombs, not images. */
+const defaultLimits: UnpackLimits = { maxEntries: 10_000_000, maxBytes: 512 * 2 ** 30 };
+
+const ociLayer = "application/vnd.oci.image.layer.v1.tar";
+const uncompressedLabel = "containerd.io/uncompressed";
+
+const compressions: ReadonlyMap<string, DiffCompression> = new Map([
+  [ociLayer, "none"],
+  [`${ociLayer}+gzip`, "gzip"],
+  [`${ociLayer}+zstd`, "zstd"],
+]);
+
+/** Makes the differ that works in short-lived processes. Effects: makes its folder when it is used first. */
+export function createDiffer(options: DifferOptions): Differ {
+  return new WorkerDiffer(options);
+}
+
+class WorkerDiffer implements Differ {
+  readonly #content: ContentStore;
+  readonly #root: string;
+  readonly #syncFs: boolean;
+  readonly #limits: UnpackLimits;
+  readonly #slots: Slots;
+  #ready: Promise<void> | undefined;
+
+  constructor(options: DifferOptions) {
+    this.#content = options.content;
+    this.#root = options.root;
+    this.#syncFs = options.syncFs ?? false;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#slots = createSlots(options.maxWorkers ?? Math.max(2, availableParallelism()));
+  }
+
+  async apply(
+    ctx: Ctx,
+    layer: LayerDescriptor,
+    mounts: readonly MountSpec[],
+    options: ApplyOptions = {},
+  ): Promise<LayerDescriptor> {
+    const blob = this.#content.blobPath(ctx, layer.digest);
+    await this.#prepared();
+    using _slot = await this.#slots.take(ctx.signal);
+    try {
+      const { digest, sizeBytes, notes } = await spawnWorker(
+        "unpack",
+        {
+          blob,
+          mediaType: layer.mediaType,
+          target: { mounts, mountPoint: join(this.#root, "upper") },
+          syncFs: this.#syncFs || options.syncFs === true,
+          limits: this.#limits,
+        },
+        { signal: ctx.signal },
+      );
+      if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
+      return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes };
+    } catch (error) {
+      if (ctx.aborted) throw error;
+      throw wrapFault(`apply layer ${layer.digest}`, error);
+    }
+  }
+
+  async compare(
+    ctx: Ctx,
+    lower: readonly MountSpec[],
+    upper: readonly MountSpec[],
+    options: CompareOptions = {},
+  ): Promise<LayerDescriptor> {
+    const mediaType = options.mediaType ?? `${ociLayer}+gzip`;
+    const compression = compressions.get(mediaType);
+    if (compression === undefined) throw notImplemented(`unsupported diff media type: ${mediaType}`);
+    await this.#prepared();
+    using _slot = await this.#slots.take(ctx.signal);
+    const ref = options.ref ?? `diff-${crypto.randomUUID()}`;
+    let committed = false;
+    try {
+      await using writer = await this.#content.writer(ctx, { ref });
+      if (writer.status().offset > 0) await writer.truncate();
+      const diffId = await this.#write(ctx, writer, lower, upper, compression, options.sourceDate);
+      const digest = await this.#commit(ctx, writer, diffId, compression, options.labels);
+      committed = true;
+      return { mediaType, digest, sizeBytes: this.#content.info(ctx, digest).sizeBytes };
+    } finally {
+      if (!committed && options.ref === undefined) await this.#abandon(ctx, ref);
+    }
+  }
+
+  async #write(
+    ctx: Ctx,
+    writer: ContentWriter,
+    lower: readonly MountSpec[],
+    upper: readonly MountSpec[],
+    compression: DiffCompression,
+    sourceDate: Date | undefined,
+  ): Promise<Digest> {
+    const latestSeconds = sourceDate === undefined ? undefined : Math.floor(sourceDate.getTime() / 1000);
+    const job = { lower, upper, mountFolder: this.#root, compression, latestSeconds };
+    const output = (bytes: Uint8Array): Promise<void> => writer.write(bytes);
+    return parseDigest((await spawnWorker("diff", job, { signal: ctx.signal, output })).digest);
+  }
+
+  /** Content that is there already, perhaps of another diff, only gets its label. */
+  async #commit(
+    ctx: Ctx,
+    writer: ContentWriter,
+    diffId: Digest,
+    compression: DiffCompression,
+    given: ReadonlyMap<string, string> = new Map(),
+  ): Promise<Digest> {
+    const labels = new Map(given);
+    if (compression !== "none") labels.set(uncompressedLabel, diffId);
+    const digest = writer.digest();
+    try {
+      return await writer.commit(ctx, { labels });
+    } catch (error) {
+      if (!isFault(error, "alreadyExists")) throw wrapFault("failed to commit", error);
+    }
+    if (compression !== "none" && !this.#content.info(ctx, digest).labels.has(uncompressedLabel)) {
+      await this.#content.update(ctx, { digest, labels }, [`labels.${uncompressedLabel}`]);
+    }
+    return digest;
+  }
+
+  async #abandon(ctx: Ctx, ref: string): Promise<void> {
+    try {
+      await this.#content.abort(ctx, ref);
+    } catch (error) {
+      if (!isFault(error, "notFound")) ctx.log.warn("failed to delete diff upload", { ref, error });
+    }
+  }
+
+  #prepared(): Promise<void> {
+    this.#ready ??= this.#makeFolders().catch((error: unknown) => {
+      this.#ready = undefined;
+      throw wrapFault("prepare the differ's folder", error);
+    });
+    return this.#ready;
+  }
+
+  async #makeFolders(): Promise<void> {
+    for (const name of ["lower", "upper"]) await mkdir(join(this.#root, name), { recursive: true, mode: 0o700 });
+  }
+}

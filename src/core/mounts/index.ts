@@ -1,0 +1,1 @@
+export { decodeMounts, encodeMounts } from "./mount-messages.ts";

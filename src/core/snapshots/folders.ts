@@ -1,0 +1,135 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import { removeTree } from "../../workers/index.ts";
+import type { Metadata } from "../metadata/index.ts";
+import type { SnapshotDriver } from "./driver.ts";
+import { allIds, originOf } from "./store.ts";
+
+export interface SnapshotFoldersOptions {
+  readonly driver: SnapshotDriver;
+  readonly metadata: Metadata;
+  readonly log: Logger;
+}
+
+/** From here on a tree is removed by a process of its own, so that it does not keep one of the pool's few threads. */
+const largeFolderEntries = 64;
+
+/**
+ * The folders of a snapshotter, and the numbers that they go by.
+ * A folder is made before its row and removed after it, so that after a crash a folder without a row is of no use to anyone.
+ */
+export class SnapshotFolders implements AsyncDisposable {
+  readonly #driver: SnapshotDriver;
+  readonly #metadata: Metadata;
+  readonly #log: Logger;
+  /** Those that are being made: they have no row yet. */
+  readonly #making: Set<number> = new Set();
+  readonly #removing: Map<number, Promise<void>> = new Map();
+  #queue: Promise<void> = Promise.resolve();
+  #firstId = 1;
+  #nextId = 1;
+
+  constructor(options: SnapshotFoldersOptions) {
+    this.#driver = options.driver;
+    this.#metadata = options.metadata;
+    this.#log = options.log;
+  }
+
+  /**
+   * Brings folders and rows together after an earlier run: removes folders that nothing knows, makes those again that a power
+   * cut took from snapshots nobody had written to yet.
+   */
+  async recover(): Promise<void> {
+    const { folder, name } = this.#driver;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const found = await this.#foldersThere();
+    const rows = this.#metadata.read((db) => allIds(db, name));
+    const highest = Math.max(0, ...found, ...rows.keys());
+    this.#firstId = await this.#metadata.update((tx) => originOf(tx, name, highest + 1));
+    this.#nextId = Math.max(highest + 1, this.#firstId);
+    const there = new Set(found);
+    for (const [id, kind] of rows) {
+      if (there.has(id) || (name === "native" && kind === "view")) continue;
+      this.#log.warn("snapshot without its folder", { snapshotter: name, id, kind });
+      if (kind !== "committed" && name === "overlayfs") {
+        await this.#driver.create({ id, kind, parents: [], owner: { uid: 0, gid: 0 }, labels: new Map() });
+      }
+    }
+    for (const id of found) if (id >= this.#firstId && !rows.has(id)) this.discard(id);
+  }
+
+  /** A number that no other snapshot has. */
+  reserve(): number {
+    const id = this.#nextId++;
+    this.#making.add(id);
+    return id;
+  }
+
+  /** The snapshot of that number has its row. */
+  settled(id: number): void {
+    this.#making.delete(id);
+  }
+
+  /** Removes a folder that has no row, or no longer; nobody waits for it. */
+  discard(id: number): void {
+    this.#making.delete(id);
+    if (this.#removing.has(id)) return;
+    const removal = this.#queue.then(() => this.#remove(id));
+    this.#removing.set(id, removal);
+    // One after the other: removal is background work, and the disk has others to serve.
+    this.#queue = removal;
+  }
+
+  /** Removes every folder that no row owns, and waits for those that are going already. */
+  async sweep(): Promise<void> {
+    const rows = this.#metadata.read((db) => allIds(db, this.#driver.name));
+    for (const id of await this.#foldersThere()) {
+      // Those made since the rows were read have higher numbers than any in them, or are noted as being made.
+      if (id >= this.#firstId && !rows.has(id) && !this.#making.has(id) && !this.#hasRow(id)) this.discard(id);
+    }
+    await this.#queue;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#queue;
+  }
+
+  #hasRow(id: number): boolean {
+    return this.#metadata.read((db) => allIds(db, this.#driver.name)).has(id);
+  }
+
+  async #foldersThere(): Promise<number[]> {
+    const names = await readdir(this.#driver.folder);
+    return names.filter((name) => /^[1-9][0-9]{0,14}$/.test(name)).map(Number);
+  }
+
+  async #remove(id: number): Promise<void> {
+    const path = `${this.#driver.folder}/${id}`;
+    try {
+      if (await isSmall(this.#driver.contentPath(id))) await rm(path, { recursive: true, force: true });
+      else await removeTree(path);
+    } catch (error) {
+      this.#log.warn("failed to remove directory", { path, error: messageOf(error) });
+    } finally {
+      this.#removing.delete(id);
+    }
+  }
+}
+
+/** True for the folder of a container that wrote little: no folder in a folder, few entries. */
+async function isSmall(path: string): Promise<boolean> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    if (entries.length > largeFolderEntries) return false;
+    for (const entry of entries) {
+      if (!entry.isDirectory()) continue;
+      const inner = await readdir(`${path}/${entry.name}`, { withFileTypes: true });
+      if (inner.length > largeFolderEntries || inner.some((one) => one.isDirectory())) return false;
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return true;
+    throw error;
+  }
+}

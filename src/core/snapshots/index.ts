@@ -1,0 +1,20 @@
+export {
+  createSnapshotters,
+  type OwnSnapshotter,
+  openNativeSnapshotter,
+  openOverlaySnapshotter,
+  openSnapshotters,
+  type SnapshotterOptions,
+} from "./open-snapshotters.ts";
+export type { OverlayOptions } from "./overlay-driver.ts";
+export { createSnapshotsService } from "./service.ts";
+export type {
+  MountSpec,
+  SnapshotInfo,
+  SnapshotKind,
+  SnapshotOptions,
+  Snapshotter,
+  Snapshotters,
+  SnapshotUsage,
+} from "./snapshotter.ts";
+export { hasSnapshots, snapshotsSchema } from "./store.ts";

@@ -1,0 +1,36 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { copyTree } from "../../workers/index.ts";
+import { diskUsage } from "./disk-usage.ts";
+import type { SnapshotDriver } from "./driver.ts";
+
+const noLabels: ReadonlyMap<string, string> = new Map();
+
+/**
+ * Gives each snapshot a full copy of its parent: slow, large, and works on every filesystem.
+ * Source: containerd plugins/snapshots/native/native.go.
+ */
+export function createNativeDriver(root: string): SnapshotDriver {
+  const folder = join(root, "snapshots");
+  const path = (id: number): string => `${folder}/${id}`;
+  return {
+    name: "native",
+    folder,
+    mountsContext: "failed to get snapshot mount",
+    create: async ({ id, kind, parents }) => {
+      const parent = parents[0];
+      // A view of a parent is the parent's own folder, read-only.
+      if (kind === "view" && parent !== undefined) return;
+      await mkdir(path(id), { mode: 0o755 });
+      await chmod(path(id), 0o755);
+      if (parent !== undefined) await copyTree(path(parent), path(id));
+    },
+    mounts: ({ id, kind, parents }) => {
+      const source = kind === "view" ? path(parents[0] ?? id) : path(id);
+      return [{ type: "bind", source, target: "", options: ["rbind", kind === "view" ? "ro" : "rw"] }];
+    },
+    contentPath: path,
+    usage: (id, signal) => diskUsage(path(id), signal),
+    ownLabels: () => noLabels,
+  };
+}

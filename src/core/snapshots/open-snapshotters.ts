@@ -1,0 +1,78 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import { FaultError } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Exchange } from "../events/index.ts";
+import type { LeaseManager } from "../leases/index.ts";
+import type { Metadata } from "../metadata/index.ts";
+import type { SnapshotDriver } from "./driver.ts";
+import { SnapshotFolders } from "./folders.ts";
+import { createNativeDriver } from "./native-driver.ts";
+import { createOverlayDriver, type OverlayOptions } from "./overlay-driver.ts";
+import type { Snapshotter, Snapshotters } from "./snapshotter.ts";
+import { StoredSnapshotter } from "./stored-snapshotter.ts";
+
+export interface SnapshotterOptions {
+  /** The snapshotter's own folder; made when it is not there. */
+  readonly root: string;
+  readonly metadata: Metadata;
+  readonly exchange: Exchange;
+  readonly leases: LeaseManager;
+  readonly log: Logger;
+  readonly clock?: Clock | undefined;
+}
+
+/** A snapshotter that this daemon keeps itself. Disposing waits for removals that are under way. */
+export type OwnSnapshotter = Snapshotter & AsyncDisposable;
+
+/** Opens the snapshotter `overlayfs`. Effects: finishes what an earlier run left undone. */
+export async function openOverlaySnapshotter(options: SnapshotterOptions & OverlayOptions): Promise<OwnSnapshotter> {
+  return openWith(options, await createOverlayDriver(options.root, options));
+}
+
+/** Opens the snapshotter `native`. Effects: finishes what an earlier run left undone. */
+export function openNativeSnapshotter(options: SnapshotterOptions): Promise<OwnSnapshotter> {
+  return openWith(options, createNativeDriver(options.root));
+}
+
+async function openWith(options: SnapshotterOptions, driver: SnapshotDriver): Promise<OwnSnapshotter> {
+  const { metadata, exchange, leases, log, clock = systemClock } = options;
+  await mkdir(options.root, { recursive: true, mode: 0o700 });
+  await chmod(options.root, 0o700);
+  const folders = new SnapshotFolders({ driver, metadata, log });
+  await folders.recover();
+  const snapshotter = new StoredSnapshotter({ driver, folders, metadata, exchange, leases, clock });
+  return Object.assign(snapshotter, { [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
+}
+
+/** Joins snapshotters under their names. */
+export function createSnapshotters(all: readonly Snapshotter[]): Snapshotters {
+  const byName = new Map(all.map((one) => [one.name, one]));
+  return {
+    names: [...byName.keys()],
+    get: (name) => {
+      if (name === "") throw new FaultError("invalidArgument", "snapshotter argument missing: invalid argument");
+      const found = byName.get(name);
+      if (found !== undefined) return found;
+      throw new FaultError("invalidArgument", `snapshotter not loaded: ${name}: invalid argument`);
+    },
+  };
+}
+
+/**
+ * Opens all built-in snapshotters, each in its folder below the daemon's root as containerd names it.
+ * Effects: as each of them. Disposing waits for removals that are under way.
+ */
+export async function openSnapshotters(
+  options: SnapshotterOptions & { readonly overlay?: OverlayOptions | undefined },
+): Promise<Snapshotters & AsyncDisposable> {
+  const rootOf = (name: string): string => join(options.root, `io.containerd.snapshotter.v1.${name}`);
+  await using stack = new AsyncDisposableStack();
+  const overlay = stack.use(
+    await openOverlaySnapshotter({ ...options, ...options.overlay, root: rootOf("overlayfs") }),
+  );
+  const native = stack.use(await openNativeSnapshotter({ ...options, root: rootOf("native") }));
+  const owned = stack.move();
+  return { ...createSnapshotters([overlay, native]), [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}

@@ -1,0 +1,193 @@
+import type { Database } from "bun:sqlite";
+import { labelsFromText, labelsToText } from "../../lib/labels.ts";
+import type { SchemaPart, Transaction } from "../metadata/index.ts";
+import type { SnapshotInfo, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
+
+/**
+ * The snapshots of all built-in snapshotters. A snapshot's id is its folder's name and never given twice while the folder
+ * is there. An origin row holds the first id that this daemon gave: folders below it came with a store that was taken over.
+ */
+export const snapshotsSchema: SchemaPart = {
+  room: "snapshots",
+  migrations: [
+    `CREATE TABLE snapshots (
+       snapshotter TEXT NOT NULL, id INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+       parent INTEGER, kind TEXT NOT NULL, labels TEXT NOT NULL,
+       created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+       inodes INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0,
+       root_uid INTEGER NOT NULL DEFAULT 0, root_gid INTEGER NOT NULL DEFAULT 0,
+       PRIMARY KEY (snapshotter, id)
+     ) WITHOUT ROWID, STRICT;
+     CREATE UNIQUE INDEX snapshots_by_name ON snapshots (snapshotter, namespace, name);
+     CREATE INDEX snapshots_by_parent ON snapshots (snapshotter, parent) WHERE parent IS NOT NULL;
+     CREATE TABLE snapshot_origins (snapshotter TEXT PRIMARY KEY, first_id INTEGER NOT NULL) WITHOUT ROWID, STRICT;`,
+  ],
+};
+
+/** A snapshot as the snapshotter knows it. */
+export interface SnapshotRecord {
+  readonly id: number;
+  readonly parent: number | null;
+  readonly info: SnapshotInfo;
+  readonly usage: SnapshotUsage;
+  /** Whose the root folder is: what a child's one starts as. */
+  readonly owner: Owner;
+}
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+interface Row {
+  readonly id: number;
+  readonly name: string;
+  readonly parent: number | null;
+  readonly parent_name: string | null;
+  readonly kind: string;
+  readonly labels: string;
+  readonly created_at: number;
+  readonly updated_at: number;
+  readonly inodes: number;
+  readonly size: number;
+  readonly root_uid: number;
+  readonly root_gid: number;
+}
+
+const select = `SELECT s.id, s.name, s.parent, p.name AS parent_name, s.kind, s.labels, s.created_at, s.updated_at,
+    s.inodes, s.size, s.root_uid, s.root_gid
+  FROM snapshots s LEFT JOIN snapshots p ON p.snapshotter = s.snapshotter AND p.id = s.parent`;
+
+export function findSnapshot(
+  db: Database,
+  snapshotter: string,
+  namespace: string,
+  name: string,
+): SnapshotRecord | undefined {
+  const row = db
+    .query<Row, [string, string, string]>(`${select} WHERE s.snapshotter = ? AND s.namespace = ? AND s.name = ?`)
+    .get(snapshotter, namespace, name);
+  return row === null ? undefined : recordOf(row);
+}
+
+/** Every snapshot of a namespace, by name. */
+export function allSnapshots(db: Database, snapshotter: string, namespace: string): SnapshotRecord[] {
+  return db
+    .query<Row, [string, string]>(`${select} WHERE s.snapshotter = ? AND s.namespace = ? ORDER BY s.name`)
+    .all(snapshotter, namespace)
+    .map(recordOf);
+}
+
+/** The ids from a snapshot's parent to its root, the nearest first. */
+export function ancestors(db: Database, snapshotter: string, parent: number | null): number[] {
+  if (parent === null) return [];
+  const sql = `WITH RECURSIVE chain (id, parent, depth) AS (
+      SELECT id, parent, 0 FROM snapshots WHERE snapshotter = ?1 AND id = ?2
+      UNION ALL
+      SELECT s.id, s.parent, depth + 1 FROM chain JOIN snapshots s ON s.snapshotter = ?1 AND s.id = chain.parent
+    ) SELECT id FROM chain ORDER BY depth`;
+  return db
+    .query<{ id: number }, [string, number]>(sql)
+    .all(snapshotter, parent)
+    .map((row) => row.id);
+}
+
+export function hasChildren(db: Database, snapshotter: string, id: number): boolean {
+  return db.query("SELECT 1 FROM snapshots WHERE snapshotter = ? AND parent = ? LIMIT 1").get(snapshotter, id) !== null;
+}
+
+export function insertSnapshot(
+  tx: Transaction,
+  snapshotter: string,
+  namespace: string,
+  { id, parent, info, owner }: SnapshotRecord,
+): void {
+  tx.db
+    .query(
+      `INSERT INTO snapshots (snapshotter, id, namespace, name, parent, kind, labels, created_at, updated_at, root_uid, root_gid)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      snapshotter,
+      id,
+      namespace,
+      info.name,
+      parent,
+      info.kind,
+      labelsToText(info.labels),
+      info.createdAt.getTime(),
+      info.updatedAt.getTime(),
+      owner.uid,
+      owner.gid,
+    );
+}
+
+export function updateSnapshot(
+  tx: Transaction,
+  snapshotter: string,
+  { id, parent, info, usage, owner }: SnapshotRecord,
+): void {
+  tx.db
+    .query(
+      `UPDATE snapshots SET name = ?, parent = ?, kind = ?, labels = ?, created_at = ?, updated_at = ?,
+         inodes = ?, size = ?, root_uid = ?, root_gid = ?
+       WHERE snapshotter = ? AND id = ?`,
+    )
+    .run(
+      info.name,
+      parent,
+      info.kind,
+      labelsToText(info.labels),
+      info.createdAt.getTime(),
+      info.updatedAt.getTime(),
+      usage.inodes,
+      usage.sizeBytes,
+      owner.uid,
+      owner.gid,
+      snapshotter,
+      id,
+    );
+}
+
+export function deleteSnapshot(tx: Transaction, snapshotter: string, id: number): void {
+  tx.db.query("DELETE FROM snapshots WHERE snapshotter = ? AND id = ?").run(snapshotter, id);
+}
+
+/** Each id that has a row, and its kind. */
+export function allIds(db: Database, snapshotter: string): Map<number, SnapshotKind> {
+  const sql = "SELECT id, kind FROM snapshots WHERE snapshotter = ?";
+  const rows = db.query<{ id: number; kind: string }, [string]>(sql).all(snapshotter);
+  return new Map(rows.map((row) => [row.id, row.kind as SnapshotKind]));
+}
+
+/** The first id that this daemon gave, `candidate` when it has given none yet. */
+export function originOf(tx: Transaction, snapshotter: string, candidate: number): number {
+  tx.db
+    .query("INSERT INTO snapshot_origins (snapshotter, first_id) VALUES (?, ?) ON CONFLICT DO NOTHING")
+    .run(snapshotter, candidate);
+  const sql = "SELECT first_id FROM snapshot_origins WHERE snapshotter = ?";
+  return tx.db.query<{ first_id: number }, [string]>(sql).get(snapshotter)?.first_id ?? candidate;
+}
+
+/** For namespaces: whether one still has snapshots of a snapshotter. */
+export function hasSnapshots(db: Database, snapshotter: string, namespace: string): boolean {
+  const sql = "SELECT 1 FROM snapshots WHERE snapshotter = ? AND namespace = ? LIMIT 1";
+  return db.query(sql).get(snapshotter, namespace) !== null;
+}
+
+function recordOf(row: Row): SnapshotRecord {
+  return {
+    id: row.id,
+    parent: row.parent,
+    info: {
+      kind: row.kind as SnapshotKind,
+      name: row.name,
+      parent: row.parent_name ?? "",
+      labels: labelsFromText(row.labels),
+      createdAt: new Date(row.created_at),
+      updatedAt: new Date(row.updated_at),
+    },
+    usage: { inodes: row.inodes, sizeBytes: row.size },
+    owner: { uid: row.root_uid, gid: row.root_gid },
+  };
+}

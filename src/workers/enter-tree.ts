@@ -1,0 +1,96 @@
+import { constants, openSync, readFileSync, statSync } from "node:fs";
+import { invalidArgument } from "../lib/faults.ts";
+import { type Kernel, type MountRequest, mountAll, mountFlags } from "../sys/index.ts";
+import type { TreeSource } from "./jobs.ts";
+
+/** How a tree is kept, which decides how what an archive hides is written down. */
+export interface EnteredTree {
+  /** `overlay`: an upper folder of its own, hidden files are marked. `plain`: the files themselves are there. */
+  readonly kind: "overlay" | "plain" | "nothing";
+  /** The namespace of overlay's own attributes. */
+  readonly overlayXattrs: "trusted.overlay." | "user.overlay.";
+  /** The folders below an overlay's upper one, the nearest first; opened, since paths cannot reach them any more. */
+  readonly lowerFds: readonly number[];
+}
+
+/**
+ * Makes a tree this thread's root, so that no path whatsoever leads out of it.
+ * Shape: with an overlay mount its upper folder; with a single bind mount its source; with no mount nothing at all.
+ * Effects: what has to be mounted is mounted in a mount namespace of its own, and goes with the process.
+ */
+export function enterTree(kernel: Kernel, source: TreeSource): EnteredTree {
+  const { mounts } = source;
+  const plain = { kind: "plain", overlayXattrs: "trusted.overlay.", lowerFds: [] } as const;
+  if (mounts.length === 0) return { ...plain, kind: "nothing" };
+  const [only] = mounts;
+  if (mounts.length === 1 && only !== undefined) {
+    const upper = only.type === "overlay" && !inUserNamespace() ? optionOf(only, "upperdir") : undefined;
+    if (upper !== undefined) return enterUpper(kernel, only, upper);
+    if (isWritableBind(only)) {
+      enterFolder(kernel, only.source);
+      return plain;
+    }
+  }
+  mountPrivately(kernel, source);
+  enterFolder(kernel, source.mountPoint);
+  return plain;
+}
+
+/** Mounts a tree on its mount point, where only this process sees it. */
+export function mountPrivately(kernel: Kernel, { mounts, mountPoint }: TreeSource): void {
+  shutMounts(kernel);
+  mountAll(kernel, mounts, mountPoint);
+}
+
+let shut = false;
+
+/** Gives this process a mount namespace of its own, out of which nothing propagates. */
+function shutMounts(kernel: Kernel): void {
+  if (shut) return;
+  kernel.unshareMounts();
+  kernel.mount("", "/", "", mountFlags.private | mountFlags.recursive, "");
+  shut = true;
+}
+
+/** True where root is only root of a user namespace: no device nodes, no trusted attributes. */
+export function inUserNamespace(): boolean {
+  const map = readFileText("/proc/self/uid_map");
+  return map !== "" && !/^\s*0\s+0\s+4294967295\s*$/.test(map);
+}
+
+function enterUpper(kernel: Kernel, mount: MountRequest, upper: string): EnteredTree {
+  const lower = (optionOf(mount, "lowerdir") ?? "").split(":").filter((path) => path !== "");
+  const lowerFds = lower.map((path) => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  enterFolder(kernel, upper);
+  const overlayXattrs = mount.options.includes("userxattr") ? "user.overlay." : "trusted.overlay.";
+  return { kind: "overlay", overlayXattrs, lowerFds };
+}
+
+function enterFolder(kernel: Kernel, path: string): void {
+  if (!path.startsWith("/") || !statSync(path).isDirectory()) {
+    throw invalidArgument(`mount source ${JSON.stringify(path)} is not the absolute path of a folder`);
+  }
+  kernel.chroot(path);
+}
+
+function isWritableBind(mount: MountRequest): boolean {
+  const known = new Set(["bind", "rbind", "rw"]);
+  return (
+    mount.target === "" &&
+    (mount.type === "bind" || mount.options.some((option) => option === "bind" || option === "rbind")) &&
+    mount.options.every((option) => known.has(option))
+  );
+}
+
+function optionOf(mount: MountRequest, key: string): string | undefined {
+  return mount.options.findLast((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+}
+
+function readFileText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    // No /proc: nothing is known, and nothing special is assumed.
+    return "";
+  }
+}

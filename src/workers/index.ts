@@ -1,0 +1,25 @@
+import { spawnWorker } from "./spawn-worker.ts";
+
+export type {
+  CopyTreeJob,
+  DiffCompression,
+  DiffJob,
+  DiffResult,
+  RemoveTreeJob,
+  TreeSource,
+  UnpackJob,
+  UnpackLimits,
+  UnpackResult,
+  WorkerName,
+} from "./jobs.ts";
+export { spawnWorker, type WorkerRunOptions, workerProgram } from "./spawn-worker.ts";
+
+/** Copies what is in a folder, everything kept, into another that is empty. */
+export async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
+  await spawnWorker("copy-tree", { from, to }, { signal });
+}
+
+/** Removes a folder and everything below it; one that is not there is fine. */
+export async function removeTree(path: string): Promise<void> {
+  await spawnWorker("remove-tree", { path });
+}

@@ -1,0 +1,72 @@
+import type { MountRequest } from "../sys/index.ts";
+
+/** Where a worker finds or puts a tree: these mounts, made in a mount namespace of its own on that folder where needed. */
+export interface TreeSource {
+  readonly mounts: readonly MountRequest[];
+  /** An empty folder. Workers can share it: what one mounts there no other process sees. */
+  readonly mountPoint: string;
+}
+
+/** Bounds on what an archive may unpack to. */
+export interface UnpackLimits {
+  readonly maxEntries: number;
+  /** Of the archive, uncompressed; and of the files, holes included. */
+  readonly maxBytes: number;
+}
+
+export interface UnpackJob {
+  /** The archive's file. */
+  readonly blob: string;
+  readonly mediaType: string;
+  readonly target: TreeSource;
+  /** Brings the target's filesystem to disk at the end. */
+  readonly syncFs: boolean;
+  readonly limits: UnpackLimits;
+}
+
+export interface UnpackResult {
+  /** Of the uncompressed archive. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** What was left out, such as attributes that the filesystem does not keep; the first few. */
+  readonly notes: readonly string[];
+}
+
+export type DiffCompression = "none" | "gzip" | "zstd";
+
+/** The archive itself goes to standard output. */
+export interface DiffJob {
+  readonly lower: readonly MountRequest[];
+  readonly upper: readonly MountRequest[];
+  /** A folder with two empty ones in it, `lower` and `upper`. Workers can share it. */
+  readonly mountFolder: string;
+  readonly compression: DiffCompression;
+  /** No time in the archive is later. */
+  readonly latestSeconds?: number | undefined;
+}
+
+export interface DiffResult {
+  /** Of the uncompressed archive. */
+  readonly digest: string;
+}
+
+export interface CopyTreeJob {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface RemoveTreeJob {
+  readonly path: string;
+}
+
+export type Nothing = Record<string, never>;
+
+/** Every worker, with what it takes and what it answers. */
+export interface WorkerJobs {
+  readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
+  readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
+  readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: Nothing };
+  readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };
+}
+
+export type WorkerName = keyof WorkerJobs;

@@ -1,0 +1,21 @@
+import { FaultError, quote } from "../lib/faults.ts";
+
+/** Becomes the worker of that name: what the one executable does when it is started as one. */
+export async function runWorker(name: string | undefined): Promise<void> {
+  switch (name) {
+    case "copy-tree":
+      await import("./copy-tree.ts");
+      return;
+    case "diff":
+      await import("./diff.ts");
+      return;
+    case "remove-tree":
+      await import("./remove-tree.ts");
+      return;
+    case "unpack":
+      await import("./unpack.ts");
+      return;
+    default:
+      throw new FaultError("invalidArgument", `no worker ${quote(name ?? "")}`);
+  }
+}
