@@ -35,7 +35,7 @@ export function* treeChanges(
     }
     yield* changesOf(kernel, before, after);
     if (!after.stats.isDirectory()) continue;
-    if (before === undefined || before.stats.isDirectory()) yield* treeChanges(kernel, lower, upper, name);
+    if (before?.stats.isDirectory() === true) yield* treeChanges(kernel, lower, upper, name);
     else yield* allBelow(upper, name);
   }
 }
