@@ -43,14 +43,13 @@ export async function spawnWorker<N extends WorkerName>(
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
   try {
-    child.stdin.write(JSON.stringify({ parent: process.pid, job }));
-    void child.stdin.end();
+    const sent = send(child.stdin, JSON.stringify({ parent: process.pid, job }));
     const [reply, stderr] = await Promise.all([
       readText(Bun.file(child.stdio[3] as unknown as number).stream()),
       readText(child.stderr as ReadableStream<Uint8Array>, stderrLimit),
       options.output === undefined ? undefined : drain(child.stdout as ReadableStream<Uint8Array>, options.output),
     ]);
-    await child.exited;
+    await Promise.all([child.exited, sent]);
     options.signal?.throwIfAborted();
     return resultOf(name, reply, stderr, String(child.signalCode ?? `exit code ${child.exitCode}`));
   } finally {
@@ -77,6 +76,15 @@ function resultOf<R>(name: string, reply: string, stderr: string, ending: string
   if ("result" in answer) return answer.result;
   const { kind, message } = answer.error;
   throw Object.hasOwn(kindText, kind) ? new FaultError(kind as FaultKind, message) : fault("unknown", message);
+}
+
+async function send(stdin: Bun.FileSink, text: string): Promise<void> {
+  try {
+    await stdin.write(text);
+    await stdin.end();
+  } catch {
+    // The worker is gone already: how it ended says more than that it took no job.
+  }
 }
 
 async function readText(stream: ReadableStream<Uint8Array>, limit = Number.POSITIVE_INFINITY): Promise<string> {
