@@ -356,7 +356,11 @@ requiresRoot("Differ.apply", () => {
     const layer = { mediaType: layerType, digest, sizeBytes: bytes.length };
     const applying = differ.apply(stopping, layer, bindOf(freshFolder("root")));
     setTimeout(() => stop.abort(new Error("stopped")), 60);
-    await expect(applying).rejects.toThrow("stopped");
+    const ended = await applying.then(
+      () => "applied",
+      (error: unknown) => String(error),
+    );
+    expect(ended).toContain("stopped");
   });
 
   test("names a media type that is no layer's", async () => {

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { isFault, notImplemented, wrapFault } from "../../lib/faults.ts";
+import { createSlots, type Slots } from "../../lib/slots.ts";
 import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
 import type { ContentStore, ContentWriter } from "../content/index.ts";
 import type { MountSpec } from "../snapshots/index.ts";
 import type { ApplyOptions, CompareOptions, Differ, LayerDescriptor } from "./differ.ts";
-import { createSlots, type Slots } from "./slots.ts";
 
 export interface DifferOptions {
   readonly content: ContentStore;

@@ -1,8 +1,14 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { createSlots } from "../../lib/slots.ts";
 import { copyTree } from "../../workers/index.ts";
 import { diskUsage } from "./disk-usage.ts";
 import type { SnapshotDriver } from "./driver.ts";
+
+/** How many trees are copied at once; the disk is the limit, not the processors. */
+const maxCopiers = 2;
+/** A copy that was begun is finished: its caller removes it when it is not wanted. */
+const forever: AbortSignal = new AbortController().signal;
 
 const noLabels: ReadonlyMap<string, string> = new Map();
 
@@ -12,6 +18,7 @@ const noLabels: ReadonlyMap<string, string> = new Map();
  */
 export function createNativeDriver(root: string): SnapshotDriver {
   const folder = join(root, "snapshots");
+  const copiers = createSlots(maxCopiers);
   const path = (id: number): string => `${folder}/${id}`;
   return {
     name: "native",
@@ -23,7 +30,9 @@ export function createNativeDriver(root: string): SnapshotDriver {
       if (kind === "view" && parent !== undefined) return;
       await mkdir(path(id), { mode: 0o755 });
       await chmod(path(id), 0o755);
-      if (parent !== undefined) await copyTree(path(parent), path(id));
+      if (parent === undefined) return;
+      using _slot = await copiers.take(forever);
+      await copyTree(path(parent), path(id));
     },
     mounts: ({ id, kind, parents }) => {
       const source = kind === "view" ? path(parents[0] ?? id) : path(id);

@@ -1,4 +1,4 @@
-import { abortFault } from "../../lib/ctx.ts";
+import { abortFault } from "./ctx.ts";
 
 /** A number of places, given in the order they are asked for. */
 export interface Slots {
