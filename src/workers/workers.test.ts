@@ -1,0 +1,165 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createKernel } from "../sys/index.ts";
+import { copyTree, removeTree, spawnWorker } from "./index.ts";
+import { cleanName } from "./paths.ts";
+
+const requiresRoot = process.getuid?.() === 0 ? test : test.skip;
+
+function freshFolder(): string {
+  return mkdtempSync(join(tmpdir(), "lighter-workers-"));
+}
+
+/** The processes whose parent that is. */
+function childrenOf(pid: number): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number)
+    .filter((one) => parentOf(one) === pid);
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    // It ended while the list was read.
+    return undefined;
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error("the condition did not come true");
+    await Bun.sleep(10);
+  }
+}
+
+/** A job that lasts: its archive is a FIFO that nobody writes to. */
+function lastingJob(folder: string): Parameters<typeof spawnWorker<"unpack">>[1] {
+  createKernel().mkfifo(join(folder, "fifo"), 0o600);
+  mkdirSync(join(folder, "root"));
+  return {
+    blob: join(folder, "fifo"),
+    mediaType: "application/vnd.oci.image.layer.v1.tar",
+    target: {
+      mounts: [{ type: "bind", source: join(folder, "root"), target: "", options: ["rw", "rbind"] }],
+      mountPoint: join(folder, "root"),
+    },
+    syncFs: false,
+    limits: { maxEntries: 1, maxBytes: 1 },
+  };
+}
+
+describe("spawnWorker", () => {
+  test("a worker dies with the process that started it", async () => {
+    const folder = freshFolder();
+    try {
+      const job = JSON.stringify(lastingJob(folder));
+      const script = join(folder, "parent.ts");
+      writeFileSync(
+        script,
+        `import { spawnWorker } from ${JSON.stringify(join(import.meta.dir, "index.ts"))};\nawait spawnWorker("unpack", ${job});\n`,
+      );
+      const parent = Bun.spawn([process.execPath, script], { stdio: ["ignore", "ignore", "ignore"] });
+      let worker: number | undefined;
+      await until(() => {
+        worker = childrenOf(parent.pid)[0];
+        return worker !== undefined && readFileSync(`/proc/${worker}/cmdline`, "utf8").includes("unpack");
+      });
+      parent.kill("SIGKILL");
+      await parent.exited;
+      await until(
+        () => !existsSync(`/proc/${worker}`) || parentOf(worker as number) === undefined || isZombie(worker as number),
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 40_000);
+
+  test("a worker is killed with its signal", async () => {
+    const folder = freshFolder();
+    try {
+      const stop = new AbortController();
+      const running = spawnWorker("unpack", lastingJob(folder), { signal: stop.signal });
+      await until(() => childrenOf(process.pid).length > 0);
+      stop.abort(new Error("enough"));
+      const ended = await running.then(
+        () => "done",
+        (error: unknown) => String(error),
+      );
+      expect(ended).toContain("enough");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 40_000);
+
+  test("a failure keeps its kind and text", async () => {
+    const missing = join(tmpdir(), "lighter-no-such-folder");
+    const ended = await copyTree(missing, missing).then(
+      () => "done",
+      (error: unknown) => String(error),
+    );
+    expect(ended).toContain("nothing to copy");
+    await removeTree(missing);
+  }, 40_000);
+
+  requiresRoot(
+    "a copied tree is the same tree",
+    async () => {
+      const folder = freshFolder();
+      try {
+        mkdirSync(join(folder, "from/dir"), { recursive: true });
+        mkdirSync(join(folder, "to"));
+        writeFileSync(join(folder, "from/dir/file"), "x");
+        const script =
+          "cd from && ln dir/file hard && ln -s dir link && mkfifo fifo && mknod dev c 1 3 && chmod 4751 dir/file && chown 12:34 dir/file && truncate -s 5M holes && touch -d 2001-02-03T04:05:06.789 dir";
+        expect(Bun.spawnSync(["sh", "-c", script], { cwd: folder }).exitCode).toBe(0);
+        await copyTree(join(folder, "from"), join(folder, "to"));
+        const list = (name: string): string =>
+          Bun.spawnSync(
+            ["sh", "-c", "find . -printf '%P %y %m %U %G %n %T@ %l %s\\n' | grep -v ' d ' | sort; stat -c %y dir"],
+            { cwd: join(folder, name) },
+          ).stdout.toString();
+        expect(list("to")).toBe(list("from"));
+        await removeTree(join(folder, "to"));
+        expect(existsSync(join(folder, "to"))).toBe(false);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+    40_000,
+  );
+});
+
+function isZombie(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    // Gone altogether.
+    return true;
+  }
+}
+
+describe("cleanName", () => {
+  test.each([
+    ["a/b", "a/b"],
+    ["./a//b/", "a/b"],
+    ["/a/./b", "a/b"],
+    ["a/../b", "b"],
+    ["a/b/../..", ""],
+    [".", ""],
+    ["", ""],
+    ["..a/b..", "..a/b.."],
+    [".hidden", ".hidden"],
+    ["a/..", ""],
+    ["../a", undefined],
+    ["a/../../b", undefined],
+    ["/..", undefined],
+  ])("%j is %j", (name, clean) => {
+    expect(cleanName(name)).toBe(clean);
+  });
+});
