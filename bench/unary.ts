@@ -1,4 +1,5 @@
 import { type Daemon, startContainerd, startLighter } from "../test/support/index.ts";
+import { summarize } from "./statistics.ts";
 import { h2load, type LoadResult } from "./unary/h2load.ts";
 
 export interface UnaryOptions {
@@ -22,8 +23,8 @@ const levels = [1, 16, 64];
  * client, and are called in turn, so that both see the same machine.
  */
 export async function benchUnary(options: UnaryOptions = { rounds: 5, calls: 40_000 }): Promise<UnaryRow[]> {
-  await using containerd = await startContainerd();
-  await using lighter = await startLighter();
+  await using containerd = await startContainerd({ logLevel: "info" });
+  await using lighter = await startLighter({ logLevel: "info" });
   const rows: UnaryRow[] = [];
   for (const inFlight of levels) {
     const results = { containerd: [] as LoadResult[], lighter: [] as LoadResult[] };
@@ -63,8 +64,7 @@ export function unaryTable(rows: readonly UnaryRow[]): string {
 }
 
 function medians(results: readonly LoadResult[]): LoadResult {
-  const median = (pick: (result: LoadResult) => number): number =>
-    results.map(pick).sort((a, b) => a - b)[Math.floor(results.length / 2)] ?? Number.NaN;
+  const median = (pick: (result: LoadResult) => number): number => summarize(results.map(pick)).median;
   return {
     callsPerSecond: median((result) => result.callsPerSecond),
     p50Us: median((result) => result.p50Us),

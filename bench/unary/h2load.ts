@@ -28,12 +28,17 @@ export async function h2load(load: Load): Promise<LoadResult> {
     const body = path.join(folder, "body");
     const log = path.join(folder, "log");
     writeFileSync(body, Buffer.alloc(5));
-    const output = await runOk([
-      "h2load",
-      ...["--requests", String(load.calls), "--clients", "1", "--max-concurrent-streams", String(load.inFlight)],
-      ...["--data", body, "--header", "content-type: application/grpc", "--header", "te: trailers"],
-      ...["--log-file", log, "--base-uri", `unix:${load.socket}`, `http://localhost${load.method}`],
-    ]);
+    const flags = [
+      "--requests",
+      String(load.calls),
+      "--clients",
+      "1",
+      "--max-concurrent-streams",
+      String(load.inFlight),
+    ];
+    const request = ["--data", body, "--header", "content-type: application/grpc", "--header", "te: trailers"];
+    const target = ["--base-uri", `unix:${load.socket}`, `http://localhost${load.method}`];
+    const output = await runOk(["h2load", ...flags, ...request, "--log-file", log, ...target]);
     if (!output.includes(` ${load.calls} succeeded`)) throw new Error(`not every call succeeded\n${output}`);
     const seconds = /finished in ([\d.]+)(m?s)/.exec(output);
     if (seconds === null) throw new Error(`h2load said something unknown\n${output}`);
