@@ -12,7 +12,7 @@ export type {
   UnpackResult,
   WorkerName,
 } from "./jobs.ts";
-export { spawnWorker, type WorkerRunOptions, workerProgram } from "./spawn-worker.ts";
+export { spawnWorker, type WorkerRunOptions } from "./spawn-worker.ts";
 
 /** Copies what is in a folder, everything kept, into another that is empty. */
 export async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
@@ -23,3 +23,4 @@ export async function copyTree(from: string, to: string, signal?: AbortSignal): 
 export async function removeTree(path: string): Promise<void> {
   await spawnWorker("remove-tree", { path });
 }
+export { runWorker } from "./main.ts";

@@ -1,5 +1,7 @@
 import { FaultError, quote } from "../lib/faults.ts";
 
+export { workerProgram } from "./spawn-worker.ts";
+
 /** Becomes the worker of that name: what the one executable does when it is started as one. */
 export async function runWorker(name: string | undefined): Promise<void> {
   switch (name) {

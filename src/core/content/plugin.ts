@@ -10,10 +10,7 @@ import {
   namespacesToken,
   SERVICE,
 } from "../tokens.ts";
-import type { ContentStore } from "./content.ts";
-import { openContentStore } from "./open-content-store.ts";
-import { createContentService } from "./service.ts";
-import { hasBlobs } from "./store.ts";
+import { type ContentStore, createContentService, hasBlobs, openContentStore } from "./index.ts";
 
 const storePlugin: PluginDefinition = definePlugin({
   type: CONTENT,

@@ -3,7 +3,6 @@ export {
   type OwnSnapshotter,
   openNativeSnapshotter,
   openOverlaySnapshotter,
-  openSnapshotters,
   type SnapshotterOptions,
 } from "./open-snapshotters.ts";
 export type { OverlayOptions } from "./overlay-driver.ts";

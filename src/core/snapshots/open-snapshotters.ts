@@ -1,5 +1,4 @@
 import { chmod, mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { FaultError } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -58,21 +57,4 @@ export function createSnapshotters(all: readonly Snapshotter[]): Snapshotters {
       throw new FaultError("invalidArgument", `snapshotter not loaded: ${name}: invalid argument`);
     },
   };
-}
-
-/**
- * Opens all built-in snapshotters, each in its folder below the daemon's root as containerd names it.
- * Effects: as each of them. Disposing waits for removals that are under way.
- */
-export async function openSnapshotters(
-  options: SnapshotterOptions & { readonly overlay?: OverlayOptions | undefined },
-): Promise<Snapshotters & AsyncDisposable> {
-  const rootOf = (name: string): string => join(options.root, `io.containerd.snapshotter.v1.${name}`);
-  await using stack = new AsyncDisposableStack();
-  const overlay = stack.use(
-    await openOverlaySnapshotter({ ...options, ...options.overlay, root: rootOf("overlayfs") }),
-  );
-  const native = stack.use(await openNativeSnapshotter({ ...options, root: rootOf("native") }));
-  const owned = stack.move();
-  return { ...createSnapshotters([overlay, native]), [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

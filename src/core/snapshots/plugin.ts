@@ -20,9 +20,13 @@ import {
   SNAPSHOT,
   snapshottersToken,
 } from "../tokens.ts";
-import { createSnapshotters, openNativeSnapshotter, openOverlaySnapshotter } from "./open-snapshotters.ts";
-import { createSnapshotsService } from "./service.ts";
-import { hasSnapshots } from "./store.ts";
+import {
+  createSnapshotsService,
+  createSnapshotters,
+  hasSnapshots,
+  openNativeSnapshotter,
+  openOverlaySnapshotter,
+} from "./index.ts";
 
 const requires = {
   metadata: metadataToken,

@@ -1,6 +1,5 @@
 export {
   type ByteString,
-  blockBytes,
   byteString,
   displayName,
   noXattrs,
