@@ -9,7 +9,12 @@ import { OptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
 import { Host } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { anyOf, anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
 import { connectTtrpc } from "../../src/wire/ttrpc/index.ts";
-import { criuFolder, expectNoLeaks, type RuntimeName, writeBusyboxRootfs } from "../support/index.ts";
+import { criuFolder, expectNoLeaks, findProcesses, type RuntimeName, writeBusyboxRootfs } from "../support/index.ts";
+
+export interface RealDaemonOptions {
+  readonly criu?: boolean;
+  readonly schemas?: readonly SchemaPart[];
+}
 
 /** The tasks of a daemon, in this process, over the real shim host and a real runtime. */
 export class RealDaemon implements AsyncDisposable {
@@ -23,9 +28,13 @@ export class RealDaemon implements AsyncDisposable {
     this.rootfs = rootfs;
   }
 
-  static async start(runtime: RuntimeName, schemas: readonly SchemaPart[] = []): Promise<RealDaemon> {
+  /** With `criu`, the tests' own criu, and the crun that knows it, come first in the host's PATH. */
+  static async start(
+    runtime: RuntimeName,
+    { criu = false, schemas = [] }: RealDaemonOptions = {},
+  ): Promise<RealDaemon> {
     const { command } = hostCommand();
-    const env = { ...process.env, PATH: `${criuFolder}:${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };
+    const env = { ...process.env, PATH: `${criu ? `${criuFolder}:` : ""}${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };
     const launcher = (state: string) => createHostProcess({ state, command, env, logLevel: "debug" });
     const daemon = await TestDaemon.start(launcher, schemas);
     const rootfs = await writeBusyboxRootfs(path.join(daemon.folder, "busybox"));
@@ -89,12 +98,13 @@ export class RealDaemon implements AsyncDisposable {
     const { daemon } = this;
     for (const task of await daemon.tasks.list(daemon.ctx)) await this.remove(task.id).catch(() => undefined);
     await daemon.down();
-    await this.#endHost();
     const token = path.basename(daemon.folder);
     try {
+      await this.#endHost();
       await expectNoLeaks(token);
     } finally {
-      if (process.env["KEEP"] === undefined) await daemon[Symbol.asyncDispose]();
+      await killAll(token);
+      await daemon[Symbol.asyncDispose]();
     }
   }
 
@@ -105,6 +115,17 @@ export class RealDaemon implements AsyncDisposable {
     } catch (error) {
       // Where no test started one there is none to end.
       if (await fs.exists(hostSocketPath(this.daemon.state))) throw error;
+    }
+  }
+}
+
+/** What a failed test left running must not disturb the next one. */
+async function killAll(token: string): Promise<void> {
+  for (const line of await findProcesses(token)) {
+    try {
+      process.kill(Number.parseInt(line, 10), "SIGKILL");
+    } catch {
+      // it ended by itself
     }
   }
 }
