@@ -18,6 +18,23 @@ export function watchExit(parts: HostParts, task: Task, process: TaskProcess): v
   });
 }
 
+/** Publishes the exit of a process that ended while no host looked; one that the journal has already is only recorded. */
+export function recordExit(
+  parts: HostParts,
+  task: Task,
+  process: TaskProcess,
+  journaled: { readonly status: number; readonly at: Date } | undefined,
+): void {
+  if (journaled !== undefined) {
+    process.setExit({ ...journaled, known: true });
+    process.settleExited();
+    return;
+  }
+  const exit = { status: 255, known: false, at: parts.now() };
+  if (process === task.init) initExited(parts, task, exit);
+  else publishExit(parts, task, process, exit);
+}
+
 /**
  * Init's exit is the last of a task: whatever else runs is ended first, and its exits are published first.
  * Source: containerd cmd/containerd-shim-runc-v2/task/service.go, handleInitExit.

@@ -14,7 +14,7 @@ export const hostProtocol = 1;
 export interface HostServiceOptions {
   readonly parts: HostParts;
   readonly version: string;
-  readonly broken: () => readonly { readonly namespace: string; readonly id: string; readonly reason: string }[];
+  readonly broken: ReadonlyMap<string, { readonly namespace: string; readonly id: string; readonly reason: string }>;
   /** Ends the host, after the answer has gone out. */
   readonly shutdown: () => void;
 }
@@ -29,7 +29,7 @@ export function createHostService({ parts, version, broken, shutdown }: HostServ
         .all()
         .filter((task) => task.phase !== "creating")
         .map(taskMessage),
-      broken: broken().map((one) => ({ ...one, bundle: "" })),
+      broken: Array.from(broken.values(), (one) => ({ ...one, bundle: "" })),
     }),
     events: (ctx, { after }) => parts.journal.read(after, ctx.signal),
     acknowledge: (_ctx, { sequence }) => {

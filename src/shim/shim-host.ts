@@ -11,6 +11,7 @@ import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
 import { enterMountNamespace } from "./mount-namespace.ts";
+import { reapOrphans } from "./orphans.ts";
 import type { HostParts } from "./parts.ts";
 import { recoverTasks } from "./recovery.ts";
 import { RuntimeKinds } from "./runtime/runtime-kind.ts";
@@ -34,10 +35,11 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const log = stack.use(openLog(options));
   becomeReaper(kernel, log);
   const parts = createParts(kernel, options, log, stack);
+  stack.use(reapOrphans(parts));
   const { broken } = await recoverTasks(parts);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const services = [
-    ...createTaskServices(parts, productVersion),
+    ...createTaskServices(parts, productVersion, broken),
     createHostService({ parts, version: productVersion, broken, shutdown: () => setImmediate(resolve) }),
   ];
   const server = stack.use(createTtrpcServer({ services, log }));

@@ -16,13 +16,17 @@ import type { Task } from "./task.ts";
 import { closeStdin, resizeTerminal } from "./terminal-control.ts";
 
 /** containerd's shim Task API, under both of its names; decodes, calls, encodes. */
-export function createTaskServices(parts: HostParts, version: string): readonly ServiceDefinition[] {
-  const impl = createTaskImpl(parts, version);
+export function createTaskServices(
+  parts: HostParts,
+  version: string,
+  broken: Map<string, unknown>,
+): readonly ServiceDefinition[] {
+  const impl = createTaskImpl(parts, version, broken);
   // The messages of v2 are those of v3 under another package; only the names differ.
   return [defineService(TaskV3, impl), defineService(TaskV2, impl as unknown as ServiceImpl<typeof TaskV2>)];
 }
 
-function createTaskImpl(parts: HostParts, version: string): ServiceImpl<typeof TaskV3> {
+function createTaskImpl(parts: HostParts, version: string, broken: Map<string, unknown>): ServiceImpl<typeof TaskV3> {
   const find = (ctx: Ctx, id: string): Task => parts.tasks.get(namespaceOf(ctx), id);
   return {
     create: async (ctx, request) => {
@@ -32,6 +36,11 @@ function createTaskImpl(parts: HostParts, version: string): ServiceImpl<typeof T
     },
     start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId) }),
     delete: async (ctx, { id, execId }) => {
+      // A task whose state can't be read is removed by its id; what it ran is not known.
+      if (execId === "" && broken.delete(`${namespaceOf(ctx)}/${id}`)) {
+        parts.states.remove(namespaceOf(ctx), id);
+        return {};
+      }
       const process = await deleteProcess(parts, find(ctx, id), execId);
       return { pid: process.pid, ...exitOf(process) };
     },

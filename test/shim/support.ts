@@ -16,14 +16,14 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import { type Options, OptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
 import { Task as TaskService } from "../../src/gen/containerd/task/v3/shim_pb.ts";
 import { type Event, Host } from "../../src/gen/lighter/shim/v1/host_pb.ts";
-import { createKernel, unmountAll } from "../../src/sys/index.ts";
+import { createKernel, type Kernel, unmountAll } from "../../src/sys/index.ts";
 import { anyOf } from "../../src/wire/any.ts";
 import type { ClientConnection, ServiceClient } from "../../src/wire/service.ts";
 import { connectTtrpc } from "../../src/wire/ttrpc/index.ts";
 
-export const kernel = createKernel();
-export const launcher = resolve(import.meta.dir, "../../bin/containerd-shim-lighter-v2");
-export const runtimes = ["runc", "crun"].filter((name) => Bun.which(name) !== null);
+export const kernel: Kernel = createKernel();
+export const launcher: string = resolve(import.meta.dir, "../../bin/containerd-shim-lighter-v2");
+export const runtimes: readonly string[] = ["runc", "crun"].filter((name) => Bun.which(name) !== null);
 const busybox = ["/bin/busybox", "/usr/bin/busybox"].find(existsSync);
 export const canRun: boolean = process.getuid?.() === 0 && runtimes.length > 0 && busybox !== undefined;
 

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
+import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
+import { canRun, HostFixture, processSpec, readFifo, runtimes } from "./support.ts";
+
+describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (runtime) => {
+  let h: HostFixture;
+  beforeAll(async () => {
+    h = await HostFixture.start();
+  });
+  afterAll(() => h[Symbol.asyncDispose]());
+
+  test("is followed by one that adopts tasks and execs with their output and exit codes", async () => {
+    const id = "adopted";
+    const stdout = h.fifo(id);
+    const output = readFifo(stdout);
+    const script = "echo before; while [ ! -e /tmp/go-$0 ]; do sleep 0.05; done; echo after; exit 5";
+    const { pid } = await h.tasks.create({
+      id,
+      ...h.bundle(id, { args: ["sh", "-c", script, runtime] }),
+      stdout,
+      options: h.options(runtime),
+    });
+    await h.tasks.start({ id });
+    await h.tasks.exec({
+      id,
+      execId: "e",
+      spec: anyOfJson(ociTypeUrls.process, processSpec(["sh", "-c", "sleep 0.8; exit 6"])),
+    });
+    await h.tasks.start({ id, execId: "e" });
+    const created = "created";
+    await h.tasks.create({
+      id: created,
+      ...h.bundle(created, { args: ["sh", "-c", "exit 9"] }),
+      options: h.options(runtime),
+    });
+    await h.killHost();
+    await h.startHost();
+    expect((await h.host.list({})).tasks.map((task) => task.id).sort()).toEqual([id, created].sort());
+    expect(await h.tasks.state({ id })).toMatchObject({ pid, status: Status.RUNNING });
+    expect(await h.tasks.wait({ id, execId: "e" })).toMatchObject({ exitStatus: 6 });
+    writeFileSync(join(h.rootfs, `tmp/go-${runtime}`), "");
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 5 });
+    expect(await output).toBe("before\nafter\n");
+    await h.tasks.start({ id: created });
+    expect(await h.tasks.wait({ id: created })).toMatchObject({ exitStatus: 9 });
+    await h.tasks.delete({ id });
+    await h.tasks.delete({ id: created });
+    const topics = (await h.events((all) => all.filter((e) => e.topic === "/tasks/delete").length === 2)).map(
+      (e) => e.topic,
+    );
+    expect(topics.filter((topic) => topic === "/tasks/exit").length).toBe(3);
+  });
+
+  test("leaves a broken state file that hides no other and is removed by its id", async () => {
+    const id = "whole";
+    await h.tasks.create({ id, ...h.bundle(id, { args: ["sleep", "1000"] }), options: h.options(runtime) });
+    await h.tasks.start({ id });
+    await h.killHost();
+    writeFileSync(join(h.state, "tasks", h.namespace, "torn.jsonl"), '{"schema":1,');
+    await h.startHost();
+    const list = await h.host.list({});
+    expect(list.tasks.map((task) => task.id)).toEqual([id]);
+    expect(list.broken.map((task) => task.id)).toEqual(["torn"]);
+    await h.tasks.delete({ id: "torn" });
+    expect((await h.host.list({})).broken).toEqual([]);
+    await h.tasks.kill({ id, signal: 9 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    await h.tasks.delete({ id });
+  });
+});

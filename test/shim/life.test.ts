@@ -1,0 +1,342 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
+import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
+import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
+
+const failure = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "none",
+    (error: unknown) => error,
+  );
+const processAny = (args: readonly string[], terminal = false) =>
+  anyOfJson(ociTypeUrls.process, processSpec(args, terminal));
+
+describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
+  let h: HostFixture;
+  let count = 0;
+  beforeAll(async () => {
+    h = await HostFixture.start();
+  });
+  afterAll(() => h[Symbol.asyncDispose]());
+
+  async function run(
+    args: readonly string[],
+    more: Parameters<HostFixture["bundle"]>[1] & { stdin?: string; stdout?: string; stderr?: string } = {},
+  ) {
+    const id = `c${count++}`;
+    const { stdin = "", stdout = "", stderr = "", ...options } = more;
+    await h.tasks.create({
+      id,
+      ...h.bundle(id, { args, ...options }),
+      stdin,
+      stdout,
+      stderr,
+      options: h.options(runtime),
+    });
+    await h.tasks.start({ id });
+    return id;
+  }
+  async function end(id: string) {
+    await h.tasks.kill({ id, signal: 9 }).catch(() => {});
+    await h.tasks.wait({ id });
+    return await h.tasks.delete({ id });
+  }
+
+  test("lives from create to delete, with its output, status, times and events in order", async () => {
+    const { lastSequence } = await h.host
+      .info({})
+      .then(async () => ({ lastSequence: (await h.events(() => true)).at(-1)?.sequence ?? 0n }));
+    const id = `c${count++}`;
+    const [stdout, stderr] = [h.fifo(`${id}o`), h.fifo(`${id}e`)];
+    const output = Promise.all([readFifo(stdout), readFifo(stderr)]);
+    const made = await h.tasks.create({
+      id,
+      ...h.bundle(id, { args: ["sh", "-c", "echo out; echo err >&2; exit 7"] }),
+      stdout,
+      stderr,
+      options: h.options(runtime),
+    });
+    expect(await h.tasks.state({ id })).toMatchObject({
+      id,
+      pid: made.pid,
+      status: Status.CREATED,
+      stdout,
+      stderr,
+      exitStatus: 0,
+    });
+    expect(statSync(join(h.bundles, id, "rootfs")).isDirectory()).toBe(true);
+    const before = Date.now();
+    expect(await h.tasks.start({ id })).toMatchObject({ pid: made.pid });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 7 });
+    expect(await output).toEqual(["out\n", "err\n"]);
+    const state = await h.tasks.state({ id });
+    expect(state).toMatchObject({ status: Status.STOPPED, exitStatus: 7, pid: made.pid });
+    expect(Math.abs(Number(state.exitedAt?.seconds) * 1000 - before)).toBeLessThan(5000);
+    expect(await h.tasks.delete({ id })).toMatchObject({ exitStatus: 7, pid: made.pid });
+    expect(await failure(h.tasks.state({ id }))).toMatchObject({
+      kind: "notFound",
+      message: "container not created: not found",
+    });
+    const mine = (
+      await h.events((all) => all.some((e) => e.sequence > lastSequence && e.topic === "/tasks/delete"), lastSequence)
+    ).map((e) => e.topic);
+    expect(mine).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
+  });
+
+  test("stdin reaches the process and ends once the client and CloseIO say so", async () => {
+    const [stdin, stdout] = [h.fifo(`i${count}`), h.fifo(`o${count}`)];
+    const output = readFifo(stdout);
+    const id = await run(["cat"], { stdin, stdout });
+    const writer = kernel.open(stdin, 1);
+    kernel.write(writer, Buffer.from("one "));
+    kernel.close(writer);
+    const again = kernel.open(stdin, 1);
+    kernel.write(again, Buffer.from("two"));
+    kernel.close(again);
+    expect((await h.tasks.state({ id })).status).toBe(Status.RUNNING);
+    await h.tasks.closeIO({ id, stdin: true });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
+    expect(await output).toBe("one two");
+    await h.tasks.closeIO({ id, stdin: true });
+    await h.tasks.delete({ id });
+  });
+
+  test("a reader that leaves and comes back does not hurt the process", async () => {
+    const stdout = h.fifo(`leave${count}`);
+    const id = await run(["sh", "-c", "while true; do echo line; sleep 0.02; done"], { stdout });
+    for (let n = 0; n < 3; n++) {
+      const fd = kernel.open(stdout, 0);
+      expect(kernel.read(fd, new Uint8Array(100))).toBeGreaterThan(0);
+      kernel.close(fd);
+      await Bun.sleep(50);
+    }
+    expect((await h.tasks.state({ id })).status).toBe(Status.RUNNING);
+    await end(id);
+  });
+
+  test("file:// appends both streams to one file that is its owner's alone", async () => {
+    const path = join(h.folder, `logs${count}`, "deep", "out.log");
+    const uri = `file://${path}`;
+    for (let n = 0; n < 2; n++) {
+      const id = await run(["sh", "-c", `echo out${n}; echo err${n} >&2`], { stdout: uri, stderr: uri });
+      await h.tasks.wait({ id });
+      await h.tasks.delete({ id });
+    }
+    expect(readFileSync(path, "utf8")).toBe("out0\nerr0\nout1\nerr1\n");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("binary:// hands both streams to a logger with the container's id and namespace", async () => {
+    const target = join(h.folder, `logger${count}.out`);
+    const script = join(h.folder, `logger${count}.sh`);
+    writeFileSync(
+      script,
+      `#!/bin/sh\n{ echo "$@ $CONTAINER_ID $CONTAINER_NAMESPACE $(env | grep -c BUN)"; exec 5>&-; cat <&3; cat <&4; } > ${target}\n`,
+      { mode: 0o755 },
+    );
+    const id = await run(["sh", "-c", "echo out; echo err >&2"], {
+      stdout: `binary://${script}?-a=1&b=two`,
+      stderr: `binary://${script}`,
+    });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect(readFileSync(target, "utf8")).toBe(`-a 1 b two ${id} ${h.namespace} 0\nout\nerr\n`);
+  });
+
+  test("a logger that is missing, or never ready under binary-v2, fails the creation", async () => {
+    const id = `c${count++}`;
+    const create = (stdout: string) =>
+      failure(h.tasks.create({ id, ...h.bundle(id), stdout, options: h.options(runtime) }));
+    expect(await create("binary:///nowhere/logger")).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("failed to start binary process"),
+    });
+    expect(await create("binary-v2:///bin/true")).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("did not call ready"),
+    });
+    expect(await create("gopher://x")).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("unknown STDIO scheme gopher"),
+    });
+    expect((await h.host.list({})).tasks).toEqual([]);
+  });
+
+  test("exec runs another process with its own streams and status, init's exit comes last", async () => {
+    const id = await run(["sleep", "1000"]);
+    const stdout = h.fifo(`x${count}`);
+    const output = readFifo(stdout);
+    await h.tasks.exec({ id, execId: "e1", stdout, spec: processAny(["sh", "-c", "echo in; exit 3"]) });
+    expect(await failure(h.tasks.exec({ id, execId: "e1", spec: processAny(["true"]) }))).toMatchObject({
+      kind: "alreadyExists",
+      message: "id e1: already exists",
+    });
+    expect(await h.tasks.state({ id, execId: "e1" })).toMatchObject({ id: "e1", status: Status.CREATED, pid: 0 });
+    expect(await failure(h.tasks.kill({ id, execId: "e1", signal: 9 }))).toMatchObject({ kind: "failedPrecondition" });
+    const { pid } = await h.tasks.start({ id, execId: "e1" });
+    expect(await h.tasks.wait({ id, execId: "e1" })).toMatchObject({ exitStatus: 3 });
+    expect(await output).toBe("in\n");
+    expect(await failure(h.tasks.kill({ id, execId: "e1", signal: 9 }))).toMatchObject({
+      kind: "notFound",
+      message: "process already finished: not found",
+    });
+    expect(await h.tasks.delete({ id, execId: "e1" })).toMatchObject({ pid, exitStatus: 3 });
+    expect(await failure(h.tasks.state({ id, execId: "e1" }))).toMatchObject({
+      kind: "notFound",
+      message: "process does not exist e1: not found",
+    });
+    await h.tasks.exec({ id, execId: "e2", spec: processAny(["sleep", "1000"]) });
+    await h.tasks.start({ id, execId: "e2" });
+    expect((await h.tasks.pids({ id })).processes.length).toBe(2);
+    const last = (await h.events((all) => all.at(-1)?.topic === "/tasks/exec-started")).at(-1)?.sequence ?? 0n;
+    await h.tasks.kill({ id, signal: 9 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    const exits = (await h.events((all) => all.length === 2, last)).map((e) =>
+      Buffer.from(e.event?.value as Uint8Array).toString("latin1"),
+    );
+    expect(exits[0]).toContain("e2");
+    expect(exits[1]).not.toContain("e2");
+    expect(await failure(h.tasks.exec({ id, execId: "e3", spec: processAny(["true"]) }))).toMatchObject({
+      kind: "unknown",
+      message: "cannot exec in a stopped state",
+    });
+    await h.tasks.delete({ id });
+  });
+
+  test("an exec that cannot run says why, leaves the task well, and can be removed", async () => {
+    const id = await run(["sleep", "1000"]);
+    await h.tasks.exec({ id, execId: "bad", spec: processAny(["/no/such/program"]) });
+    const error = await failure(h.tasks.start({ id, execId: "bad" }));
+    expect(error).toMatchObject({
+      kind: "unknown",
+      message: expect.stringMatching(/^OCI runtime exec failed: .*no such/i),
+    });
+    await h.tasks.wait({ id, execId: "bad" });
+    await h.tasks.delete({ id, execId: "bad" });
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.RUNNING });
+    await end(id);
+  });
+
+  test("a running task is not deleted, a finished one is not killed or started again", async () => {
+    const id = await run(["sleep", "1000"]);
+    expect(await failure(h.tasks.delete({ id }))).toMatchObject({
+      kind: "unknown",
+      message: "cannot delete a running process",
+    });
+    expect(await failure(h.tasks.start({ id }))).toMatchObject({
+      kind: "unknown",
+      message: "cannot start a running process",
+    });
+    expect(await failure(h.tasks.kill({ id, signal: 900 }))).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("invalid argument"),
+    });
+    await h.tasks.kill({ id, signal: 15 });
+    await h.tasks.kill({ id, signal: 9, all: true });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    expect(await failure(h.tasks.kill({ id, signal: 9 }))).toMatchObject({
+      kind: "notFound",
+      message: "process already finished: not found",
+    });
+    expect(await failure(h.tasks.start({ id }))).toMatchObject({
+      kind: "unknown",
+      message: "cannot start a stopped process",
+    });
+    await h.tasks.delete({ id });
+    expect(await failure(h.tasks.delete({ id }))).toMatchObject({
+      kind: "notFound",
+      message: "container not created: not found",
+    });
+  });
+
+  test("a created task that was never started is deleted, its exit told before", async () => {
+    const id = `c${count++}`;
+    const { pid } = await h.tasks.create({ id, ...h.bundle(id), options: h.options(runtime) });
+    const wait = h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect((await wait).exitStatus).toBe(137);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    const topics = (await h.events((all) => all.at(-1)?.topic === "/tasks/delete")).map((e) => e.topic).slice(-3);
+    expect(topics).toEqual(["/tasks/create", "/tasks/exit", "/tasks/delete"]);
+  });
+
+  test("a runtime that refuses says why, and nothing is left", async () => {
+    const id = `c${count++}`;
+    const bad = h.bundle(id, { args: ["/no/such/program"] });
+    const create = (options: ReturnType<HostFixture["options"]>) => failure(h.tasks.create({ id, ...bad, options }));
+    expect(await create(h.options(runtime))).toMatchObject({
+      kind: "unknown",
+      message: expect.stringMatching(/^OCI runtime create failed: .*no such/i),
+    });
+    expect(await create(h.options("no-such-runtime"))).toMatchObject({
+      kind: "unknown",
+      message: 'OCI runtime create failed: exec: "no-such-runtime": executable file not found in $PATH',
+    });
+    writeFileSync(join(bad.bundle, "config.json"), "{ broken");
+    expect(await create(h.options(runtime))).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("config.json"),
+    });
+    expect((await h.host.list({})).tasks).toEqual([]);
+    expect(Bun.spawnSync(["mountpoint", "-q", join(bad.bundle, "rootfs")]).exitCode).not.toBe(0);
+    expect(existsSync(join(h.state, "tasks", h.namespace, `${id}.jsonl`))).toBe(false);
+  });
+
+  test("poststart hooks run", async () => {
+    const mark = join(h.folder, `hook${count}`);
+    const hooks = { poststart: [{ path: "/bin/sh", args: ["sh", "-c", `cat > ${mark}`] }] };
+    const id = await run(["sleep", "1000"], { hooks });
+    await eventually(() => existsSync(mark));
+    await end(id);
+  });
+
+  test("without a pid namespace of its own, what init leaves behind is ended with it", async () => {
+    const id = await run(["sh", "-c", "sleep 1000 & sleep 1000 & echo $! ; exit 4"], {
+      namespaces: ["mount", "ipc", "uts"],
+    });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 4 });
+    await eventually(async () => (await h.tasks.pids({ id })).processes.length === 0);
+    await h.tasks.delete({ id });
+  });
+
+  test("pause and resume stop and go on; refused in the wrong state", async () => {
+    const id = await run(["sh", "-c", "while true; do true; done"]);
+    await h.tasks.pause({ id });
+    expect((await h.tasks.state({ id })).status).toBe(Status.PAUSED);
+    expect(await failure(h.tasks.pause({ id }))).toMatchObject({ message: "cannot pause a paused container" });
+    expect(await failure(h.tasks.exec({ id, execId: "x", spec: processAny(["true"]) }))).toMatchObject({
+      message: "cannot exec in a paused state",
+    });
+    expect(await failure(h.tasks.delete({ id }))).toMatchObject({ message: "cannot delete a paused process" });
+    await h.tasks.resume({ id });
+    expect((await h.tasks.state({ id })).status).toBe(Status.RUNNING);
+    expect(await failure(h.tasks.resume({ id }))).toMatchObject({ message: "cannot resume a running process" });
+    await h.tasks.pause({ id });
+    await h.tasks.kill({ id, signal: 9 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    expect(await failure(h.tasks.pause({ id }))).toMatchObject({ message: "cannot pause a stopped container" });
+    await h.tasks.delete({ id });
+  });
+
+  test("bad requests are refused with their kind", async () => {
+    const create = (id: string, bundle: string) => failure(h.tasks.create({ id, bundle, options: h.options(runtime) }));
+    expect(await create("../x", "/tmp")).toMatchObject({ kind: "invalidArgument" });
+    expect(await create("ok", "relative")).toMatchObject({ kind: "invalidArgument" });
+    expect(await failure(h.tasks.state({ id: "none" }, { namespace: "" }))).toMatchObject({
+      kind: "failedPrecondition",
+    });
+    const id = await run(["sleep", "1000"]);
+    expect(await failure(h.tasks.create({ id, ...h.bundle(id), options: h.options(runtime) }))).toMatchObject({
+      kind: "alreadyExists",
+    });
+    expect(await failure(h.tasks.exec({ id, execId: "../../x", spec: processAny(["true"]) }))).toMatchObject({
+      kind: "invalidArgument",
+    });
+    expect(await failure(h.tasks.exec({ id, execId: "x", spec: anyOfJson(ociTypeUrls.process, 3) }))).toMatchObject({
+      kind: "invalidArgument",
+    });
+    await end(id);
+  });
+});
