@@ -2,8 +2,11 @@ import { writeSync } from "node:fs";
 import { daemonPlugins, main } from "../src/daemon/index.ts";
 
 /** The daemon. bin/lighterd starts it from a checkout, and says under which name it was called. */
+const program = process.env["LIGHTER_PROGRAM"] ?? "lighterd";
+// What this process starts goes by its own name.
+delete process.env["LIGHTER_PROGRAM"];
 process.exitCode = await main({
-  program: process.env["LIGHTER_PROGRAM"] ?? "lighterd",
+  program,
   args: process.argv.slice(2),
   plugins: daemonPlugins,
   print: (text) => void writeSync(1, text),

@@ -10,7 +10,7 @@ import { top } from "./gate/steps.ts";
 const groups: readonly TestGroup[] = [
   { name: "check", kind: "steps", script: "scripts/check.ts" },
   { name: "unit", kind: "tests", paths: ["src", "bin", "scripts"], parallel: true, timeoutMs: 30_000 },
-  { name: "e2e", kind: "tests", paths: ["test/e2e"], parallel: false, timeoutMs: 90_000 },
+  { name: "e2e", kind: "tests", paths: ["test/daemon", "test/e2e"], parallel: false, timeoutMs: 90_000 },
   { name: "soak", kind: "tests", paths: ["test/soak"], parallel: false, timeoutMs: 300_000 },
 ];
 
