@@ -3,7 +3,7 @@ import type { Container } from "../../gen/containerd/services/containers/v1/cont
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
-import { alreadyExists, FaultError, isFault, wrapFault } from "../../lib/faults.ts";
+import { alreadyExists, FaultError, isFault, unavailable, wrapFault } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { ContainerStore } from "../containers/containers.ts";
@@ -12,6 +12,7 @@ import { requireNamespace } from "../namespaces/index.ts";
 import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
 import { collectMetrics } from "./metrics.ts";
+import type { Recovery } from "./recovery.ts";
 import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
 import type { Scratch } from "./scratch.ts";
 import type { RuntimeResolver, Shim } from "./shim.ts";
@@ -31,7 +32,7 @@ export interface ManagedTasksOptions {
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
-  readonly recovered: Promise<void>;
+  readonly recovery: Pick<Recovery, "settled" | "firstTry">;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
   readonly close: () => Promise<void>;
@@ -41,20 +42,17 @@ export interface ManagedTasksOptions {
 export class ManagedTasks implements TaskManager {
   readonly recovered: Promise<void>;
   readonly #options: ManagedTasksOptions;
-  #open = false;
 
   constructor(options: ManagedTasksOptions) {
     this.#options = options;
-    this.recovered = options.recovered.then(() => {
-      this.#open = true;
-    });
+    this.recovered = options.recovery.firstTry;
   }
 
   async create(ctx: Ctx, creation: TaskCreation): Promise<number> {
     const { containers, locks, table } = this.#options;
     const namespace = requireNamespace(ctx);
     const container = containers.get(ctx, creation.id);
-    if (!this.#open) await this.recovered;
+    await this.#untilKnown();
     using _lock = await locks.lock(taskKey(namespace, creation.id));
     if (table.get(namespace, creation.id) !== undefined) throw alreadyExists(`task ${creation.id}`);
     return await this.#createLocked(ctx, namespace, container, creation);
@@ -66,7 +64,7 @@ export class ManagedTasks implements TaskManager {
 
   async list(ctx: Ctx): Promise<readonly Task[]> {
     const namespace = requireNamespace(ctx);
-    if (!this.#open) await this.recovered;
+    await this.#untilKnown();
     return this.#options.table.inNamespace(namespace);
   }
 
@@ -110,8 +108,16 @@ export class ManagedTasks implements TaskManager {
   async #find(ctx: Ctx, id: string): Promise<{ container: Container; task: ShimTask }> {
     const namespace = requireNamespace(ctx);
     const container = this.#options.containers.get(ctx, id);
-    if (!this.#open) await this.recovered;
+    await this.#untilKnown();
     return { container, task: this.#known(namespace, id) };
+  }
+
+  /** Waits for the first try of the recovery. Errors: unavailable when it failed: then nobody knows which tasks there are. */
+  async #untilKnown(): Promise<void> {
+    const { recovery } = this.#options;
+    if (recovery.settled) return;
+    await recovery.firstTry;
+    if (!recovery.settled) throw unavailable("the tasks are not known yet: no shim host answers");
   }
 
   #known(namespace: string, id: string): ShimTask {

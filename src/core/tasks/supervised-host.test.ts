@@ -140,6 +140,31 @@ describe("a daemon's next life", () => {
     expect(await (await daemon.tasks.get(daemon.ctx, "c1")).state("")).toMatchObject({ status: Status.RUNNING });
   });
 
+  test("that finds no host says so, and knows its tasks as soon as one is there", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.down();
+    await host.die();
+    host.refuseLaunch = "exit status 1";
+    await daemon.up();
+    expect(await failure(daemon.tasks.get(daemon.ctx, "c1"))).toContain("not known yet");
+    host.refuseLaunch = undefined;
+    await until(() => host.up, "a host");
+    await until(() => daemon.log.join("").includes("started the shim host"), "its connection");
+    const state = async (): Promise<unknown> => (await daemon.tasks.get(daemon.ctx, "c1")).state("");
+    const deadline = performance.now() + 5_000;
+    while (
+      performance.now() < deadline &&
+      !(await state().then(
+        () => true,
+        () => false,
+      ))
+    )
+      await Bun.sleep(5);
+    expect(await state()).toMatchObject({ status: Status.RUNNING });
+  });
+
   test("clears away a bundle that never became a task, without a word to clients", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

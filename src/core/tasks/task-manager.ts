@@ -11,6 +11,7 @@ import type { HostConnection, HostLauncher } from "./host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
 import { RecentExits } from "./recent-exits.ts";
 import { Reconciler } from "./reconciler.ts";
+import { Recovery } from "./recovery.ts";
 import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import type { Shim } from "./shim.ts";
@@ -52,32 +53,17 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const host = new SupervisedHost({
     launcher: options.launcher,
     log,
-    needed: () => table.size > 0,
+    needed: () => table.size > 0 || !recovery.settled,
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
     new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal });
   const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, log });
+  const recovery = new Recovery({ bundles, host, reconciler, log, closing: closing.signal });
   const attach = async (connection: HostConnection): Promise<void> => {
-    const reconciled = reconciler.run(connection).catch((error: unknown) => {
-      if (!connection.lost) log.error("compare tasks with the shim host", { error });
-    });
-    reconciliations.set(connection, reconciled);
-    await Promise.all([reconciled, ingest.run(connection)]);
+    await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
   };
-  const reconciliations = new WeakMap<HostConnection, Promise<void>>();
-
-  const recover = async (): Promise<void> => {
-    const found = await bundles.scan();
-    const running = await host.existing();
-    if (running === undefined && found.length === 0) return;
-    const connection = running ?? (await host.connection());
-    await reconciliations.get(connection);
-  };
-  const recovered = recover()
-    .catch((error: unknown) => log.error("take over the tasks of the last life", { error }))
-    .then(() => reconciler.sweep())
-    .catch((error: unknown) => log.error("clear away folders of past tasks", { error }));
+  const recovering = recovery.run();
   const watching = prepareOnDemand(exchange, closing.signal, log, () => host.prepare());
 
   return new ManagedTasks({
@@ -89,14 +75,14 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     table,
     locks,
     newTask,
-    recovered,
+    recovery,
     log,
     close: async () => {
       closing.abort();
-      await recovered;
       await ingest.flush();
       ingest[Symbol.dispose]();
       await host[Symbol.asyncDispose]();
+      await recovering;
       await watching;
     },
   });

@@ -1,0 +1,93 @@
+import { messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Bundles } from "./bundles.ts";
+import type { HostConnection, SharedHost } from "./host.ts";
+import type { Reconciler } from "./reconciler.ts";
+
+/** Between two tries when no host answers; each try is a round of tries of its own. */
+const pauseMs = 1_000;
+
+export interface RecoveryOptions {
+  readonly bundles: Bundles;
+  readonly host: SharedHost;
+  readonly reconciler: Reconciler;
+  readonly log: Logger;
+  readonly closing: AbortSignal;
+}
+
+/** Takes over the tasks of the daemon's last life, and says when they are known. */
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #reconciled = new WeakMap<HostConnection, Promise<void>>();
+  readonly #firstTry = Promise.withResolvers<void>();
+  #settled = false;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** True when the tasks of the last life are known, or there were none. Until then "not found" would be a lie. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** Settles when the first try is over, whether it came to an end or not. Never rejects. */
+  get firstTry(): Promise<void> {
+    return this.#firstTry.promise;
+  }
+
+  /** Compares notes with a host that was just reached: at the start, and after each death of one. Never rejects. */
+  reconcile(connection: HostConnection): Promise<void> {
+    const work = this.#options.reconciler.run(connection).then(
+      () => {
+        this.#settled = true;
+      },
+      (error: unknown) => this.#options.log.warn("compare tasks with the shim host", { error }),
+    );
+    this.#reconciled.set(connection, work);
+    return work;
+  }
+
+  /** Tries until the tasks are known or the daemon ends. Never rejects. */
+  async run(): Promise<void> {
+    const { closing, log, reconciler } = this.#options;
+    while (!this.#settled && !closing.aborted) {
+      await this.#try().catch((error: unknown) => {
+        if (!closing.aborted) log.error("take over the tasks of the last life", { error: messageOf(error) });
+      });
+      if (this.#settled) {
+        await reconciler.sweep().catch((error: unknown) => log.error("clear away folders of past tasks", { error }));
+      }
+      this.#firstTry.resolve();
+      if (!this.#settled) await pause(closing);
+    }
+    this.#firstTry.resolve();
+  }
+
+  async #try(): Promise<void> {
+    const { bundles, host } = this.#options;
+    const found = await bundles.scan();
+    // One that is dying may still take a connection and not answer.
+    const running = await host.existing().catch(() => undefined);
+    if (running === undefined && found.length === 0) {
+      this.#settled = true;
+      return;
+    }
+    await this.#reconciled.get(running ?? (await host.connection()));
+    // It died in between: another one is made at once.
+    if (!this.#settled) await this.#reconciled.get(await host.connection());
+  }
+}
+
+function pause(closing: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      closing.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, pauseMs);
+    closing.addEventListener("abort", done);
+    if (closing.aborted) done();
+  });
+}
