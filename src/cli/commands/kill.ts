@@ -1,0 +1,31 @@
+import { findContainer } from "../../client/containers/find.ts";
+import type { Command } from "../command.ts";
+import { forEach } from "../each.ts";
+import { signalNumber } from "../signals.ts";
+import { UsageError } from "../usage-error.ts";
+
+export const command: Command = {
+  summary: "Send a signal to containers",
+  usage: "[OPTIONS] CONTAINER...",
+  options: [
+    { long: "signal", short: "s", value: "SIGNAL", help: "By name or number (KILL)" },
+    { long: "all", help: "Also to all other processes in the container" },
+  ],
+  examples: [
+    ["lighter kill web", "end it now"],
+    ["lighter kill -s HUP web", "ask it to read its configuration again"],
+  ],
+  words: [1, Number.MAX_SAFE_INTEGER],
+  completes: "container",
+  run: (context) => {
+    const { client, args, output } = context;
+    const given = args.text("signal") ?? "KILL";
+    const signal = signalNumber(given);
+    if (signal === undefined) throw new UsageError(`option --signal: ${JSON.stringify(given)} is no signal`);
+    return forEach(context, args.positional, "kill", async (word) => {
+      const { id } = await findContainer(client, word);
+      await client.tasks.kill({ containerId: id, signal, all: args.flag("all") });
+      output.line(word);
+    });
+  },
+};

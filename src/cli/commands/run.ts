@@ -1,0 +1,97 @@
+import { newContainerId } from "../../client/names.ts";
+import { messageOf } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
+import { readSpecOptions, specOptions } from "../run-options.ts";
+import { UsageError } from "../usage-error.ts";
+
+export const command: Command = {
+  summary: "Run a command in a new container",
+  usage: "[OPTIONS] IMAGE [COMMAND [ARG...]]",
+  description:
+    "Makes a container of an image and runs a command in it, the image's own unless one is given. Without -d the container's output " +
+    "comes here, and the exit code is the container's: 125 means lighter failed, 126 the command could not be run, 127 it is not there. " +
+    "With -d the container runs in the background and its output goes to a file that lighter logs shows.",
+  options: [
+    { long: "detach", short: "d", help: "Run in the background and print the container's id" },
+    { long: "interactive", short: "i", help: "Pass this command's standard input on" },
+    { long: "tty", short: "t", help: "Give the container a terminal" },
+    { long: "rm", help: "Remove the container when it ends" },
+    { long: "name", value: "NAME", help: "The container's id; a random one is made otherwise" },
+    ...specOptions,
+    { long: "label", short: "l", value: "KEY=VALUE", many: true, help: "Put a label on the container" },
+    { long: "rootfs", value: "DIR", help: "Run in a folder of this machine instead of an image" },
+    { long: "runtime", value: "runc|crun|PATH", help: "The OCI runtime's binary" },
+    { long: "snapshotter", value: "NAME", help: "Where the container's root is kept (overlayfs)" },
+    { long: "cidfile", value: "FILE", help: "Write the container's id to a file" },
+    {
+      long: "pull",
+      value: "never",
+      choices: ["never", "missing"],
+      help: "Only images that are here are run; pulling comes later",
+      hidden: true,
+    },
+  ],
+  examples: [
+    ["lighter run --rm -it alpine sh", "a shell that leaves nothing behind"],
+    ["lighter run -d --name web -m 256m --cpus 0.5 nginx", "a service in the background with limits"],
+    ["lighter run --rm -v ./src:/src:ro -w /src golang go vet ./...", "a tool on files of this machine"],
+  ],
+  stopAtWord: true,
+  words: [0, Number.MAX_SAFE_INTEGER],
+  completes: "image",
+  run: (context) => {
+    const plan = planOf(context);
+    return context.args.flag("detach") ? runDetached(context, plan) : runAttached(context, plan);
+  },
+};
+
+function planOf(context: CommandContext): RunPlan {
+  const { args } = context;
+  const rootfs = args.text("rootfs");
+  const [first, ...rest] = args.positional;
+  if (rootfs === undefined && first === undefined)
+    throw new UsageError("run needs an image: lighter run IMAGE [COMMAND...]");
+  const command = rootfs === undefined ? rest : args.positional;
+  const detach = args.flag("detach");
+  return {
+    id: idOf(args.text("name")),
+    image: rootfs === undefined ? first : undefined,
+    rootfs: rootfs === undefined ? undefined : absolutePath(rootfs),
+    user: args.text("user"),
+    spec: readSpecOptions(args, context.env, command),
+    interactive: args.flag("interactive") && !detach,
+    terminal: args.flag("tty"),
+    remove: args.flag("rm"),
+    labels: labels(args.list("label")),
+    runtimeBinary: args.text("runtime"),
+    snapshotter: args.text("snapshotter"),
+    cidFile: args.text("cidfile"),
+  };
+}
+
+function idOf(name: string | undefined): string {
+  if (name === undefined) return newContainerId();
+  try {
+    return checkIdentifier(name);
+  } catch (error) {
+    throw new UsageError(
+      `option --name: ${messageOf(error)}`,
+      "letters and digits, joined by single dots, dashes or underscores",
+    );
+  }
+}
+
+function absolutePath(path: string): string {
+  return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+}
+
+function labels(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf("=");
+      return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
+}

@@ -1,0 +1,142 @@
+import { findContainer } from "../../client/containers/find.ts";
+import { containerLabels } from "../../client/containers/labels.ts";
+import { createTask, deleteTask, getTask, retireTask } from "../../client/containers/tasks.ts";
+import { randomHex } from "../../client/names.ts";
+import { fifoFolder, newLogPath } from "../../client/paths.ts";
+import { makeFifos } from "../../client/stdio/fifo-set.ts";
+import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
+import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
+import { createKernel } from "../../sys/index.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { logPathOf } from "../destroy-container.ts";
+import { forEach } from "../each.ts";
+import { isTerminalFd } from "../output.ts";
+import { runSession } from "../session.ts";
+import { catchSignals } from "../signals.ts";
+import { CommandError, UsageError } from "../usage-error.ts";
+
+export const command: Command = {
+  summary: "Start a stopped container again, or from a checkpoint",
+  usage: "[OPTIONS] CONTAINER...",
+  options: [
+    { long: "attach", short: "a", help: "Connect its output and wait for its end" },
+    { long: "interactive", short: "i", help: "Pass this command's standard input on, too" },
+    { long: "checkpoint", value: "NAME", help: "Go on from a checkpoint (lighterd only)" },
+  ],
+  examples: [
+    ["lighter start web", "run it again in the background"],
+    ["lighter start -ai job", "run it again here"],
+    ["lighter start --checkpoint before-upgrade db", "go on where a checkpoint was made"],
+  ],
+  words: [1, Number.MAX_SAFE_INTEGER],
+  completes: "container",
+  run: (context) => {
+    const { args, client, output } = context;
+    const attach = args.flag("attach") || args.flag("interactive");
+    if (attach && args.positional.length > 1) throw new UsageError("start -a takes one container");
+    if (attach) return startAttached(context, args.positional[0] ?? "");
+    return forEach(context, args.positional, "start", async (word) => {
+      const container = await findContainer(client, word);
+      await startDetached(context, container);
+      output.line(word);
+    });
+  },
+};
+
+const stopped = 3;
+
+interface Prepared {
+  readonly mounts: readonly Mount[];
+  readonly checkpoint: Descriptor | undefined;
+  readonly terminal: boolean;
+}
+
+/** Clears the old task away and finds what the new one needs. */
+async function prepare(context: CommandContext, container: Container): Promise<Prepared> {
+  const { client, args } = context;
+  const { id, snapshotter, snapshotKey } = container;
+  const task = await getTask(client, id);
+  if (task !== undefined && task.status !== stopped) {
+    throw new CommandError(`container "${id}" runs already`, { hint: `lighter attach ${id} connects to it` });
+  }
+  if (task !== undefined) await deleteTask(client, id);
+  const name = args.text("checkpoint");
+  const checkpoint =
+    name === undefined ? undefined : (await client.checkpoints.get({ containerId: id, name })).checkpoint?.target;
+  const mounts = snapshotKey === "" ? [] : (await client.snapshots.mounts({ snapshotter, key: snapshotKey })).mounts;
+  return { mounts, checkpoint, terminal: container.labels[containerLabels.terminal] === "true" };
+}
+
+async function startDetached(context: CommandContext, container: Container): Promise<void> {
+  const { client, env, namespace } = context;
+  const { mounts, checkpoint, terminal } = await prepare(context, container);
+  const { id } = container;
+  const path =
+    logPathOf(context, container) ?? (await newLog(context, container, newLogPath(env, namespace, id, randomHex(8))));
+  const uri = `file://${path}`;
+  const stdio = { stdin: "", stdout: uri, stderr: terminal ? "" : uri };
+  await launch(context, id, createTask(client, { id, mounts, stdio, terminal, checkpoint }));
+}
+
+async function newLog(context: CommandContext, { id }: Container, path: string): Promise<string> {
+  const labels = { [containerLabels.logPath]: path };
+  await context.client.containers.update({
+    container: { id, labels },
+    updateMask: { paths: [`labels.${containerLabels.logPath}`] },
+  });
+  return path;
+}
+
+async function startAttached(context: CommandContext, word: string): Promise<number> {
+  const { client, env, args } = context;
+  const container = await findContainer(client, word);
+  const { id } = container;
+  const { mounts, checkpoint, terminal } = await prepare(context, container);
+  const interactive = args.flag("interactive");
+  using signals = catchSignals();
+  const kernel = createKernel();
+  const own = terminal && isTerminalFd(0) ? (await import("../terminal.ts")).takeTerminal(kernel, true) : undefined;
+  try {
+    using fifos = makeFifos({ kernel, root: fifoFolder(env), stdin: interactive || terminal, terminal });
+    const started = await launch(
+      context,
+      id,
+      createTask(client, { id, mounts, stdio: fifos.paths, terminal, checkpoint }),
+    );
+    fifos.release();
+    const end = await runSession({
+      client,
+      kernel,
+      id,
+      execId: "",
+      fifos,
+      interactive,
+      terminal: own,
+      signals,
+      exit: started.exit,
+    });
+    if (end === "detached") {
+      fifos.keep();
+      return 0;
+    }
+    await retireTask(client, id, end);
+    return end.status;
+  } finally {
+    own?.restore();
+  }
+}
+
+type Pending = ReturnType<typeof createTask>;
+
+async function launch(context: CommandContext, id: string, creating: Pending): ReturnType<Awaited<Pending>["start"]> {
+  const pending = await creating;
+  try {
+    return await pending.start();
+  } catch (error) {
+    await deleteTask(context.client, id).catch(() => {
+      // The start's failure is the one to tell.
+    });
+    throw error;
+  }
+}

@@ -1,0 +1,84 @@
+import type { Client } from "../client/client.ts";
+import { containerLabels } from "../client/containers/labels.ts";
+import { dateOf } from "../client/containers/tasks.ts";
+import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
+import { formatAgo } from "./units.ts";
+
+export type ContainerState = "created" | "running" | "paused" | "pausing" | "exited" | "unknown";
+
+/** One container as a person sees it. */
+export interface ContainerRow {
+  readonly id: string;
+  readonly image: string;
+  readonly state: ContainerState;
+  readonly pid: number;
+  readonly exitStatus: number | undefined;
+  readonly exitedAt: Date | undefined;
+  readonly createdAt: Date;
+  readonly runtime: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly command: string;
+}
+
+/** The states by the wire's numbers. Source: containerd api/types/task/task.proto. */
+const states: readonly ContainerState[] = ["unknown", "created", "running", "exited", "paused", "pausing"];
+
+/** All containers with what their tasks do, the newest first. */
+export async function listContainers(client: Client): Promise<ContainerRow[]> {
+  const [{ containers }, { tasks }] = await Promise.all([client.containers.list({}), client.tasks.list({})]);
+  const byId = new Map(tasks.map((task) => [task.id, task]));
+  return containers
+    .map((container) => rowOf(container, byId.get(container.id)))
+    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+}
+
+export function rowOf(container: Container, task: Process | undefined): ContainerRow {
+  const { labels } = container;
+  const recorded = labels[containerLabels.exitStatus];
+  const base = {
+    id: container.id,
+    image: container.image,
+    createdAt: dateOf(container.createdAt),
+    runtime: container.runtime?.name ?? "",
+    labels,
+    command: commandOf(container),
+  };
+  if (task !== undefined) {
+    const state = states[task.status] ?? "unknown";
+    const ended = state === "exited";
+    return {
+      ...base,
+      state,
+      pid: task.pid,
+      exitStatus: ended ? task.exitStatus : undefined,
+      exitedAt: ended ? dateOf(task.exitedAt) : undefined,
+    };
+  }
+  if (recorded === undefined) return { ...base, state: "created", pid: 0, exitStatus: undefined, exitedAt: undefined };
+  const exitedAt = new Date(labels[containerLabels.exitedAt] ?? 0);
+  return { ...base, state: "exited", pid: 0, exitStatus: Number(recorded), exitedAt };
+}
+
+/** `Up 5 minutes`, `Exited (3) 2 hours ago`: docker's words. */
+export function statusText(row: ContainerRow, now: Date): string {
+  switch (row.state) {
+    case "running":
+      return "Up";
+    case "exited":
+      return `Exited (${row.exitStatus ?? "?"})${row.exitedAt === undefined || row.exitedAt.getTime() <= 0 ? "" : ` ${formatAgo(row.exitedAt, now)}`}`;
+    default:
+      return `${row.state[0]?.toUpperCase()}${row.state.slice(1)}`;
+  }
+}
+
+function commandOf(container: Container): string {
+  try {
+    const spec = JSON.parse(new TextDecoder().decode(container.spec?.value)) as { process?: { args?: unknown } };
+    const args = spec.process?.args;
+    return Array.isArray(args) ? args.join(" ") : "";
+  } catch {
+    // A spec of another kind has no command to show.
+    return "";
+  }
+}

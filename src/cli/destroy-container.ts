@@ -1,0 +1,67 @@
+import { rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { containerLabels } from "../client/containers/labels.ts";
+import { deleteTask, getTask, removeContainer, waitProcess } from "../client/containers/tasks.ts";
+import { dataFolder, fifoFolder } from "../client/paths.ts";
+import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
+import { isFault } from "../lib/faults.ts";
+import type { CommandContext } from "./command.ts";
+import { CommandError } from "./usage-error.ts";
+
+const [created, running, stopped, paused] = [1, 2, 3, 4];
+
+/**
+ * Removes a container with its task, snapshot, log and FIFOs.
+ * Errors: CommandError when it runs and `force` is not given.
+ */
+export async function destroyContainer(context: CommandContext, container: Container, force: boolean): Promise<void> {
+  const { client } = context;
+  const task = await getTask(client, container.id);
+  if (task !== undefined) {
+    if (task.status !== stopped && !force && task.status !== created) {
+      const state = task.status === paused ? "is paused" : "runs";
+      throw new CommandError(`container "${container.id}" ${state}`, {
+        hint: `stop it first, or remove it with lighter rm -f ${container.id}`,
+      });
+    }
+    if (task.status !== stopped) await killTask(context, container.id, task);
+    await deleteTask(client, container.id);
+    forgetFifos(context, task);
+  }
+  await removeContainer(client, container);
+  forgetLog(context, container);
+}
+
+async function killTask(context: CommandContext, id: string, task: Process): Promise<void> {
+  const { client } = context;
+  const exit = waitProcess(client, id);
+  // A task that was never started has no end to wait for; deleting it is enough.
+  exit.catch(() => {});
+  try {
+    if (task.status === paused)
+      await client.tasks.kill({ containerId: id, signal: 9 }).then(() => client.tasks.resume({ containerId: id }));
+    else await client.tasks.kill({ containerId: id, signal: 9, all: false });
+  } catch (error) {
+    if (!isFault(error, "notFound")) throw error;
+  }
+  if (task.status === running || task.status === paused) await exit;
+}
+
+/** FIFOs in a folder of ours go with their task; those of other clients are theirs. */
+function forgetFifos(context: CommandContext, task: Process): void {
+  if (dirname(dirname(task.stdout)) === fifoFolder(context.env))
+    rmSync(dirname(task.stdout), { recursive: true, force: true });
+}
+
+/** A label is anybody's to write: only a file in our own folder of logs is removed. */
+export function logPathOf(context: Pick<CommandContext, "env">, container: Container): string | undefined {
+  const path = container.labels[containerLabels.logPath];
+  if (path === undefined || path.includes("/../")) return undefined;
+  return path.startsWith(`${dataFolder(context.env)}/logs/`) ? path : undefined;
+}
+
+function forgetLog(context: CommandContext, container: Container): void {
+  const path = logPathOf(context, container);
+  if (path !== undefined) rmSync(path, { force: true });
+}

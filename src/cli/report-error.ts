@@ -1,0 +1,101 @@
+import { FaultError, messageOf } from "../lib/faults.ts";
+import type { Output } from "./output.ts";
+import { styleOf } from "./style.ts";
+import { printable } from "./table.ts";
+import { CommandError, UsageError } from "./usage-error.ts";
+
+/** Commands whose exit code is the container's, so that our own failures need a code apart. Source: docker run --help. */
+const containerCommands: readonly string[] = ["run", "exec", "attach"];
+
+/**
+ * Tells a failure as `lighter: what: why` and `hint: what to do`.
+ * Shape: answers the exit code: 125 for our failures in run, exec and attach, 126 and 127 when the command cannot be run
+ * or is not there, 2 for a wrong command line, else 1.
+ */
+export function reportError(error: unknown, command: string, output: Output): number {
+  const style = styleOf(output.errorTerminal && output.color);
+  output.note(`${style.red("lighter:")} ${printable(shortened(messageOf(error)))}`);
+  const hint = hintOf(error, command);
+  if (hint !== undefined) output.note(`${style.yellow("hint:")} ${hint}`);
+  return exitCodeOf(error, command);
+}
+
+function exitCodeOf(error: unknown, command: string): number {
+  if (containerCommands.includes(command)) {
+    if (error instanceof CommandError) return error.exitCode;
+    return error instanceof UsageError ? 125 : (runtimeExitCode(messageOf(error)) ?? 125);
+  }
+  if (error instanceof CommandError) return error.exitCode;
+  return error instanceof UsageError ? 2 : 1;
+}
+
+/** What a runtime's refusal to start a command means to a shell: not found, or not to be executed. */
+export function runtimeExitCode(text: string): number | undefined {
+  if (!/OCI runtime|crun|runc|exec|create failed|start failed/i.test(text)) return undefined;
+  if (
+    /executable file (`[^`]*` )?not found|exec:.*no such file or directory|stat .*: no such file or directory/i.test(
+      text,
+    )
+  )
+    return 127;
+  if (/open executable: No such file or directory|executable .*No such file/i.test(text)) return 127;
+  if (/permission denied|exec format error|is a directory/i.test(text)) return 126;
+  return undefined;
+}
+
+/** The daemon's own chain of contexts, without the part that every runtime failure repeats. */
+function shortened(text: string): string {
+  return text
+    .replace(/^failed to create shim task: /, "")
+    .replace(/^OCI runtime (create|exec|start) failed: /, "runtime: ")
+    .replace(/: unknown$/, "");
+}
+
+function hintOf(error: unknown, command: string): string | undefined {
+  if (error instanceof CommandError) return error.hint;
+  if (error instanceof UsageError)
+    return error.hint ?? `lighter ${command === "" ? "" : `${command} `}--help shows what it takes`;
+  const text = messageOf(error);
+  if (error instanceof FaultError) return faultHint(error, text);
+  if (/EACCES|EPERM/.test(text)) return "run it as root, or with sudo";
+  return undefined;
+}
+
+function faultHint(error: FaultError, text: string): string | undefined {
+  if (error.kind === "unavailable") return connectionHint(text);
+  if (error.kind === "notFound") return notFoundHint(text);
+  if (error.kind === "alreadyExists") return alreadyExistsHint(text);
+  if (error.kind === "permissionDenied" || /permission denied/.test(text)) return permissionHint(text);
+  if (error.kind === "notImplemented" && /Checkpoints/i.test(text))
+    return "named checkpoints need lighterd; this daemon does not have them";
+  if (runtimeExitCode(text) === 127)
+    return "the image has no such command; is it spelled as in the image, or did an option slip behind the image's name?";
+  return undefined;
+}
+
+function connectionHint(text: string): string {
+  if (text.includes("permission denied")) return "the socket belongs to root: use sudo";
+  if (text.includes("no such socket") || text.includes("nobody listens")) {
+    return "start the daemon (sudo lighterd), or name another with --address or $CONTAINERD_ADDRESS";
+  }
+  return "lighter doctor looks for the reason";
+}
+
+function notFoundHint(text: string): string | undefined {
+  if (/^image /.test(text)) return "lighter image ls shows what is there; lighter image import FILE brings one";
+  if (/^user |^group /.test(text)) return "use a number, or a name from the image's /etc/passwd and /etc/group";
+  if (/^no running|not running/.test(text)) return "lighter ps -a shows it; lighter start runs it again";
+  if (/container/.test(text)) return "lighter ps -a lists the containers of this namespace";
+  if (/executable file/.test(text)) return "the image has no such command; is it spelled as in the image?";
+  return undefined;
+}
+
+function alreadyExistsHint(text: string): string | undefined {
+  if (/container|snapshot/.test(text)) return "take another --name, or remove the old one with lighter rm";
+  return undefined;
+}
+
+function permissionHint(text: string): string | undefined {
+  if (runtimeExitCode(text) === 126) return "the file is there but may not be executed: check its mode in the image";
+  return "run it as root, or with sudo";
+}

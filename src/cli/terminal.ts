@@ -1,0 +1,76 @@
+import { ReadStream } from "node:tty";
+import type { Kernel } from "../sys/index.ts";
+import { CommandError } from "./usage-error.ts";
+
+export interface TerminalSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The terminal that this process was started in. */
+export interface OwnTerminal {
+  size(): TerminalSize;
+  /** Calls back now and whenever the size changes. */
+  onResize(callback: (size: TerminalSize) => void): void;
+  /** Keys as they are typed; `onDetach` is called at ctrl-p ctrl-q, which are not passed on. */
+  input(onDetach: () => void): AsyncIterable<Uint8Array>;
+  /** Back to how it was found. May be called more than once. */
+  restore(): void;
+}
+
+const [ctrlP, ctrlQ] = [0x10, 0x11];
+
+/**
+ * Takes the terminal into raw mode, so that keys reach the container as they are.
+ * Errors: CommandError when standard input is no terminal.
+ * Effects: however this process ends, short of SIGKILL, the terminal is put back.
+ */
+export function takeTerminal(kernel: Pick<Kernel, "windowSize">, isTerminal: boolean): OwnTerminal {
+  if (!isTerminal) {
+    throw new CommandError("standard input is not a terminal", {
+      hint: "leave -t out, or run it in a terminal",
+      exitCode: 125,
+    });
+  }
+  const keyboard = new ReadStream(0);
+  keyboard.setRawMode(true);
+  let raw = true;
+  const restore = (): void => {
+    if (!raw) return;
+    raw = false;
+    keyboard.setRawMode(false);
+    keyboard.pause();
+  };
+  process.on("exit", restore);
+  const size = (): TerminalSize => {
+    const { columns, rows } = kernel.windowSize(0);
+    return { width: columns, height: rows };
+  };
+  return {
+    size,
+    onResize: (callback) => {
+      process.on("SIGWINCH", () => callback(size()));
+      callback(size());
+    },
+    input: (onDetach) => withoutDetachKeys(keyboard, onDetach),
+    restore,
+  };
+}
+
+async function* withoutDetachKeys(keys: AsyncIterable<Uint8Array>, onDetach: () => void): AsyncGenerator<Uint8Array> {
+  let held = false;
+  for await (const chunk of keys) {
+    const passed: number[] = [];
+    for (const key of chunk) {
+      if (held && key === ctrlQ) {
+        if (passed.length > 0) yield Uint8Array.from(passed);
+        onDetach();
+        return;
+      }
+      if (held) passed.push(ctrlP);
+      held = key === ctrlP;
+      if (!held) passed.push(key);
+    }
+    if (passed.length > 0) yield Uint8Array.from(passed);
+  }
+}

@@ -1,0 +1,101 @@
+import type { Containers } from "../gen/containerd/services/containers/v1/containers_pb.ts";
+import type { Content } from "../gen/containerd/services/content/v1/content_pb.ts";
+import type { Diff } from "../gen/containerd/services/diff/v1/diff_pb.ts";
+import type { Events } from "../gen/containerd/services/events/v1/events_pb.ts";
+import type { Images } from "../gen/containerd/services/images/v1/images_pb.ts";
+import type { Introspection } from "../gen/containerd/services/introspection/v1/introspection_pb.ts";
+import type { Leases } from "../gen/containerd/services/leases/v1/leases_pb.ts";
+import type { Namespaces } from "../gen/containerd/services/namespaces/v1/namespace_pb.ts";
+import type { Snapshots } from "../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
+import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import { invalidArgument, quote } from "../lib/faults.ts";
+import { checkIdentifier } from "../lib/identifiers.ts";
+import type { CallOptions, ServiceClient } from "../wire/service.ts";
+import { connectUnix } from "./transport/connection.ts";
+
+/** Whose things, over which connection: what every function of this package takes first. */
+export interface Client extends Disposable {
+  readonly address: string;
+  readonly namespace: string;
+  readonly containers: ServiceClient<typeof Containers>;
+  readonly content: ServiceClient<typeof Content>;
+  readonly checkpoints: ServiceClient<typeof Checkpoints>;
+  readonly diff: ServiceClient<typeof Diff>;
+  readonly events: ServiceClient<typeof Events>;
+  readonly images: ServiceClient<typeof Images>;
+  readonly introspection: ServiceClient<typeof Introspection>;
+  readonly leases: ServiceClient<typeof Leases>;
+  readonly namespaces: ServiceClient<typeof Namespaces>;
+  readonly snapshots: ServiceClient<typeof Snapshots>;
+  readonly tasks: ServiceClient<typeof Tasks>;
+  readonly version: ServiceClient<typeof Version>;
+}
+
+export interface ClientOptions {
+  /** A unix socket's path, or `unix://` before it. */
+  readonly address: string;
+  readonly namespace: string;
+}
+
+/**
+ * A client of a daemon, containerd or lighter; over the public API only.
+ * Errors: invalidArgument (the namespace, or an address that is no unix socket). A daemon that does not answer shows in
+ * the first call.
+ */
+export function openClient(options: ClientOptions): Client {
+  const address = socketPath(options.address);
+  const namespace = checkIdentifier(options.namespace);
+  const connection = connectUnix(address);
+  const defaults: CallOptions = { namespace };
+  const of = connection.service;
+  // Each service's functions are made when they are first asked for: a short command uses two or three of them.
+  return {
+    address,
+    namespace,
+    get containers() {
+      return of<typeof Containers>("containerd.services.containers.v1.Containers", defaults);
+    },
+    get content() {
+      return of<typeof Content>("containerd.services.content.v1.Content", defaults);
+    },
+    get checkpoints() {
+      return of<typeof Checkpoints>("lighter.checkpoints.v1.Checkpoints", defaults);
+    },
+    get diff() {
+      return of<typeof Diff>("containerd.services.diff.v1.Diff", defaults);
+    },
+    get events() {
+      return of<typeof Events>("containerd.services.events.v1.Events", defaults);
+    },
+    get images() {
+      return of<typeof Images>("containerd.services.images.v1.Images", defaults);
+    },
+    get introspection() {
+      return of<typeof Introspection>("containerd.services.introspection.v1.Introspection", defaults);
+    },
+    get leases() {
+      return of<typeof Leases>("containerd.services.leases.v1.Leases", defaults);
+    },
+    get namespaces() {
+      return of<typeof Namespaces>("containerd.services.namespaces.v1.Namespaces", defaults);
+    },
+    get snapshots() {
+      return of<typeof Snapshots>("containerd.services.snapshots.v1.Snapshots", defaults);
+    },
+    get tasks() {
+      return of<typeof Tasks>("containerd.services.tasks.v1.Tasks", defaults);
+    },
+    get version() {
+      return of<typeof Version>("containerd.services.version.v1.Version", defaults);
+    },
+    [Symbol.dispose]: () => connection[Symbol.dispose](),
+  };
+}
+
+function socketPath(address: string): string {
+  const path = address.replace(/^unix:\/\//, "");
+  if (!path.startsWith("/")) throw invalidArgument(`address ${quote(address)} is not a unix socket's absolute path`);
+  return path;
+}

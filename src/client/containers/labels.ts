@@ -1,0 +1,13 @@
+/** Labels under which this client remembers things about the containers it made. */
+export const containerLabels = {
+  /** The file that a detached container's output goes to. */
+  logPath: "lighter/log-path",
+  /** The exit status, once the task that had it was deleted. */
+  exitStatus: "lighter/exit-status",
+  exitedAt: "lighter/exited-at",
+  /** Set to the terminal's presence, so that `start` makes the task as `run` did. */
+  terminal: "lighter/terminal",
+  /** Docker's and nerdctl's word for what stops a container. Source: containerd client/containers.go. */
+  stopSignal: "io.containerd.image.config.stop-signal",
+  autoRemove: "lighter/auto-remove",
+} as const;
