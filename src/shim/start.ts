@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { TaskExecStartedSchema, TaskStartSchema } from "../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../lib/faults.ts";
+import { restoreTask } from "./checkpoint.ts";
 import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { execFiles } from "./exec.ts";
 import { publishInitExitIfLast, watchExit } from "./exits.ts";
@@ -32,12 +33,18 @@ async function startInit(parts: HostParts, task: Task): Promise<void> {
     init.status = "running";
     publish(parts, task, topics.start, TaskStartSchema, { containerId: task.id, pid: init.pid });
     save(parts, task);
+    // A restored init is held only now, and was watched by nobody yet.
+    if (task.checkpoint !== "") watchExit(parts, task, init);
   } finally {
     init.handle?.resumeExit();
   }
 }
 
 async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
+  if (task.checkpoint !== "") {
+    await restoreTask(parts, task);
+    return;
+  }
   const { kernel, watcher } = parts;
   const { handle } = task.init;
   const kind = task.hasPoststartHooks ? "other" : await parts.kinds.of(task.runtimeRecord.binary);

@@ -4,6 +4,7 @@ import type { Ctx } from "../lib/ctx.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
+import { checkpointTask } from "./checkpoint.ts";
 import { createTask } from "./create.ts";
 import { deleteProcess } from "./delete.ts";
 import { addExec } from "./exec.ts";
@@ -11,6 +12,7 @@ import { exitOf, processState, taskPids, waitForExit } from "./inspect.ts";
 import { killProcess } from "./kill.ts";
 import type { HostParts } from "./parts.ts";
 import { pauseTask, resumeTask } from "./pause.ts";
+import { taskStats, updateTask } from "./resources.ts";
 import { startProcess } from "./start.ts";
 import type { Task } from "./task.ts";
 import { closeStdin, resizeTerminal } from "./terminal-control.ts";
@@ -64,6 +66,15 @@ function createTaskImpl(parts: HostParts, version: string, broken: Map<string, u
     },
     resume: async (ctx, { id }) => {
       await resumeTask(parts, find(ctx, id));
+      return {};
+    },
+    stats: (ctx, { id }) => ({ stats: taskStats(find(ctx, id)) }),
+    update: async (ctx, { id, resources }) => {
+      await updateTask(find(ctx, id), resources);
+      return {};
+    },
+    checkpoint: async (ctx, request) => {
+      await checkpointTask(parts, find(ctx, request.id), request);
       return {};
     },
     resizePty: (ctx, { id, execId, width, height }) => {

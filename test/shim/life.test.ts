@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
+import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
 import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
@@ -23,20 +24,31 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
 
   async function run(
     args: readonly string[],
-    more: Parameters<HostFixture["bundle"]>[1] & { stdin?: string; stdout?: string; stderr?: string } = {},
+    more: NonNullable<Parameters<HostFixture["bundle"]>[1]> & { stdin?: string; stdout?: string; stderr?: string } = {},
   ) {
     const id = `c${count++}`;
     const { stdin = "", stdout = "", stderr = "", ...options } = more;
+    const terminal = options.terminal ?? false;
     await h.tasks.create({
       id,
       ...h.bundle(id, { args, ...options }),
       stdin,
       stdout,
       stderr,
+      terminal,
       options: h.options(runtime),
     });
     await h.tasks.start({ id });
     return id;
+  }
+  /** The number of the newest event: one is made, so that reading has an end. */
+  async function lastSequence(): Promise<bigint> {
+    const id = `mark${count++}`;
+    await h.tasks.create({ id, ...h.bundle(id), options: h.options(runtime) });
+    await h.tasks.delete({ id });
+    const isMark = (e: Event | undefined) =>
+      e?.topic === "/tasks/delete" && Buffer.from(e.event?.value as Uint8Array).includes(id);
+    return (await h.events((all) => isMark(all.at(-1)))).at(-1)?.sequence ?? 0n;
   }
   async function end(id: string) {
     await h.tasks.kill({ id, signal: 9 }).catch(() => {});
@@ -45,9 +57,7 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
   }
 
   test("lives from create to delete, with its output, status, times and events in order", async () => {
-    const { lastSequence } = await h.host
-      .info({})
-      .then(async () => ({ lastSequence: (await h.events(() => true)).at(-1)?.sequence ?? 0n }));
+    const before0 = await lastSequence();
     const id = `c${count++}`;
     const [stdout, stderr] = [h.fifo(`${id}o`), h.fifo(`${id}e`)];
     const output = Promise.all([readFifo(stdout), readFifo(stderr)]);
@@ -79,9 +89,7 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
       kind: "notFound",
       message: "container not created: not found",
     });
-    const mine = (
-      await h.events((all) => all.some((e) => e.sequence > lastSequence && e.topic === "/tasks/delete"), lastSequence)
-    ).map((e) => e.topic);
+    const mine = (await h.events((all) => all.some((e) => e.topic === "/tasks/delete"), before0)).map((e) => e.topic);
     expect(mine).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
   });
 
@@ -190,7 +198,7 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await h.tasks.exec({ id, execId: "e2", spec: processAny(["sleep", "1000"]) });
     await h.tasks.start({ id, execId: "e2" });
     expect((await h.tasks.pids({ id })).processes.length).toBe(2);
-    const last = (await h.events((all) => all.at(-1)?.topic === "/tasks/exec-started")).at(-1)?.sequence ?? 0n;
+    const last = await lastSequence();
     await h.tasks.kill({ id, signal: 9 });
     expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
     const exits = (await h.events((all) => all.length === 2, last)).map((e) =>
@@ -252,13 +260,14 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
   });
 
   test("a created task that was never started is deleted, its exit told before", async () => {
+    const before = await lastSequence();
     const id = `c${count++}`;
     const { pid } = await h.tasks.create({ id, ...h.bundle(id), options: h.options(runtime) });
     const wait = h.tasks.wait({ id });
     await h.tasks.delete({ id });
     expect((await wait).exitStatus).toBe(137);
     expect(existsSync(`/proc/${pid}`)).toBe(false);
-    const topics = (await h.events((all) => all.at(-1)?.topic === "/tasks/delete")).map((e) => e.topic).slice(-3);
+    const topics = (await h.events((all) => all.at(-1)?.topic === "/tasks/delete", before)).map((e) => e.topic);
     expect(topics).toEqual(["/tasks/create", "/tasks/exit", "/tasks/delete"]);
   });
 
@@ -318,6 +327,30 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
     expect(await failure(h.tasks.pause({ id }))).toMatchObject({ message: "cannot pause a stopped container" });
     await h.tasks.delete({ id });
+  });
+
+  test("a terminal carries input and output, takes a size, and ends", async () => {
+    const [stdin, stdout] = [h.fifo(`ti${count}`), h.fifo(`to${count}`)];
+    const output = readFifo(stdout);
+    const id = await run(["sh", "-c", "read x; stty size; tty; echo got:$x; exit 4"], {
+      terminal: true,
+      stdin,
+      stdout,
+    });
+    await h.tasks.resizePty({ id, width: 91, height: 17 });
+    const writer = kernel.open(stdin, 1);
+    kernel.write(writer, Buffer.from("hi\n"));
+    kernel.close(writer);
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 4 });
+    expect(await output).toContain("17 91\r\n/dev/pts/0\r\ngot:hi\r\n");
+    await h.tasks.delete({ id });
+  });
+
+  test("figures are read and limits are changed", async () => {
+    const id = await run(["sleep", "1000"]);
+    expect((await h.tasks.stats({ id })).stats?.typeUrl).toMatch(/^io\.containerd\.cgroups\.v[12]\.Metrics$/);
+    await h.tasks.update({ id, resources: anyOfJson(ociTypeUrls.linuxResources, { pids: { limit: 77 } }) });
+    await end(id);
   });
 
   test("bad requests are refused with their kind", async () => {
