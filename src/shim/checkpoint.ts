@@ -9,6 +9,7 @@ import { isErrno } from "../sys/index.ts";
 import { anyTo } from "../wire/any.ts";
 import { locateCgroup } from "./cgroup/locate.ts";
 import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
+import { watchOom } from "./oom.ts";
 import { type HostParts, publish, topics } from "./parts.ts";
 import { tail } from "./runtime/runtime-log.ts";
 import { statusOf } from "./status.ts";
@@ -60,6 +61,7 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     throw withCriuLog(error, task, join(work, "restore.log"), "criu-restore.log");
   }
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
+  watchOom(parts, task);
 }
 
 function flags(options: CheckpointOptions): string[] {

@@ -10,6 +10,7 @@ import { mountAll, OwnedFd, unmountAll } from "../sys/index.ts";
 import { anyIs, anyTo } from "../wire/any.ts";
 import { locateCgroup } from "./cgroup/locate.ts";
 import { watchExit } from "./exits.ts";
+import { watchOom } from "./oom.ts";
 import { createRuntime, type HostParts, publish, save, topics } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
 import { ProcessHandle, startTimeOf } from "./process-handle.ts";
@@ -113,6 +114,8 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
     holdProcess(parts, task.init, readPidFile(pidFile));
   });
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
+  watchOom(parts, task);
+  undo.defer(() => task.oom?.[Symbol.dispose]());
 }
 
 /** What a runtime command gets for a process's streams. */

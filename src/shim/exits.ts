@@ -53,6 +53,7 @@ export function publishInitExitIfLast(parts: HostParts, task: Task): void {
 }
 
 function publishExit(parts: HostParts, task: Task, process: TaskProcess, exit: ProcessExit): void {
+  task.oom?.check();
   process.setExit(exit);
   if (!exit.known) {
     parts.log.warn("the exit status of a process is not known; it is reported as 255", {

@@ -7,6 +7,7 @@ import { isErrno, OwnedFd, openFlags, unmountAll } from "../sys/index.ts";
 import { finishDelete } from "./delete.ts";
 import { execFiles } from "./exec.ts";
 import { recordExit, watchExit } from "./exits.ts";
+import { watchOom } from "./oom.ts";
 import { createRuntime, type HostParts, publish, save, topics } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
 import { ProcessHandle, readStat, waitForEnd } from "./process-handle.ts";
@@ -76,7 +77,10 @@ function adopt(parts: HostParts, task: Task, process: TaskProcess): void {
   if (process.pid === 0) return forgetHalfStarted(parts, task, process);
   if (isAlive(process)) {
     holdAgain(parts, task, process);
-    if (process === task.init) noticeStart(parts, task);
+    if (process === task.init) {
+      noticeStart(parts, task);
+      watchOom(parts, task);
+    }
     watchExit(parts, task, process);
     return;
   }

@@ -1,4 +1,5 @@
 import { FaultError, quote } from "../lib/faults.ts";
+import type { OomWatch } from "./cgroup/oom.ts";
 import { OperationLock } from "./operation-lock.ts";
 import type { TaskProcess } from "./process.ts";
 import type { ProcessExit } from "./process-handle.ts";
@@ -39,7 +40,7 @@ export class Task {
   /** Init has ended, but its exit waits for the execs' exits to be published. */
   initExit: ProcessExit | undefined;
   pausing = false;
-  oom: Disposable | undefined;
+  oom: OomWatch | undefined;
 
   constructor(options: TaskOptions) {
     this.namespace = options.namespace;

@@ -353,6 +353,16 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await end(id);
   });
 
+  test("the OOM killer's stroke is told before the exit", async () => {
+    const before = await lastSequence();
+    const linux = { resources: { memory: { limit: 32 << 20 } } };
+    const id = await run(["sh", "-c", "tail /dev/zero"], { linux });
+    expect((await h.tasks.wait({ id })).exitStatus).not.toBe(0);
+    await h.tasks.delete({ id });
+    const topics = (await h.events((all) => all.at(-1)?.topic === "/tasks/delete", before)).map((e) => e.topic);
+    expect(topics).toEqual(["/tasks/create", "/tasks/start", "/tasks/oom", "/tasks/exit", "/tasks/delete"]);
+  });
+
   test("bad requests are refused with their kind", async () => {
     const create = (id: string, bundle: string) => failure(h.tasks.create({ id, bundle, options: h.options(runtime) }));
     expect(await create("../x", "/tmp")).toMatchObject({ kind: "invalidArgument" });
