@@ -19,6 +19,7 @@ import type { RuntimeRecord } from "./state/records.ts";
 import { openIo } from "./stdio/process-io.ts";
 import { Task } from "./task.ts";
 import { ConsoleSocket } from "./terminal/console-socket.ts";
+import { endHolder, holdMaster } from "./terminal/master-holder.ts";
 import { Terminal } from "./terminal/terminal.ts";
 
 /**
@@ -102,6 +103,7 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   mkdirSync(settings.root, { recursive: true, mode: 0o711 });
   const pidFile = join(bundle, "init.pid");
   const base = { bundle, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
+  undo.defer(() => dropTerminal(parts, task.init));
   undo.defer(() => task.init.release());
   // What the runtime made goes again when a later step fails; it has nothing to delete when it failed itself.
   let created = false;
@@ -138,7 +140,12 @@ export async function runWithStreams(
   if (stdio.terminal) {
     using socket = new ConsoleSocket(kernel, parts.folder);
     await run({ stdio: undefined, consoleSocket: socket.path });
-    process.terminal = await Terminal.open({ kernel, watcher, master: socket.receiveMaster(), stdio, id, namespace });
+    const master = socket.receiveMaster();
+    process.terminal = await Terminal.open({ kernel, watcher, master, stdio, id, namespace });
+    const holder = holdMaster(kernel, master, process.terminal.streams);
+    process.holder = holder;
+    // Readers see the end of the output only when nobody holds their FIFO any more.
+    void process.terminal.drained.then(() => endHolder(kernel, holder));
     process.logger = process.terminal.logger;
     return;
   }
@@ -153,6 +160,14 @@ export async function runWithStreams(
   io.closeChildEnds();
   process.logger = io.logger;
   if (io.stdinWriter !== undefined) process.stdinWriter = new OwnedFd(kernel, io.stdinWriter);
+}
+
+/** Closes a process's terminal and ends who holds its master. */
+export function dropTerminal(parts: HostParts, process: TaskProcess): void {
+  process.terminal?.[Symbol.dispose]();
+  process.terminal = undefined;
+  if (process.holder !== undefined) endHolder(parts.kernel, process.holder);
+  process.holder = undefined;
 }
 
 /** Takes hold of a process that a runtime has just made; it is this host's child, so that its number can't be another's. */

@@ -3,6 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema } from "../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../lib/faults.ts";
 import { unmountAll } from "../sys/index.ts";
+import { dropTerminal } from "./create.ts";
 import { removeExecFiles } from "./exec.ts";
 import { type HostParts, publish, save, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
@@ -84,9 +85,8 @@ async function releaseProcess(parts: HostParts, process: TaskProcess): Promise<v
   const { terminal, logger } = process;
   if (terminal !== undefined) {
     if (process.status === "stopped") await within(drainTimeoutMs, terminal.drained);
-    terminal[Symbol.dispose]();
-    process.terminal = undefined;
   }
+  dropTerminal(parts, process);
   process.release();
   if (logger !== undefined) await endLogger(parts, logger);
 }

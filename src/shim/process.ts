@@ -23,6 +23,7 @@ export class TaskProcess {
   terminal: Terminal | undefined;
   stdinWriter: OwnedFd | undefined;
   logger: PidRecord | undefined;
+  holder: PidRecord | undefined;
   readonly #settleExited: () => void;
 
   constructor(execId: string, stdio: StdioRecord) {
@@ -43,6 +44,7 @@ export class TaskProcess {
     one.exitedAt = record.exitedAt === "" ? undefined : new Date(record.exitedAt);
     one.stdinClosed = record.stdinClosed;
     one.logger = record.logger;
+    one.holder = record.holder;
     if (one.status === "stopped") one.settleExited();
     return one;
   }
@@ -59,6 +61,7 @@ export class TaskProcess {
       exitedAt: this.exitedAt?.toISOString() ?? "",
       stdinClosed: this.stdinClosed,
       ...(this.logger === undefined ? {} : { logger: this.logger }),
+      ...(this.holder === undefined ? {} : { holder: this.holder }),
     };
   }
 

@@ -14,6 +14,8 @@ import { ProcessHandle, readStat, waitForEnd } from "./process-handle.ts";
 import { execFifoPath } from "./runtime/exec-fifo.ts";
 import type { TaskRecord } from "./state/records.ts";
 import { Task } from "./task.ts";
+import { endHolder, takeMaster } from "./terminal/master-holder.ts";
+import { Terminal } from "./terminal/terminal.ts";
 
 export interface BrokenTask {
   readonly namespace: string;
@@ -50,8 +52,8 @@ async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> 
   if (task.phase !== "ready") await endRuntimeCommands(parts, task);
   if (task.phase === "creating") return await undoCreate(parts, task);
   parts.tasks.add(task);
-  for (const exec of task.execs.values()) adopt(parts, task, exec);
-  adopt(parts, task, task.init);
+  for (const exec of task.execs.values()) await adopt(parts, task, exec);
+  await adopt(parts, task, task.init);
   if (task.phase === "deleting") await finishDelete(parts, task);
   else save(parts, task);
 }
@@ -72,11 +74,12 @@ async function undoCreate(parts: HostParts, task: Task): Promise<void> {
   parts.states.remove(task.namespace, task.id);
 }
 
-function adopt(parts: HostParts, task: Task, process: TaskProcess): void {
+async function adopt(parts: HostParts, task: Task, process: TaskProcess): Promise<void> {
   if (process.status === "stopped") return;
   if (process.pid === 0) return forgetHalfStarted(parts, task, process);
   if (isAlive(process)) {
     holdAgain(parts, task, process);
+    await adoptTerminal(parts, task, process);
     if (process === task.init) {
       noticeStart(parts, task);
       watchOom(parts, task);
@@ -97,6 +100,35 @@ function holdAgain(parts: HostParts, task: Task, process: TaskProcess): void {
   const pidfd = kernel.pidfdOpen(pid);
   process.handle = new ProcessHandle({ kernel, watcher, pid, startTime, pidfd, now });
   reopenStdin(parts, task, process);
+}
+
+/** The relay of a terminal goes on from the master that its holder kept. */
+async function adoptTerminal(parts: HostParts, task: Task, process: TaskProcess): Promise<void> {
+  if (!process.stdio.terminal || process.holder === undefined) return;
+  const { kernel, watcher } = parts;
+  const master = takeMaster(kernel, process.holder);
+  if (master === undefined) {
+    parts.log.warn("a terminal is lost: its master can't be taken", { id: task.id, exec: process.execId });
+    return;
+  }
+  const id = process.execId === "" ? task.id : process.execId;
+  const { stdio, stdinClosed } = process;
+  try {
+    process.terminal = await Terminal.open({
+      kernel,
+      watcher,
+      master,
+      stdio,
+      id,
+      namespace: task.namespace,
+      adopted: true,
+      stdinClosed,
+    });
+    const { holder } = process;
+    void process.terminal.drained.then(() => endHolder(kernel, holder));
+  } catch (error) {
+    parts.log.warn("a terminal's streams can't be opened again", { id: task.id, exec: process.execId, error });
+  }
 }
 
 /** The writer that keeps stdin from ending died with the earlier host; a FIFO without a reader needs none. */

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { TaskExecStartedSchema, TaskStartSchema } from "../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../lib/faults.ts";
 import { restoreTask } from "./checkpoint.ts";
-import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
+import { dropTerminal, holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { execFiles } from "./exec.ts";
 import { publishInitExitIfLast, watchExit } from "./exits.ts";
 import { type HostParts, publish, save, topics } from "./parts.ts";
@@ -75,6 +75,7 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
     save(parts, task);
   } catch (error) {
     exec.release();
+    dropTerminal(parts, exec);
     // As under containerd, Wait on an exec that could not start answers at once.
     exec.settleExited();
     throw error;

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
-import { canRun, HostFixture, processSpec, readFifo, runtimes } from "./support.ts";
+import { canRun, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
 describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (runtime) => {
   let h: HostFixture;
@@ -52,6 +52,28 @@ describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (r
       (e) => e.topic,
     );
     expect(topics.filter((topic) => topic === "/tasks/exit").length).toBe(3);
+  });
+
+  test("leaves terminals to the next one, with what was typed and printed", async () => {
+    const id = "tty";
+    const [stdin, stdout] = [h.fifo("ti"), h.fifo("to")];
+    const output = readFifo(stdout);
+    const script = "read x; echo one:$x; read y; echo two:$y; stty size; exit 3";
+    const made = { id, ...h.bundle(id, { args: ["sh", "-c", script], terminal: true }), terminal: true, stdin, stdout };
+    await h.tasks.create({ ...made, options: h.options(runtime) });
+    await h.tasks.start({ id });
+    const writer = kernel.open(stdin, 1);
+    kernel.write(writer, Buffer.from("a\n"));
+    await h.killHost();
+    await h.startHost();
+    kernel.write(writer, Buffer.from("b\n"));
+    await h.tasks.resizePty({ id, width: 77, height: 22 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 3 });
+    expect(await output).toMatch(/two:b\r\n/);
+    await h.tasks.delete({ id });
+    kernel.close(writer);
+    const state = JSON.stringify(await h.host.list({}));
+    expect(state).not.toContain('"tty"');
   });
 
   test("leaves a broken state file that hides no other and is removed by its id", async () => {

@@ -27,6 +27,8 @@ export class Terminal implements Disposable {
   readonly logger: PidRecord | undefined;
   /** Settles when all output has gone to its receiver. */
   readonly drained: Promise<void>;
+  /** The client's FIFOs that the relay holds: the output's, and the input's reading end. */
+  readonly streams: Fd[] = [];
   readonly #kernel: Kernel;
   readonly #stack = new DisposableStack();
   #output: FdPump | undefined;
@@ -42,6 +44,7 @@ export class Terminal implements Disposable {
     this.drained = promise;
     this.#stack.defer(resolve);
     const output = to === undefined ? undefined : this.#stack.use(new OwnedFd(options.kernel, to));
+    if (output !== undefined) this.streams.push(output.fd);
     this.#relayOutput(options, output, resolve);
     if (options.stdio.stdin !== "") this.#relayInput(options);
   }
@@ -94,6 +97,7 @@ export class Terminal implements Disposable {
 
   #relayInput({ kernel, watcher, stdio, stdinClosed }: TerminalOptions): void {
     const from = this.#own(kernel.open(stdio.stdin, openFlags.readOnly | openFlags.nonBlock));
+    this.streams.push(from);
     if (stdinClosed !== true) {
       this.#stdinWriter = new OwnedFd(kernel, kernel.open(stdio.stdin, openFlags.writeOnly | openFlags.nonBlock));
     }
