@@ -38,7 +38,7 @@ async function commandWords(
   if (current.startsWith("-")) return begins(current, optionWords(options, current));
   const position = countWords(before, options);
   if (command.stopAtWord === true && position > 0) return [":files"];
-  return await begins(current, await wordsOf(context, command.completes ?? "none"));
+  return begins(current, await wordsOf(context, command.completes ?? "none"));
 }
 
 function begins(current: string, words: readonly string[]): string[] {

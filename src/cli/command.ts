@@ -42,7 +42,7 @@ export interface Command {
 export interface CommandEntry {
   readonly summary: string;
   readonly group: "containers" | "images" | "system";
-  load(): Promise<{ readonly command: Command }>;
+  readonly load: () => Promise<{ readonly command: Command }>;
   readonly hidden?: boolean;
   /** What it is another name of. */
   readonly aliasOf?: string;

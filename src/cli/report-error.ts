@@ -82,7 +82,7 @@ function connectionHint(text: string): string {
 }
 
 function notFoundHint(text: string): string | undefined {
-  if (/^image /.test(text)) return "lighter image ls shows what is there; lighter image import FILE brings one";
+  if (text.startsWith("image ")) return "lighter image ls shows what is there; lighter image import FILE brings one";
   if (/^user |^group /.test(text)) return "use a number, or a name from the image's /etc/passwd and /etc/group";
   if (/^no running|not running/.test(text)) return "lighter ps -a shows it; lighter start runs it again";
   if (/container/.test(text)) return "lighter ps -a lists the containers of this namespace";

@@ -97,7 +97,7 @@ async function copyInput(options: SessionOptions, fd: number, onDetach: () => vo
   const sink = Bun.file(fd).writer({ highWaterMark: 65_536 });
   const input = terminal === undefined ? Bun.stdin.stream() : terminal.input(onDetach);
   for await (const chunk of input) {
-    sink.write(chunk);
+    await sink.write(chunk);
     await sink.flush();
   }
   if (terminal !== undefined) return;

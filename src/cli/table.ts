@@ -78,6 +78,5 @@ function textWidth(text: string): number {
 
 /** Text that a terminal cannot take for orders. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "?");
+  return text.replace(/\p{Cc}/gu, "?");
 }

@@ -49,46 +49,45 @@ export function openClient(options: ClientOptions): Client {
   const namespace = checkIdentifier(options.namespace);
   const connection = connectUnix(address);
   const defaults: CallOptions = { namespace };
-  const of = connection.service;
   // Each service's functions are made when they are first asked for: a short command uses two or three of them.
   return {
     address,
     namespace,
     get containers() {
-      return of<typeof Containers>("containerd.services.containers.v1.Containers", defaults);
+      return connection.service<typeof Containers>("containerd.services.containers.v1.Containers", defaults);
     },
     get content() {
-      return of<typeof Content>("containerd.services.content.v1.Content", defaults);
+      return connection.service<typeof Content>("containerd.services.content.v1.Content", defaults);
     },
     get checkpoints() {
-      return of<typeof Checkpoints>("lighter.checkpoints.v1.Checkpoints", defaults);
+      return connection.service<typeof Checkpoints>("lighter.checkpoints.v1.Checkpoints", defaults);
     },
     get diff() {
-      return of<typeof Diff>("containerd.services.diff.v1.Diff", defaults);
+      return connection.service<typeof Diff>("containerd.services.diff.v1.Diff", defaults);
     },
     get events() {
-      return of<typeof Events>("containerd.services.events.v1.Events", defaults);
+      return connection.service<typeof Events>("containerd.services.events.v1.Events", defaults);
     },
     get images() {
-      return of<typeof Images>("containerd.services.images.v1.Images", defaults);
+      return connection.service<typeof Images>("containerd.services.images.v1.Images", defaults);
     },
     get introspection() {
-      return of<typeof Introspection>("containerd.services.introspection.v1.Introspection", defaults);
+      return connection.service<typeof Introspection>("containerd.services.introspection.v1.Introspection", defaults);
     },
     get leases() {
-      return of<typeof Leases>("containerd.services.leases.v1.Leases", defaults);
+      return connection.service<typeof Leases>("containerd.services.leases.v1.Leases", defaults);
     },
     get namespaces() {
-      return of<typeof Namespaces>("containerd.services.namespaces.v1.Namespaces", defaults);
+      return connection.service<typeof Namespaces>("containerd.services.namespaces.v1.Namespaces", defaults);
     },
     get snapshots() {
-      return of<typeof Snapshots>("containerd.services.snapshots.v1.Snapshots", defaults);
+      return connection.service<typeof Snapshots>("containerd.services.snapshots.v1.Snapshots", defaults);
     },
     get tasks() {
-      return of<typeof Tasks>("containerd.services.tasks.v1.Tasks", defaults);
+      return connection.service<typeof Tasks>("containerd.services.tasks.v1.Tasks", defaults);
     },
     get version() {
-      return of<typeof Version>("containerd.services.version.v1.Version", defaults);
+      return connection.service<typeof Version>("containerd.services.version.v1.Version", defaults);
     },
     [Symbol.dispose]: () => connection[Symbol.dispose](),
   };

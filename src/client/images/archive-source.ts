@@ -20,7 +20,7 @@ export async function* plainBytes(path: string, options: SourceOptions = {}): As
 }
 
 /** The first bytes of a file. */
-export function headOf(path: string, count: number): Uint8Array {
+function headOf(path: string, count: number): Uint8Array {
   const fd = openSync(path, "r");
   try {
     const buffer = new Uint8Array(count);

@@ -103,8 +103,18 @@ async function* hashed(
 async function* folderTar(folder: string): AsyncGenerator<Uint8Array> {
   const tar = Bun.spawn(
     [
-      ...["tar", "--create", "--file=-", `--directory=${folder}`, "--format=posix", "--numeric-owner", "--sort=name"],
-      ...["--xattrs", "--xattrs-include=*", "--one-file-system", "--pax-option=delete=atime,delete=ctime", "."],
+      "tar",
+      "--create",
+      "--file=-",
+      `--directory=${folder}`,
+      "--format=posix",
+      "--numeric-owner",
+      "--sort=name",
+      "--xattrs",
+      "--xattrs-include=*",
+      "--one-file-system",
+      "--pax-option=delete=atime,delete=ctime",
+      ".",
     ],
     { stdin: "ignore", stdout: "pipe", stderr: "pipe" },
   );
