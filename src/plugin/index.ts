@@ -5,7 +5,6 @@ export {
   definePlugin,
   type Kind,
   kind,
-  optional,
   type PluginContext,
   type PluginDefinition,
   type PluginMeta,

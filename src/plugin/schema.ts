@@ -53,9 +53,6 @@ export const integer = (fallback = 0, min: number = Number.MIN_SAFE_INTEGER): Co
   );
 };
 
-export const number = (fallback = 0): ConfigSchema<number> =>
-  leaf("a number", fallback, (value) => (typeof value === "number" ? value : undefined));
-
 /** A Go duration ("1m30s") in milliseconds. */
 export const duration = (fallbackMs = 0): ConfigSchema<number> =>
   leaf(

@@ -3,7 +3,6 @@ export { createFdWatcher, type FdWatch, type FdWatcher, type FdWatcherOptions } 
 export {
   archOpenFlags,
   closeQuietly,
-  currentFolder,
   deviceNumber,
   type Fd,
   type FileTime,
@@ -26,6 +25,5 @@ export { mountFlags, unmountFlags } from "./mounts.ts";
 export { OwnedFd } from "./owned-fd.ts";
 export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
-export { releaseCleanPages } from "./residency.ts";
 export type { FdMessage } from "./sockets.ts";
 export { isErrno, SysError } from "./sys-error.ts";

@@ -83,7 +83,9 @@ describe.each(runtimes)("ctr events on %s", (runtime) => {
     await daemon.ctrOk(["containers", "rm", id]);
     await waitFor("the last event", () => events.seen().some((event) => event.topic === "/containers/delete"));
     const own = events.seen().filter((event) => event.event["container_id"] === id);
-    expect(own.map((event) => `${event.topic} ${event.event["exec_id"] ?? event.event["id"] ?? ""}`.trim())).toEqual([
+    expect(
+      own.map((event) => [event.topic, event.event["exec_id"] ?? event.event["id"] ?? ""].join(" ").trim()),
+    ).toEqual([
       "/tasks/create",
       "/tasks/start",
       "/tasks/exec-added one",

@@ -1,7 +1,7 @@
 import { describe, expect } from "bun:test";
 import fs from "node:fs/promises";
 import path from "node:path";
-import { busyboxImage, daemonKind, sharedDaemon } from "../support/index.ts";
+import { busyboxImage, type Daemon, daemonKind, sharedDaemon } from "../support/index.ts";
 
 const shared = sharedDaemon();
 const rows = (text: string): readonly string[] =>
@@ -61,14 +61,14 @@ describe("ctr containers", () => {
 });
 
 describe("ctr snapshots", () => {
-  const top = async (ctrOk: (args: readonly string[]) => Promise<string>): Promise<string> => {
-    const line = rows(await ctrOk(["snapshots", "ls"])).filter((row) => row.includes("Committed"));
+  const top = async (daemon: Daemon): Promise<string> => {
+    const line = rows(await daemon.ctrOk(["snapshots", "ls"])).filter((row) => row.includes("Committed"));
     const parents = new Set(line.map((row) => row.split(/\s+/)[1]));
     return line.map((row) => row.split(/\s+/)[0] ?? "").find((key) => !parents.has(key)) ?? "";
   };
 
   shared.test("prepare, mounts, commit, view, tree and rm", async (daemon) => {
-    const parent = await top(daemon.ctrOk);
+    const parent = await top(daemon);
     const folder = path.join(daemon.workspace.folder, "snap");
     await fs.mkdir(folder);
     await daemon.ctrOk(["snapshots", "prepare", "work", parent]);
@@ -87,7 +87,7 @@ describe("ctr snapshots", () => {
   });
 
   shared.test("info, label and usage", async (daemon) => {
-    await daemon.ctrOk(["snapshots", "prepare", "labelled", await top(daemon.ctrOk)]);
+    await daemon.ctrOk(["snapshots", "prepare", "labelled", await top(daemon)]);
     await daemon.ctrOk(["snapshots", "label", "labelled", "deck=upper"]);
     const info: unknown = JSON.parse(await daemon.ctrOk(["snapshots", "info", "labelled"]));
     expect(info).toMatchObject({ Kind: "Active", Name: "labelled", Labels: { deck: "upper" } });

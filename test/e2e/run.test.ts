@@ -16,9 +16,10 @@ const runtimes: readonly RuntimeName[] = ["runc", "crun"];
 describe.each(runtimes)("ctr run on %s", (runtime) => {
   const shared = sharedDaemon({ runtime });
   const run = (daemon: Daemon, flags: readonly string[], command: readonly string[], input?: string) =>
-    daemon.ctr(["run", ...daemon.runtimeFlags, ...flags, busyboxImage, shared.newId(), ...command], {
-      ...(input === undefined ? {} : { input }),
-    });
+    daemon.ctr(
+      ["run", ...daemon.runtimeFlags, ...flags, busyboxImage, shared.newId(), ...command],
+      input === undefined ? {} : { input },
+    );
 
   shared.test("brings stdout and stderr apart and whole", async (daemon) => {
     const result = await run(daemon, ["--rm"], ["sh", "-c", "echo out; echo err >&2"]);

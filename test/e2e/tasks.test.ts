@@ -24,9 +24,10 @@ describe.each(runtimes)("ctr tasks on %s", (runtime) => {
     return lines.find((line) => line.startsWith(`${id} `))?.split(/\s+/)[2];
   };
   const exec = (daemon: Daemon, id: string, flags: readonly string[], command: readonly string[], input?: string) =>
-    daemon.ctr(["tasks", "exec", "--exec-id", `e-${shared.newId()}`, ...flags, id, ...command], {
-      ...(input === undefined ? {} : { input }),
-    });
+    daemon.ctr(
+      ["tasks", "exec", "--exec-id", `e-${shared.newId()}`, ...flags, id, ...command],
+      input === undefined ? {} : { input },
+    );
 
   shared.test("exec brings output, input and exit code", async (daemon) => {
     await using container = await start(daemon, ["sleep", "100"]);

@@ -30,6 +30,8 @@ export interface Daemon extends AsyncDisposable {
   ctrInTerminal(args: readonly string[], options?: RunOptions): TerminalSession;
   /** Starts it (again) and waits until it answers. */
   start(): Promise<void>;
+  /** Starts it again and does not wait; for who measures how long that takes. */
+  startUnattended(): Promise<void>;
   /** Ends it as an administrator would, by SIGTERM. */
   stop(): Promise<void>;
   /** Ends it as a crash would, by SIGKILL. */
@@ -93,9 +95,12 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<Daemon> {
     },
     ctrInTerminal: (args, options) => runInTerminal(ctrCommand(args), options),
     start: async () => {
+      await daemon.startUnattended();
+      if (child !== undefined) await untilItAnswers(address, child, logs);
+    },
+    startUnattended: async () => {
       if (child !== undefined) throw new Error("the daemon is running already");
       child = await spawnDaemon(launch, logFile);
-      await untilItAnswers(address, child, logs);
     },
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),

@@ -13,6 +13,8 @@ export interface DaemonOptions {
   /** Puts the tests' own criu, and the crun that knows it, first in the daemon's PATH. */
   readonly criu?: boolean;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** debug without. */
+  readonly logLevel?: "debug" | "info";
 }
 
 /** The daemon that the end-to-end tests drive: LIGHTER_E2E_DAEMON=containerd shows that they hold for the original. */
@@ -34,7 +36,7 @@ export async function startLighter(options: DaemonOptions = {}): Promise<Daemon>
     runtime: options.runtime ?? "runc",
     workspace,
     ...paths,
-    command: [path.join(top, "bin/lighterd"), ...flags, "--log-level", "debug"],
+    command: [path.join(top, "bin/lighterd"), ...flags, "--log-level", options.logLevel ?? "debug"],
     env: envOf(options),
   });
 }
@@ -44,7 +46,7 @@ export async function startContainerd(options: DaemonOptions = {}): Promise<Daem
   const workspace = await createWorkspace();
   const paths = pathsOf(workspace);
   await fs.writeFile(paths.config, containerdConfig(paths, options.config ?? ""));
-  const command = ["containerd", "--config", paths.config, "--log-level", "debug"];
+  const command = ["containerd", "--config", paths.config, "--log-level", options.logLevel ?? "debug"];
   return launchDaemon({
     kind: "containerd",
     runtime: options.runtime ?? "runc",

@@ -19,17 +19,6 @@ export async function* plainBytes(path: string, options: SourceOptions = {}): As
   else yield* whole;
 }
 
-/** The first bytes of a file. */
-function headOf(path: string, count: number): Uint8Array {
-  const fd = openSync(path, "r");
-  try {
-    const buffer = new Uint8Array(count);
-    return buffer.subarray(0, readSync(fd, buffer, 0, count, 0));
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** Sends bytes through one of zlib's streams, at the reader's pace. */
 export async function* through(
   source: AsyncIterable<Uint8Array>,

@@ -4,8 +4,7 @@ import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.
 import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import { parseDigest } from "../../lib/digest.ts";
 import { anyOf } from "../../wire/any.ts";
-import { creation, failure, TestDaemon, until } from "../tasks/test-daemon.ts";
-import { FakeHost } from "../tasks/testing.ts";
+import { creation, FakeHost, failure, TestDaemon, until } from "../tasks/testing.ts";
 import { checkpointsSchema, createNamedCheckpoints, type NamedCheckpoints } from "./index.ts";
 
 function open(daemon: TestDaemon): NamedCheckpoints {

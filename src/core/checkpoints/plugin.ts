@@ -1,6 +1,5 @@
 import { definePlugin, type PluginDefinition, type Token, token } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
-import { tasksToken } from "../tasks/plugin.ts";
 import {
   containersToken,
   exchangeToken,
@@ -9,6 +8,7 @@ import {
   metadataToken,
   namespacesToken,
   SERVICE,
+  tasksToken,
 } from "../tokens.ts";
 import { createCheckpointsService, createNamedCheckpoints, type NamedCheckpoints } from "./index.ts";
 

@@ -4,7 +4,7 @@ import { type Descriptor, DescriptorSchema } from "../../gen/containerd/types/de
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { FaultError, isFault, messageOf, notFound, quote, wrapFault } from "../../lib/faults.ts";
-import type { ContentStore } from "../content/content.ts";
+import type { ContentStore } from "../content/index.ts";
 import { packFolder, unpackInto } from "./image-archive.ts";
 
 /** Media types of checkpoints. Source: containerd core/images/mediatypes.go. */

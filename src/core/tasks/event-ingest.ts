@@ -4,7 +4,7 @@ import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_
 import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Exchange } from "../events/exchange.ts";
+import type { Exchange } from "../events/index.ts";
 import type { HostConnection } from "./host.ts";
 import type { RecentExits } from "./recent-exits.ts";
 

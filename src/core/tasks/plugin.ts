@@ -10,7 +10,7 @@ import {
   token,
 } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
-import { containersToken, exchangeToken, GRPC, SERVICE } from "../tokens.ts";
+import { containersToken, exchangeToken, GRPC, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
 import { hostCommand } from "./host-command.ts";
 import {
   createHostProcess,
@@ -21,11 +21,9 @@ import {
 } from "./index.ts";
 
 const SHIM: Kind<unknown> = kind("io.containerd.shim.v1");
-const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 
 const launcherToken: Token<HostLauncher> = token(SHIM, "manager");
 const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
-export const tasksToken: Token<TaskManager> = token(RUNTIME, "task");
 
 /** URIs that the host's stdio takes. Source: containerd core/runtime/v2/task_manager.go, supportedLogURISchemes. */
 const logSchemes = "fifo,binary,file";

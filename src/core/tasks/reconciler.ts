@@ -8,7 +8,7 @@ import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { isErrno } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
-import type { Exchange } from "../events/exchange.ts";
+import type { Exchange } from "../events/index.ts";
 import type { Bundle, Bundles } from "./bundles.ts";
 import type { HostConnection } from "./host.ts";
 import type { Scratch } from "./scratch.ts";

@@ -295,3 +295,5 @@ export class FakeHost implements AsyncDisposable {
     return {};
   }
 }
+
+export { creation, failure, TestDaemon, until } from "./test-daemon.ts";
