@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import type { Client } from "../client/client.ts";
 import type { ExitRecord } from "../client/containers/tasks.ts";
 import type { FifoSet } from "../client/stdio/fifo-set.ts";
@@ -94,15 +95,23 @@ function followSize({ client, id, execId, terminal }: SessionOptions): void {
 
 async function copyInput(options: SessionOptions, fd: number, onDetach: () => void): Promise<void> {
   const { client, id, execId, terminal } = options;
-  const sink = Bun.file(fd).writer({ highWaterMark: 65_536 });
   const input = terminal === undefined ? Bun.stdin.stream() : terminal.input(onDetach);
-  for await (const chunk of input) {
-    await sink.write(chunk);
-    await sink.flush();
-  }
+  for await (const chunk of input) await writeSlowly(fd, chunk);
   if (terminal !== undefined) return;
   options.fifos.closeStdin();
   await client.tasks.closeIO({ containerId: id, execId, stdin: true }).catch(() => {
     // It ended meanwhile.
   });
+}
+
+/** Writes to a non-blocking FIFO at its reader's pace. */
+async function writeSlowly(fd: number, bytes: Uint8Array): Promise<void> {
+  for (let rest = bytes; rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if ((error as { code?: string }).code !== "EAGAIN") throw error;
+      await Bun.sleep(2);
+    }
+  }
 }
