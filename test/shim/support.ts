@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -133,6 +134,17 @@ export class HostFixture implements AsyncDisposable {
     return seen;
   }
 
+  /** The cgroups above the containers' are nobody's but this fixture's. */
+  #removeCgroups(): void {
+    for (const name of ["", ...readdirSync("/sys/fs/cgroup")]) {
+      try {
+        rmdirSync(join("/sys/fs/cgroup", name, this.namespace));
+      } catch {
+        // Not a hierarchy, or not one in which this namespace was.
+      }
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       for (const task of (await this.host.list({})).tasks) {
@@ -150,6 +162,7 @@ export class HostFixture implements AsyncDisposable {
       this.process?.kill("SIGKILL");
     }
     await this.connection?.[Symbol.asyncDispose]();
+    this.#removeCgroups();
     for (const id of readdirSync(this.bundles)) unmountAll(kernel, join(this.bundles, id, "rootfs"));
     if (process.env["LIGHTER_TEST_KEEP"] === undefined) rmSync(this.folder, { recursive: true, force: true });
   }
