@@ -39,7 +39,7 @@ export function runtimeExitCode(text: string): number | undefined {
   )
     return 127;
   if (/open executable: No such file or directory|executable .*No such file/i.test(text)) return 127;
-  if (/permission denied|exec format error|is a directory/i.test(text)) return 126;
+  if (/permission denied|operation not permitted|exec format error|is a directory/i.test(text)) return 126;
   return undefined;
 }
 

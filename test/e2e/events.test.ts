@@ -83,9 +83,7 @@ describe.each(runtimes)("ctr events on %s", (runtime) => {
     await daemon.ctrOk(["containers", "rm", id]);
     await waitFor("the last event", () => events.seen().some((event) => event.topic === "/containers/delete"));
     const own = events.seen().filter((event) => event.event["container_id"] === id);
-    expect(
-      own.map((event) => [event.topic, event.event["exec_id"] ?? event.event["id"] ?? ""].join(" ").trim()),
-    ).toEqual([
+    expect(own.map((event) => `${event.topic} ${textOf(event.event["exec_id"] ?? event.event["id"])}`.trim())).toEqual([
       "/tasks/create",
       "/tasks/start",
       "/tasks/exec-added one",
@@ -128,3 +126,7 @@ describe.each(runtimes)("ctr events on %s", (runtime) => {
     expect(new Set(events.seen().map((event) => event.topic))).toEqual(new Set(["/containers/create"]));
   });
 });
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

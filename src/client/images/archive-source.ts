@@ -1,4 +1,3 @@
-import { closeSync, openSync, readSync } from "node:fs";
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
