@@ -159,7 +159,11 @@ export async function runWithStreams(
   }
   io.closeChildEnds();
   process.logger = io.logger;
-  if (io.stdinWriter !== undefined) process.stdinWriter = new OwnedFd(kernel, io.stdinWriter);
+  if (io.stdinWriter === undefined) return;
+  const writer = new OwnedFd(kernel, io.stdinWriter);
+  // CloseIO may have come while the runtime was at work, before there was a writer to let go of.
+  if (process.stdinClosed) writer[Symbol.dispose]();
+  else process.stdinWriter = writer;
 }
 
 /** Closes a process's terminal and ends who holds its master. */
