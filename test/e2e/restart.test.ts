@@ -4,6 +4,7 @@ import path from "node:path";
 import {
   busyboxImage,
   type Daemon,
+  daemonKind,
   findProcesses,
   type RuntimeName,
   sharedDaemon,
