@@ -60,6 +60,10 @@ export async function measureAll(plan: Plan): Promise<Record> {
     for (const name of plan.sides) sides.push(stack.use(await startSide(name, runtime)));
     for (let round = 0; round < plan.rounds; round++) await measureRound(plan, runtime, sides, record);
     for (const side of sides) addDensity(plan, side, await measureDensity(side, plan.sleepers), record);
+    // Last, since it cuts the sides' connections.
+    for (let round = 0; round < plan.rounds; round++) {
+      for (const side of sides) record.add(metrics.startUp, "ms", runtime, side.name, await measureStartUp(side));
+    }
   }
   return record;
 }
@@ -79,7 +83,6 @@ async function measureRound(plan: Plan, runtime: RuntimeName, sides: readonly Si
   for (const side of sides) {
     record.add(metrics.stdout, "MiB/s", runtime, side.name, await measureStdout(side, plan.stdoutMebibytes));
   }
-  for (const side of sides) record.add(metrics.startUp, "ms", runtime, side.name, await measureStartUp(side));
 }
 
 function addDensity(plan: Plan, side: Side, density: Density, record: Record): void {
