@@ -12,7 +12,7 @@ const sides: readonly SideName[] = ["lighter", "containerd"];
 const full: Plan = {
   runtimes: ["runc", "crun"],
   sides: sides.filter((side) => values.side === undefined || values.side === side),
-  rounds: 5,
+  rounds: 3,
   life: [
     { inFlight: 1, count: 20 },
     { inFlight: 4, count: 60 },

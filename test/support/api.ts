@@ -31,6 +31,8 @@ export interface ContainerApi extends AsyncDisposable {
   remove(id: string): Promise<number>;
   /** Another process, run to its end; answers with its exit code. */
   exec(id: string, execId: string, args: readonly string[]): Promise<number>;
+  /** A new connection to the same daemon, after a restart. */
+  reconnect(): Promise<ContainerApi>;
 }
 
 interface ContainerTemplate {
@@ -46,6 +48,10 @@ const encoder = new TextEncoder();
 
 /** Connects to a daemon that holds the busybox image. What ctr makes of that image is the model of every container. */
 export async function connectApi(daemon: Daemon): Promise<ContainerApi> {
+  return openApi(daemon, await readTemplate(daemon));
+}
+
+async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<ContainerApi> {
   const connection = await connectGrpc({ path: daemon.address });
   const defaults = { namespace: daemon.namespace };
   const containers = connection.client(Containers, defaults);
@@ -53,7 +59,6 @@ export async function connectApi(daemon: Daemon): Promise<ContainerApi> {
   const tasks = connection.client(Tasks, defaults);
   const leases = connection.client(Leases, defaults);
   let lastLease = 0;
-  const template = await readTemplate(daemon, { containers, snapshots });
   const specOf = (id: string, args: readonly string[]): Uint8Array => {
     const { process, linux } = template.spec;
     const cgroupsPath = `/${daemon.namespace}/${id}`;
@@ -92,8 +97,9 @@ export async function connectApi(daemon: Daemon): Promise<ContainerApi> {
     wait,
     remove: async (id) => {
       const { exitStatus } = await tasks.delete({ containerId: id });
-      await containers.delete({ id });
+      // Snapshot first, as Go's client does: once the record is gone, the collector may be quicker than this call.
       await snapshots.remove({ snapshotter, key: id });
+      await containers.delete({ id });
       return exitStatus;
     },
     exec: async (id, execId, args) => {
@@ -105,20 +111,20 @@ export async function connectApi(daemon: Daemon): Promise<ContainerApi> {
       await tasks.deleteProcess({ containerId: id, execId });
       return exitStatus;
     },
+    reconnect: () => openApi(daemon, template),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
 }
 
 const leaseEnd = (): string => new Date(Date.now() + 24 * 3_600_000).toISOString();
 
-async function readTemplate(
-  daemon: Daemon,
-  clients: Pick<ContainerApi, "containers" | "snapshots">,
-): Promise<ContainerTemplate> {
+async function readTemplate(daemon: Daemon): Promise<ContainerTemplate> {
+  await using connection = await connectGrpc({ path: daemon.address });
+  const defaults = { namespace: daemon.namespace };
   const id = `template-${daemon.namespace}`;
   await daemon.ctrOk(["run", ...daemon.runtimeFlags, "--null-io", busyboxImage, id, "true"]);
-  const { container } = await clients.containers.get({ id });
-  const { info } = await clients.snapshots.stat({ snapshotter, key: id });
+  const { container } = await connection.client(Containers, defaults).get({ id });
+  const { info } = await connection.client(Snapshots, defaults).stat({ snapshotter, key: id });
   await daemon.ctr(["tasks", "rm", id]);
   await daemon.ctrOk(["containers", "rm", id]);
   if (container?.spec === undefined || info === undefined) throw new Error("ctr made no container to copy");

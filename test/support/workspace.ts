@@ -52,5 +52,7 @@ async function removeWorkspace(folder: string, token: string): Promise<void> {
   const namespaceCgroups = await fs.readdir("/sys/fs/cgroup").catch(() => []); // no cgroups here
   const cgroups = [...left.cgroups.toReversed(), ...namespaceCgroups.map((name) => `/sys/fs/cgroup/${name}/${token}`)];
   for (const cgroup of [...cgroups, `/sys/fs/cgroup/${token}`]) await fs.rmdir(cgroup).catch(() => {}); // was never made
+  // Where containerd's shims keep the runtime's state when nobody says otherwise.
+  await fs.rmdir(`/run/containerd/runc/${token}`).catch(() => {}); // was never made
   await fs.rm(folder, { recursive: true, force: true });
 }
