@@ -16,8 +16,9 @@ export interface Resources {
  * A token is a name made for one workspace, so that what others do at the same time does not count.
  */
 export async function snapshotResources(token: string): Promise<Resources> {
-  const [processes, mounts, cgroups, networkNamespaces] = await Promise.all([
-    findProcesses(token),
+  // Processes first: the search for cgroups is a process that carries the token itself.
+  const processes = await findProcesses(token);
+  const [mounts, cgroups, networkNamespaces] = await Promise.all([
     findMounts(token),
     findCgroups(token),
     findNames("/run/netns", token),
