@@ -44,8 +44,8 @@ describe.each(runtimes)("ctr checkpoint on %s", (runtime) => {
     beyondContainerd,
   );
 
-  // FIXME: restoring fails under lighter: CRIU finds no cgroup and no mapping of the root.
-  if (daemonKind === "lighter") return;
+  // FIXME: crun itself, without any daemon, cannot restore here: its CRIU finds no mapping of a root's mount.
+  if (runtime === "crun" && daemonKind === "lighter") return;
   shared.test(
     "of a container into an image, and back to life where it was",
     async (daemon) => {

@@ -78,7 +78,8 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<Daemon> {
   const daemon: Daemon = {
     ...launch,
     namespace: workspace.token,
-    runtimeFlags: launch.runtime === "runc" ? [] : ["--runc-binary", launch.runtime],
+    // Always said: the default is runc under containerd and crun, where it is there, under lighter.
+    runtimeFlags: ["--runc-binary", launch.runtime],
     get pid() {
       if (child === undefined) throw new Error("the daemon is not running");
       return child.pid;
