@@ -105,18 +105,34 @@ async function live(line: Line, index: number): Promise<void> {
   const want = index % 200;
   // Some end at once, some live through a kill or two.
   const script = `sleep 0.${index % 7}; exit ${want}`;
-  await line.persist((api) => bearing(["alreadyExists"], () => api.create(id, ["sh", "-c", script])));
+  await line.persist((api) => createOnce(api, id, ["sh", "-c", script]));
   await line.persist((api) => startOnce(api, id));
   const code = await line.persist((api) => api.wait(id));
   if (code !== want) throw new Error(`exit code ${code}, not ${want}`);
-  await line.persist((api) => bearing(["notFound"], () => api.remove(id)));
+  await line.persist((api) => unlessGone(() => api.tasks.delete({ containerId: id })));
+  await line.persist((api) => unlessGone(() => api.snapshots.remove({ snapshotter: "overlayfs", key: id })));
+  await line.persist((api) => unlessGone(() => api.containers.delete({ id })));
 }
 
-async function bearing(kinds: readonly ("alreadyExists" | "notFound")[], call: () => Promise<unknown>): Promise<void> {
+/** Creates snapshot and record unless an earlier try, whose answer was lost, did; half of a pair is made anew. */
+async function createOnce(api: ContainerApi, id: string, args: readonly string[]): Promise<void> {
   try {
-    await call();
+    await api.create(id, args);
   } catch (error) {
-    if (!kinds.some((kind) => isFault(error, kind))) throw error;
+    if (!isFault(error, "alreadyExists")) throw error;
+    const { containers } = await api.containers.list({ filters: [`id==${id}`] });
+    if (containers.length > 0) return;
+    await unlessGone(() => api.snapshots.remove({ snapshotter: "overlayfs", key: id }));
+    await api.create(id, args);
+  }
+}
+
+/** A removal whose first try was answered to nobody finds nothing the second time. */
+async function unlessGone(removal: () => Promise<unknown>): Promise<void> {
+  try {
+    await removal();
+  } catch (error) {
+    if (!isFault(error, "notFound")) throw error;
   }
 }
 
