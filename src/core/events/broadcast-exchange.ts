@@ -31,6 +31,7 @@ interface Subscriber {
 /** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
 export function createExchange({ log, now = systemClock, bounds = defaultBounds }: ExchangeOptions): Exchange {
   const subscribers = new Set<Subscriber>();
+  let subscriptions = 0;
   const broadcast = (envelope: Envelope): number => {
     let fields: FieldAdaptor | undefined;
     let takers = 0;
@@ -50,6 +51,9 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
       checkTopic(topic);
       broadcast(create(EnvelopeSchema, { timestamp: timestampOf(now()), namespace, topic, event }));
     },
+    get subscriptions() {
+      return subscriptions;
+    },
     forward: (envelope) => {
       checkEnvelope(envelope);
       return broadcast(envelope);
@@ -63,6 +67,7 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
       });
       const subscriber: Subscriber = { filter, queue };
       subscribers.add(subscriber);
+      subscriptions += 1;
       ctx.signal.addEventListener("abort", onAbort);
       if (ctx.aborted) onAbort();
       return queue;

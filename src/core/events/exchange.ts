@@ -11,6 +11,8 @@ export interface Exchange {
    * Errors: invalidArgument (namespace, topic or timestamp missing or malformed).
    */
   forward(envelope: Envelope): number;
+  /** How many subscriptions there ever were: what nobody took is worth another try only when this has grown. */
+  readonly subscriptions: number;
   /**
    * Events from now on, of all namespaces, that match any of the filters; every one when there is none.
    * Errors: invalidArgument (a filter that doesn't parse, before the first event); resourceExhausted when the reader

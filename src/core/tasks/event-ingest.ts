@@ -21,7 +21,7 @@ const holdMs = 15_000;
 const holdTickMs = 25;
 
 export interface EventIngestOptions {
-  readonly exchange: Pick<Exchange, "forward">;
+  readonly exchange: Pick<Exchange, "forward" | "subscriptions">;
   readonly exits: RecentExits;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
@@ -35,7 +35,7 @@ export interface EventIngestOptions {
  * An event from before the start that nobody takes is held for the clients that are about to come back.
  */
 export class EventIngest implements Disposable {
-  readonly #exchange: Pick<Exchange, "forward">;
+  readonly #exchange: Pick<Exchange, "forward" | "subscriptions">;
   readonly #exits: RecentExits;
   readonly #log: Logger;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
@@ -43,6 +43,8 @@ export class EventIngest implements Disposable {
   readonly #startedAt: number;
   readonly #holdUntil: number;
   #held: Held[] = [];
+  /** The exchange's count when the held ones were last offered to all. */
+  #offeredTo = 0;
   #highest = 0n;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #acknowledger: Acknowledger | undefined;
@@ -117,18 +119,19 @@ export class EventIngest implements Disposable {
     return timestampMs(timestamp) < this.#startedAt;
   }
 
+  /** Who refused an event refuses it for ever: another try waits for another subscriber. */
   #offerHeld(): void {
+    const { subscriptions } = this.#exchange;
+    if (subscriptions === this.#offeredTo) return;
+    this.#offeredTo = subscriptions;
     this.#held = this.#held.filter(({ envelope }) => this.#passOn(envelope) === 0);
   }
 
   #tick(): void {
-    const began = performance.now();
     this.#offerHeld();
-    if (began > this.#holdUntil) this.#held = [];
+    if (performance.now() > this.#holdUntil) this.#held = [];
     this.#acknowledge(0n);
-    // However much is held, offering it takes at most a twentieth of the time.
-    const pauseMs = Math.max(holdTickMs, 20 * (performance.now() - began));
-    this.#timer = this.#held.length === 0 ? undefined : setTimeout(() => this.#tick(), pauseMs);
+    this.#timer = this.#held.length === 0 ? undefined : setTimeout(() => this.#tick(), holdTickMs);
   }
 
   /** Lets go of everything before the oldest one that is held. */
