@@ -24,9 +24,9 @@ function dropIdleCode(): void {
   }
 }
 
-const checkEveryMs = 5000;
+const checkEveryMs = 1000;
 /** Processor time in one interval below which a process is at rest; the runtime itself takes a few milliseconds of it. */
-const restMicroseconds = 100_000;
+const restMicroseconds = 30_000;
 /** What must have come back since the last time, for a drop to be worth its faults. */
 const worthBytes = 8 * 1024 * 1024;
 
@@ -39,6 +39,8 @@ export function dropCodeWhenIdle(): Disposable {
     const resting = user + system - used < restMicroseconds;
     used = user + system;
     if (!resting || process.memoryUsage.rss() < residentAfter + worthBytes) return;
+    // At rest nobody waits for the loop, which a full collection holds for some milliseconds.
+    Bun.gc(true);
     dropIdleCode();
     residentAfter = process.memoryUsage.rss();
   }, checkEveryMs);
