@@ -58,7 +58,12 @@ export async function measureAll(plan: Plan): Promise<Record> {
     await using stack = new AsyncDisposableStack();
     const sides: Side[] = [];
     for (const name of plan.sides) sides.push(stack.use(await startSide(name, runtime)));
-    for (let round = 0; round < plan.rounds; round++) await measureRound(plan, runtime, sides, record);
+    for (let round = 0; round < plan.rounds; round++) {
+      await measureRound(plan, runtime, sides, record).catch(async (error: unknown) => {
+        for (const { name, daemon } of sides) console.error(`log of ${name}:\n${(await daemon.logs()).slice(-4000)}`);
+        throw error;
+      });
+    }
     for (const side of sides) addDensity(plan, side, await measureDensity(side, plan.sleepers), record);
     // Last, since it cuts the sides' connections.
     for (let round = 0; round < plan.rounds; round++) {

@@ -5,6 +5,8 @@ import type { Transport } from "./transport.ts";
 /** What hangs on each socket. */
 export interface SocketData {
   connection: Connection | undefined;
+  /** Our side has ended, and the peer is given a moment to end its own. */
+  ending?: boolean;
 }
 
 export type BunSocket = Socket<SocketData>;
@@ -32,6 +34,7 @@ export class BunTransport implements Transport {
   }
 
   end(): void {
+    this.#socket.data.ending = true;
     this.#socket.end();
     // A peer that never closes its own side is not waited for.
     this.#socket.timeout(lingerSeconds);
@@ -60,7 +63,10 @@ export const socketEvents: {
     socket.data.connection?.disconnected(undefined);
     socket.end();
   },
-  timeout: (socket) => socket.terminate(),
+  timeout: (socket) => {
+    // Bun 1.4 also fires this 120 seconds after it accepted a socket, however much goes through it.
+    if (socket.data.ending === true) socket.terminate();
+  },
   close: (socket, error) => socket.data.connection?.disconnected(error),
   error: (socket, error) => socket.data.connection?.disconnected(error),
 };
