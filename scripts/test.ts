@@ -1,5 +1,5 @@
 // Runs everything that must pass: the gate, the unit tests, the end-to-end tests and a small soak.
-// usage: bun scripts/test.ts [group ...]; groups: check unit e2e soak. Ends with `N passed, N failed`.
+// usage: bun scripts/test.ts [group ...]; groups: check unit e2e rooms soak. Ends with `N passed, N failed`.
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -11,6 +11,13 @@ const groups: readonly TestGroup[] = [
   { name: "check", kind: "steps", script: "scripts/check.ts" },
   { name: "unit", kind: "tests", paths: ["src", "bin", "scripts"], parallel: true, timeoutMs: 30_000 },
   { name: "e2e", kind: "tests", paths: ["test/daemon", "test/e2e"], parallel: false, timeoutMs: 90_000 },
+  {
+    name: "rooms",
+    kind: "tests",
+    paths: ["test/core", "test/wire", "test/shim", "test/tasks", "test/cli"],
+    parallel: false,
+    timeoutMs: 60_000,
+  },
   { name: "soak", kind: "tests", paths: ["test/soak"], parallel: false, timeoutMs: 300_000 },
 ];
 
