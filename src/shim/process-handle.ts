@@ -31,6 +31,9 @@ export interface ProcessHandleOptions {
 /** The status of a process whose exit nobody saw. Source: containerd core/runtime/v2/shim.go, UnknownExitStatus. */
 const unknownStatus = 255;
 
+/** A traced zombie can't be reaped until its tracer lets go, which takes it a moment. Source: ptrace(2), "Death under ptrace". */
+const tracedRetryMs = 10;
+
 /** One process held by its pidfd: signalled, watched, and asked for its exit status, whoever its parent is. */
 export class ProcessHandle implements Disposable {
   readonly pid: number;
@@ -41,6 +44,7 @@ export class ProcessHandle implements Disposable {
   readonly #now: () => Date;
   #watch: FdWatch | undefined;
   #callback: ((exit: ProcessExit) => void) | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #held = false;
   #closed = false;
 
@@ -74,9 +78,10 @@ export class ProcessHandle implements Disposable {
   #start(callback: (exit: ProcessExit) => void): void {
     this.#watch = this.#watcher.watch(this.pidfd, pollEvents.readable, () => {
       const exit = this.#collect();
-      if (exit === undefined) {
-        // Ended, but its parent has not reaped it: the hang-up that follows says that it has.
+      if (typeof exit === "string") {
         this.#watch?.change(0);
+        // A parent's reaping is followed by a hang-up; a tracer's letting go changes nothing that could be waited for.
+        if (exit === "traced") this.#retry = setTimeout(() => this.#watch?.change(pollEvents.readable), tracedRetryMs);
         return;
       }
       this.#watch?.[Symbol.dispose]();
@@ -99,14 +104,16 @@ export class ProcessHandle implements Disposable {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#retry);
     this.#watch?.[Symbol.dispose]();
     closeQuietly(this.#kernel, this.pidfd);
   }
 
-  #collect(): ProcessExit | undefined {
+  /** The exit, or whom it waits for: the tracer of a child of ours (CRIU, a debugger), or the parent of another's. */
+  #collect(): ProcessExit | "traced" | "unreaped" {
     try {
       const reaped = this.#kernel.reap(this.pid);
-      return reaped === undefined ? undefined : { status: reaped.exitStatus, known: true, at: this.#now() };
+      return reaped === undefined ? "traced" : { status: reaped.exitStatus, known: true, at: this.#now() };
     } catch (error) {
       if (!isErrno(error, "ECHILD")) throw error;
     }
@@ -114,11 +121,11 @@ export class ProcessHandle implements Disposable {
   }
 
   /** The exit of a process that another host started: from its zombie, or from the kernel's memory of it. */
-  #collectForeign(): ProcessExit | undefined {
+  #collectForeign(): ProcessExit | "unreaped" {
     const stat = readStat(this.pid);
     const zombie = stat !== undefined && stat.startTime === this.startTime && "ZX".includes(stat.state);
     if (zombie && canReadExitCodes()) return { status: exitStatusOf(stat.exitCode), known: true, at: this.#now() };
-    if (zombie) return undefined;
+    if (zombie) return "unreaped";
     const status = this.#kernel.pidfdExitStatus(this.pidfd);
     return { status: status ?? unknownStatus, known: status !== undefined, at: this.#now() };
   }
