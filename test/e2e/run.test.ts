@@ -67,7 +67,8 @@ describe.each(runtimes)("ctr run on %s", (runtime) => {
   });
 
   shared.test("gives a terminal with size, echo and exit code", async (daemon) => {
-    const script = "tty; stty size; read word; echo got $word; exit 5";
+    // ctr sets the size some time after the start.
+    const script = "tty; until stty size | grep '^24 80'; do sleep 0.05; done; read word; echo got $word; exit 5";
     const flags = [...daemon.runtimeFlags, "--rm", "-t"];
     const session = daemon.ctrInTerminal(["run", ...flags, busyboxImage, shared.newId(), "sh", "-c", script]);
     await waitFor("the terminal's size", () => session.output().includes("24 80"));
