@@ -10,6 +10,7 @@ import type { LeaseManager } from "./leases/index.ts";
 import type { Metadata } from "./metadata/index.ts";
 import type { NamespaceStore } from "./namespaces/index.ts";
 import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
+import type { StreamManager } from "./streaming/index.ts";
 import type { TaskManager } from "./tasks/index.ts";
 
 /** What a plugin of a served API gives: the services that stand on the daemon's sockets. */
@@ -26,6 +27,7 @@ export const CONTENT: Kind<ContentStore> = kind("io.containerd.content.v1");
 export const SNAPSHOT: Kind<Snapshotter> = kind("io.containerd.snapshotter.v1");
 export const DIFFER: Kind<Differ> = kind("io.containerd.differ.v1");
 export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
+export const STREAMING: Kind<StreamManager> = kind("io.containerd.streaming.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 export const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
@@ -41,6 +43,7 @@ export const containersToken: Token<ContainerStore> = token(SERVICE, "containers
 /** Every part that keeps or reads content goes through this one. */
 export const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
 export const snapshottersToken: Token<Snapshotters> = token(SERVICE, "snapshots-service");
+export const streamsToken: Token<StreamManager> = token(STREAMING, "manager");
 export const tasksToken: Token<TaskManager> = token(RUNTIME, "task");
 export const walkingToken: Token<Differ> = token(DIFFER, "walking");
 export const differToken: Token<Differ> = token(SERVICE, "diff-service");

@@ -16,6 +16,7 @@ import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
 import { snapshotsSchema } from "../core/snapshots/index.ts";
 import { snapshotsPlugins } from "../core/snapshots/plugin.ts";
+import { streamingPlugins } from "../core/streaming/plugin.ts";
 import { tasksPlugins } from "../core/tasks/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
@@ -42,6 +43,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...contentPlugins,
   ...snapshotsPlugins,
   ...diffPlugins,
+  ...streamingPlugins,
   ...tasksPlugins,
   ...checkpointsPlugins,
   ...introspectionPlugins,

@@ -2,7 +2,6 @@ import type { DescService } from "@bufbuild/protobuf";
 import { GRPC } from "../core/tokens.ts";
 import { Mounts } from "../gen/containerd/services/mounts/v1/mounts_pb.ts";
 import { Controller, Store } from "../gen/containerd/services/sandbox/v1/sandbox_pb.ts";
-import { Streaming } from "../gen/containerd/services/streaming/v1/streaming_pb.ts";
 import { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { definePlugin, type PluginDefinition } from "../plugin/index.ts";
 
@@ -11,7 +10,6 @@ const services: Readonly<Record<string, DescService>> = {
   mounts: Mounts,
   "sandbox-controllers": Controller,
   sandboxes: Store,
-  streaming: Streaming,
   transfer: Transfer,
 };
 

@@ -1,0 +1,47 @@
+import type { Ctx } from "../../lib/ctx.ts";
+import { alreadyExists, fault, notFound, quote } from "../../lib/faults.ts";
+import { requireNamespace } from "../namespaces/index.ts";
+import type { Stream, StreamManager } from "./streams.ts";
+
+/** More open streams than this in one namespace are a client that forgets them. */
+const maxStreams = 4096;
+
+interface Entry {
+  readonly stream: Stream;
+  readonly lease: string;
+}
+
+/** Makes the registry of streams. Source: containerd plugins/streaming/manager.go. */
+export function createStreamManager(): StreamManager {
+  const namespaces = new Map<string, Map<string, Entry>>();
+  const remove = (namespace: string, name: string, entry: Entry): void => {
+    const streams = namespaces.get(namespace);
+    if (streams?.get(name) !== entry) return;
+    streams.delete(name);
+    if (streams.size === 0) namespaces.delete(namespace);
+  };
+  return {
+    register: (ctx, name, stream) => {
+      const namespace = requireNamespace(ctx);
+      const streams = namespaces.get(namespace) ?? new Map<string, Entry>();
+      if (streams.has(name)) throw alreadyExists(`stream ${quote(name)}`);
+      if (streams.size >= maxStreams) throw fault("resourceExhausted", `${maxStreams} streams are open`);
+      const entry = { stream, lease: ctx.lease ?? "" };
+      namespaces.set(namespace, streams.set(name, entry));
+      return { [Symbol.dispose]: () => remove(namespace, name, entry) };
+    },
+    get: (ctx: Ctx, name) => {
+      const entry = namespaces.get(requireNamespace(ctx))?.get(name);
+      if (entry === undefined) throw notFound(`stream ${quote(name)}`);
+      return entry.stream;
+    },
+    closeLeased: (namespace, lease) => {
+      if (lease === "") return;
+      for (const [name, entry] of namespaces.get(namespace) ?? []) {
+        if (entry.lease !== lease) continue;
+        remove(namespace, name, entry);
+        entry.stream.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
+import { GRPC, STREAMING, streamsToken } from "../tokens.ts";
+import { createStreamingService, createStreamManager } from "./index.ts";
+
+const managerPlugin: PluginDefinition = definePlugin({
+  type: STREAMING,
+  id: "manager",
+  init: () => createStreamManager(),
+});
+
+const servicePlugin: PluginDefinition = definePlugin({
+  type: GRPC,
+  id: "streaming",
+  requires: { manager: streamsToken },
+  init: ({ manager }) => ({ grpc: [createStreamingService({ manager })] }),
+});
+
+export const streamingPlugins: readonly PluginDefinition[] = [managerPlugin, servicePlugin];
