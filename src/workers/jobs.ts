@@ -1,3 +1,4 @@
+import type { ByteString } from "../lib/tar/index.ts";
 import type { MountRequest } from "../sys/index.ts";
 
 /** Where a worker finds or puts a tree: these mounts, made in a mount namespace of its own on that folder where needed. */
@@ -15,13 +16,21 @@ export interface UnpackLimits {
 }
 
 export interface UnpackJob {
-  /** The archive's file. */
-  readonly blob: string;
+  /** The archive's file; undefined when its bytes follow the job on standard input. */
+  readonly blob: string | undefined;
   readonly mediaType: string;
   readonly target: TreeSource;
   /** Brings the target's filesystem to disk at the end. */
   readonly syncFs: boolean;
   readonly limits: UnpackLimits;
+  /** Counts the tree's files at the end, where the tree is the layer's own. */
+  readonly measure?: boolean | undefined;
+}
+
+/** What a tree takes: inodes, and bytes by the blocks that they fill. */
+export interface TreeUsage {
+  readonly inodes: number;
+  readonly sizeBytes: number;
 }
 
 export interface UnpackResult {
@@ -30,6 +39,17 @@ export interface UnpackResult {
   readonly sizeBytes: number;
   /** What was left out, such as attributes that the filesystem does not keep; the first few. */
   readonly notes: readonly string[];
+  /** Folders that the layer has files in and does not describe, outer ones first: they should look as they do below. */
+  readonly impliedFolders: readonly ByteString[];
+  readonly usage?: TreeUsage | undefined;
+}
+
+export interface SettleTreeJob {
+  readonly target: TreeSource;
+  /** Folders that are to look as they do in the layers below the target's. */
+  readonly impliedFolders: readonly ByteString[];
+  /** Brings the target's filesystem to disk. */
+  readonly syncFs: boolean;
 }
 
 export type DiffCompression = "none" | "gzip" | "zstd";
@@ -66,6 +86,7 @@ export interface WorkerJobs {
   readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
   readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: Nothing };
+  readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
   readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };
 }
 

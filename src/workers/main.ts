@@ -14,6 +14,9 @@ export async function runWorker(name: string | undefined): Promise<void> {
     case "remove-tree":
       await import("./remove-tree.ts");
       return;
+    case "settle-tree":
+      await import("./settle-tree.ts");
+      return;
     case "unpack":
       await import("./unpack.ts");
       return;

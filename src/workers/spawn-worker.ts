@@ -5,6 +5,11 @@ import type { WorkerJobs, WorkerName } from "./jobs.ts";
 export interface WorkerRunOptions {
   /** Kills the worker when it fires. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Goes to the worker's standard input after the job, at the worker's pace. A worker that ends early is answered for at
+   * once, whether a piece of the input is still awaited or not.
+   */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
   readonly output?: ((bytes: Uint8Array) => Promise<void>) | undefined;
 }
@@ -43,14 +48,20 @@ export async function spawnWorker<N extends WorkerName>(
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
   try {
-    const sent = send(child.stdin, JSON.stringify({ parent: process.pid, job }));
+    let broken: { readonly error: unknown } | undefined;
+    send(child.stdin, JSON.stringify({ parent: process.pid, job }), options.input).catch((error: unknown) => {
+      // A failure of the input ends the worker, and is the one to tell.
+      broken = { error };
+      kill();
+    });
     const [reply, stderr] = await Promise.all([
       readText(Bun.file(child.stdio[3] as unknown as number).stream()),
       readText(child.stderr as ReadableStream<Uint8Array>, stderrLimit),
       options.output === undefined ? undefined : drain(child.stdout as ReadableStream<Uint8Array>, options.output),
     ]);
-    await Promise.all([child.exited, sent]);
+    await child.exited;
     options.signal?.throwIfAborted();
+    if (broken !== undefined) throw (broken as { readonly error: unknown }).error;
     return resultOf(name, reply, stderr, String(child.signalCode ?? `exit code ${child.exitCode}`));
   } finally {
     options.signal?.removeEventListener("abort", kill);
@@ -78,12 +89,30 @@ function resultOf<R>(name: string, reply: string, stderr: string, ending: string
   throw Object.hasOwn(kindText, kind) ? new FaultError(kind as FaultKind, message) : fault("unknown", message);
 }
 
-async function send(stdin: Bun.FileSink, text: string): Promise<void> {
+/** Errors: what the input's source says. */
+async function send(stdin: Bun.FileSink, job: string, input: AsyncIterable<Uint8Array> | undefined): Promise<void> {
+  const put = async (bytes: string | Uint8Array): Promise<boolean> => {
+    try {
+      await stdin.write(bytes);
+      await stdin.flush();
+      return true;
+    } catch {
+      // The worker is gone already: how it ended says more than that it took no more.
+      return false;
+    }
+  };
+  let taken = await put(`${job}
+`);
+  if (taken && input !== undefined) {
+    for await (const bytes of input) {
+      taken = await put(bytes);
+      if (!taken) break;
+    }
+  }
   try {
-    await stdin.write(text);
     await stdin.end();
   } catch {
-    // The worker is gone already: how it ended says more than that it took no job.
+    // As above.
   }
 }
 

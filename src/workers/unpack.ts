@@ -6,15 +6,16 @@ import type { Kernel } from "../sys/index.ts";
 import { enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
 import { asFault, serveJob } from "./serve-job.ts";
+import { treeUsage } from "./tree-usage.ts";
 import { compressionOf, openLayer } from "./unpacking/decompress.ts";
 import { ignoringSink, LayerUnpacker } from "./unpacking/layer-unpacker.ts";
 
 await serveJob<"unpack">(unpack);
 
 /** Applies a layer, hashing all of the archive on the way, whatever follows its end mark included. */
-async function unpack(job: UnpackJob, kernel: Kernel): Promise<UnpackResult> {
+async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8Array>): Promise<UnpackResult> {
   const compression = compressionOf(job.mediaType);
-  const blob = openSync(job.blob, "r");
+  const bytes = job.blob === undefined ? { pieces: input } : { fd: openSync(job.blob, "r") };
   const userNamespace = inUserNamespace();
   const tree = enterTree(kernel, job.target);
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, job.limits);
@@ -22,7 +23,7 @@ async function unpack(job: UnpackJob, kernel: Kernel): Promise<UnpackResult> {
   const digester = createDigester();
   let sizeBytes = 0;
   try {
-    for await (const piece of openLayer(blob, compression)) {
+    for await (const piece of openLayer(bytes, compression)) {
       digester.update(piece);
       sizeBytes += piece.length;
       if (sizeBytes > job.limits.maxBytes) {
@@ -36,7 +37,13 @@ async function unpack(job: UnpackJob, kernel: Kernel): Promise<UnpackResult> {
     throw withEntry(error, reader);
   }
   if (job.syncFs && unpacker !== undefined) kernel.syncfs(openSync("/", "r"));
-  return { digest: digester.digest(), sizeBytes, notes: unpacker?.notes ?? [] };
+  return {
+    digest: digester.digest(),
+    sizeBytes,
+    notes: unpacker?.notes ?? [],
+    impliedFolders: unpacker?.impliedFolders ?? [],
+    usage: job.measure === true && unpacker !== undefined ? treeUsage("/") : undefined,
+  };
 }
 
 /** Says at which member it went wrong. */

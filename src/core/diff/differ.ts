@@ -1,6 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import type { MountSpec } from "../snapshots/index.ts";
+import type { MountSpec, SnapshotUsage } from "../snapshots/index.ts";
 
 /** What is needed of a descriptor. */
 export interface LayerDescriptor {
@@ -9,8 +9,28 @@ export interface LayerDescriptor {
   readonly sizeBytes: number;
 }
 
+/** What a layer became. */
+export interface AppliedLayer extends LayerDescriptor {
+  /** Folders that the layer has files in and does not describe; where the layers below were not there yet, see `settle`. */
+  readonly impliedFolders?: readonly string[] | undefined;
+  /** What the target takes now, where it was asked for and is known. */
+  readonly usage?: SnapshotUsage | undefined;
+}
+
 export interface ApplyOptions {
   /** Brings the target's filesystem to disk before it answers. */
+  readonly syncFs?: boolean | undefined;
+  /** Counts what the target takes afterwards. */
+  readonly measure?: boolean | undefined;
+  /**
+   * The layer's bytes, which are not in the content store yet; only for a media type that `takesStream` says yes to.
+   * Whoever gives them sees to it that not too many are given at once.
+   */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
+}
+
+export interface SettleOptions {
+  readonly impliedFolders?: readonly string[] | undefined;
   readonly syncFs?: boolean | undefined;
 }
 
@@ -37,7 +57,14 @@ export interface Differ {
     layer: LayerDescriptor,
     mounts: readonly MountSpec[],
     options?: ApplyOptions,
-  ): Promise<LayerDescriptor>;
+  ): Promise<AppliedLayer>;
+  /** Whether a layer of that type can be applied while it arrives. */
+  takesStream?(mediaType: string): boolean;
+  /**
+   * Finishes what was applied before the layers below it were known: gives the folders that it did not describe their
+   * looks. Effects: as apply; with `syncFs` the target's filesystem is on disk.
+   */
+  settle?(ctx: Ctx, mounts: readonly MountSpec[], options: SettleOptions): Promise<void>;
   /**
    * Writes what leads from the lower to the upper tree into the content store.
    * Errors: notImplemented (another media type). Effects: as apply; the content is labelled containerd.io/uncompressed.

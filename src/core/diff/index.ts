@@ -1,3 +1,3 @@
-export type { ApplyOptions, CompareOptions, Differ, LayerDescriptor } from "./differ.ts";
+export type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
 export { createDiffService } from "./service.ts";
 export { createDiffer, type DifferOptions } from "./worker-differ.ts";

@@ -24,7 +24,9 @@ const localPlugin: PluginDefinition = definePlugin({
 /** Applies as the other does, and brings each layer to disk, whether asked to or not. */
 function syncing(differ: Differ): Differ {
   return {
-    apply: (ctx, layer, mounts) => differ.apply(ctx, layer, mounts, { syncFs: true }),
+    apply: (ctx, layer, mounts, options) => differ.apply(ctx, layer, mounts, { ...options, syncFs: true }),
+    takesStream: (mediaType) => differ.takesStream?.(mediaType) === true,
+    ...(differ.settle === undefined ? {} : { settle: differ.settle.bind(differ) }),
     compare: (ctx, lower, upper, options) => differ.compare(ctx, lower, upper, options),
   };
 }

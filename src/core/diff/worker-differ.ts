@@ -8,7 +8,7 @@ import { createSlots, type Slots } from "../../lib/slots.ts";
 import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
 import type { ContentStore, ContentWriter } from "../content/index.ts";
 import type { MountSpec } from "../snapshots/index.ts";
-import type { ApplyOptions, CompareOptions, Differ, LayerDescriptor } from "./differ.ts";
+import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
 
 export interface DifferOptions {
   readonly content: ContentStore;
@@ -59,12 +59,14 @@ class WorkerDiffer implements Differ {
     layer: LayerDescriptor,
     mounts: readonly MountSpec[],
     options: ApplyOptions = {},
-  ): Promise<LayerDescriptor> {
-    const blob = this.#content.blobPath(ctx, layer.digest);
+  ): Promise<AppliedLayer> {
+    const { input } = options;
+    const blob = input === undefined ? this.#content.blobPath(ctx, layer.digest) : undefined;
     await this.#prepared();
-    using _slot = await this.#slots.take(ctx.signal);
+    // A layer that is still arriving mostly waits: it would keep a place from one that is there.
+    using _slot = input === undefined ? await this.#slots.take(ctx.signal) : undefined;
     try {
-      const { digest, sizeBytes, notes } = await spawnWorker(
+      const { digest, sizeBytes, notes, impliedFolders, usage } = await spawnWorker(
         "unpack",
         {
           blob,
@@ -72,15 +74,28 @@ class WorkerDiffer implements Differ {
           target: { mounts, mountPoint: join(this.#root, "upper") },
           syncFs: this.#syncFs || options.syncFs === true,
           limits: this.#limits,
+          measure: options.measure,
         },
-        { signal: ctx.signal },
+        { signal: ctx.signal, input },
       );
       if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
-      return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes };
+      return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
     } catch (error) {
       if (ctx.aborted) throw error;
       throw wrapFault(`apply layer ${layer.digest}`, error);
     }
+  }
+
+  takesStream(_mediaType: string): boolean {
+    return true;
+  }
+
+  async settle(ctx: Ctx, mounts: readonly MountSpec[], options: SettleOptions): Promise<void> {
+    await this.#prepared();
+    using _slot = await this.#slots.take(ctx.signal);
+    const { impliedFolders = [], syncFs = false } = options;
+    const target = { mounts, mountPoint: join(this.#root, "upper") };
+    await spawnWorker("settle-tree", { target, impliedFolders, syncFs }, { signal: ctx.signal });
   }
 
   async compare(

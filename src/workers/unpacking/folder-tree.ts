@@ -81,11 +81,16 @@ export class FolderTree {
 
   /** A folder that the archive leaves out looks as it does below, when it is there. */
   #make(path: ByteString): void {
-    const bytes = pathBytes(`/${path}`);
-    fs.mkdirSync(bytes, 0o755);
+    fs.mkdirSync(pathBytes(`/${path}`), 0o755);
     this.#made(path);
+    this.likeBelow(path);
+  }
+
+  /** Gives a folder the looks that it has in the layers below, where it is in one; links in its name are not followed. */
+  likeBelow(path: ByteString): void {
+    const bytes = pathBytes(`/${path}`);
     const like = this.#below(path);
-    if (like === undefined) return;
+    if (like === undefined || fs.lstatSync(bytes, { throwIfNoEntry: false })?.isDirectory() !== true) return;
     fs.lchownSync(bytes, like.uid, like.gid);
     fs.chmodSync(bytes, like.mode & 0o7777);
     this.#kernel.setTimes(bytes, undefined, timeOf(like.mtimeNs));

@@ -25,6 +25,8 @@ export class LayerUnpacker implements TarSink {
   readonly #hider: Hider;
   /** Folders keep their times only once nothing is made in them any more. */
   readonly #folderTimes = new Map<ByteString, TarEntry>();
+  /** Folders that were made without the archive saying so. */
+  readonly #implied = new Set<ByteString>();
   #entries = 0;
   #bytes = 0;
   #file: { readonly path: ByteString; readonly entry: TarEntry } | undefined;
@@ -37,10 +39,16 @@ export class LayerUnpacker implements TarSink {
     this.#folders = new FolderTree(kernel, tree, (folder) => {
       this.#hider.folderMade(folder);
       this.#hider.unpacked(folder);
+      this.#implied.add(folder);
     });
     this.#hider = createHider(kernel, tree, () => this.#folders.forget());
     this.#files = new FileWriter(kernel, !userNamespace, note);
     this.#files.removed = () => this.#folders.forget();
+  }
+
+  /** Folders that the archive has files in and does not describe, outer ones first. */
+  get impliedFolders(): readonly ByteString[] {
+    return [...this.#implied];
   }
 
   entry(entry: TarEntry): void {
@@ -84,6 +92,7 @@ export class LayerUnpacker implements TarSink {
 
   #make(path: ByteString, entry: TarEntry): void {
     if (this.#folderTimes.size > 0) this.#folderTimes.delete(path);
+    if (this.#implied.size > 0) this.#implied.delete(path);
     switch (entry.kind) {
       case "directory":
         this.#makeFolder(path, entry);
