@@ -1,23 +1,27 @@
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { TaskCheckpointedSchema } from "../gen/containerd/events/task_pb.ts";
 import { type CheckpointOptions, CheckpointOptionsSchema } from "../gen/containerd/runc/v1/oci_pb.ts";
 import type { CheckpointTaskRequest } from "../gen/containerd/task/v3/shim_pb.ts";
-import { FaultError, messageOf } from "../lib/faults.ts";
-import { isErrno } from "../sys/index.ts";
+import { FaultError, invalidArgument, quote } from "../lib/faults.ts";
 import { anyTo } from "../wire/any.ts";
-import { locateCgroup } from "./cgroup/locate.ts";
-import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
-import { watchOom } from "./oom.ts";
+import { cgroupPids, hasNestedCgroups } from "./cgroup/cgroup-files.ts";
+import { freezerState, thaw } from "./cgroup/freezer.ts";
+import { criuConfigVariable, criuName, dumpConfig } from "./criu/config-file.ts";
+import { withCriuLog } from "./criu/criu-log.ts";
+import { type ExternalFile, findExternalFiles } from "./criu/external-files.ts";
+import { keepOwnCgroups } from "./criu/own-cgroups.ts";
+import { writeNotes } from "./criu/restore-notes.ts";
 import { type HostParts, publish, topics } from "./parts.ts";
-import { tail } from "./runtime/runtime-log.ts";
+import type { RuntimeKind } from "./runtime/runtime-kind.ts";
 import { statusOf } from "./status.ts";
 import type { Task } from "./task.ts";
 
 /**
- * Writes a task's processes to a folder with CRIU, through the runtime.
- * Errors: unknown (wrong state), or the runtime's message with CRIU's own last error; its log is kept in the bundle.
+ * Writes a task's processes to a folder with CRIU, through the runtime, and beside them what a restore must know.
+ * Errors: unknown (wrong state), or the runtime's message with CRIU's own error; its log is kept in the bundle.
  * Effects: the task goes on, unless the options say `exit`; event /tasks/checkpointed.
  */
 export async function checkpointTask(parts: HostParts, task: Task, request: CheckpointTaskRequest): Promise<void> {
@@ -28,70 +32,78 @@ export async function checkpointTask(parts: HostParts, task: Task, request: Chec
   if (status === "created") throw new FaultError("unknown", "cannot checkpoint a task in created state");
   if (status === "stopped") throw new FaultError("unknown", "cannot checkpoint a stopped container");
   const image = request.path || options.imagePath;
-  const work = options.workPath || join(task.bundle, "criu-work");
-  mkdirSync(work, { recursive: true, mode: 0o700 });
-  const args = ["checkpoint", "--image-path", image, "--work-path", work, ...flags(options), task.id];
+  const pids = task.cgroup === undefined ? [] : cgroupPids(task.cgroup);
+  const files = await findExternalFiles(task.init.pid, pids);
   try {
-    await task.runtime.command("OCI runtime checkpoint failed", args);
-  } catch (error) {
-    throw withCriuLog(error, task, join(work, "dump.log"), "criu-dump.log");
+    await dump(parts, task, options, { image, files });
   } finally {
-    if (options.workPath === "") rmSync(work, { recursive: true, force: true });
+    // A CRIU that died leaves the container as it stood.
+    if (status === "running" && freezerState(task.cgroup) === "frozen") thawLeftOver(parts, task);
   }
+  await keepOwnCgroups(image);
+  await writeNotes(image, options, files);
   publish(parts, task, topics.checkpointed, TaskCheckpointedSchema, { containerId: task.id, checkpoint: image });
 }
 
-/** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
-export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
-  const { runtimeRecord: settings, bundle } = task;
-  const work = settings.criuWorkPath || join(bundle, "criu-work");
-  const pidFile = join(bundle, "init.pid");
-  for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
-  const args = ["restore", "--detach", "--bundle", bundle, "--pid-file", pidFile];
-  args.push("--image-path", task.checkpoint, "--work-path", work);
-  if (settings.noPivotRoot) args.push("--no-pivot");
-  if ((await parts.kinds.of(settings.binary)) === "runc") args.push("--no-subreaper");
-  try {
-    await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
-      const terminal = consoleSocket === undefined ? [] : ["--console-socket", consoleSocket];
-      await task.runtime.command("OCI runtime restore failed", [...args, ...terminal, task.id], { stdio });
-      holdProcess(parts, task.init, readPidFile(pidFile));
-    });
-  } catch (error) {
-    throw withCriuLog(error, task, join(work, "restore.log"), "criu-restore.log");
-  }
-  task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
-  watchOom(parts, task);
+interface DumpTarget {
+  readonly image: string;
+  readonly files: readonly ExternalFile[];
 }
 
-function flags(options: CheckpointOptions): string[] {
+async function dump(parts: HostParts, task: Task, options: CheckpointOptions, target: DumpTarget): Promise<void> {
+  const { image, files } = target;
+  const kind = await parts.kinds.of(task.runtimeRecord.binary);
+  const work = options.workPath || join(task.bundle, "criu-work");
+  const config = join(task.bundle, "criu.conf");
+  mkdirSync(work, { recursive: true, mode: 0o700 });
+  const flags = [...optionFlags(kind, options), ...cgroupFlags(kind, task, options)];
+  const args = ["checkpoint", "--image-path", image, "--work-path", work, ...flags, task.id];
+  try {
+    await writeFile(config, dumpConfig(files, kind === "crun" ? options.emptyNamespaces : []), { mode: 0o600 });
+    const env = { [criuConfigVariable]: config };
+    await task.runtime.command("OCI runtime checkpoint failed", args, { env });
+  } catch (error) {
+    throw withCriuLog(error, task.bundle, join(work, "dump.log"), "criu-dump.log");
+  } finally {
+    rmSync(config, { force: true });
+    if (options.workPath === "") rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function optionFlags(kind: RuntimeKind, options: CheckpointOptions): string[] {
   const args: string[] = [];
   if (!options.exit) args.push("--leave-running");
   if (options.openTcp) args.push("--tcp-established");
   if (options.externalUnixSockets) args.push("--ext-unix-sk");
   if (options.terminal) args.push("--shell-job");
   if (options.fileLocks) args.push("--file-locks");
-  if (options.cgroupsMode !== "") args.push("--manage-cgroups-mode", options.cgroupsMode);
   if (options.parentPath !== "") args.push("--parent-path", options.parentPath);
-  for (const kind of options.emptyNamespaces) args.push("--empty-ns", kind);
+  if (kind !== "crun") for (const name of options.emptyNamespaces) args.push("--empty-ns", name);
+  else checkEmptyNamespaces(options.emptyNamespaces);
   return args;
 }
 
-/** Puts what CRIU itself says behind the runtime's message, and keeps its log beside the bundle's files. */
-function withCriuLog(error: unknown, task: Task, log: string, name: string): FaultError {
-  const kept = join(task.bundle, name);
-  try {
-    copyFileSync(log, kept);
-  } catch (failure) {
-    if (!isErrno(failure, "ENOENT")) throw failure;
-    return new FaultError("unknown", messageOf(error), { cause: error });
+/** crun knows no empty namespaces, so that CRIU is asked itself, and refuses worse than this. */
+function checkEmptyNamespaces(names: readonly string[]): void {
+  for (const name of names) {
+    if (criuName(name) !== "net") throw invalidArgument(`empty namespace ${quote(name)} is not supported`);
   }
-  const why = tail(log)
-    .split("\n")
-    .filter((line) => line.includes("Error"))
-    .at(-1)
-    ?.trim();
-  return new FaultError("unknown", `${messageOf(error)}: ${why ?? "no error in CRIU's log"} path= ${kept}`, {
-    cause: error,
-  });
+}
+
+/**
+ * crun makes a container's cgroups again before it restores, and leaves alone the hierarchy of v2 beside v1: there CRIU
+ * would walk through everybody's cgroups, and fail when one goes meanwhile. Only what the container made below its own
+ * is worth that.
+ */
+function cgroupFlags(kind: RuntimeKind, task: Task, options: CheckpointOptions): string[] {
+  if (options.cgroupsMode !== "") return ["--manage-cgroups-mode", options.cgroupsMode];
+  const { cgroup } = task;
+  if (kind !== "crun" || cgroup?.version !== 1 || hasNestedCgroups(cgroup)) return [];
+  return ["--manage-cgroups-mode", "ignore"];
+}
+
+function thawLeftOver({ log }: HostParts, task: Task): void {
+  if (task.cgroup === undefined) return;
+  log.warn("a checkpoint left its task frozen", { namespace: task.namespace, id: task.id });
+  thaw(task.cgroup);
 }

@@ -1,12 +1,12 @@
 import { rmSync } from "node:fs";
 import { TaskExecStartedSchema, TaskStartSchema } from "../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../lib/faults.ts";
-import { restoreTask } from "./checkpoint.ts";
 import { dropTerminal, holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { execFiles } from "./exec.ts";
 import { publishInitExitIfLast, watchExit } from "./exits.ts";
 import { type HostParts, publish, save, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
+import { restoreTask } from "./restore.ts";
 import { execFifoPath, releaseInit } from "./runtime/exec-fifo.ts";
 import type { Task } from "./task.ts";
 

@@ -60,6 +60,12 @@ function* pidsBelow(folder: string, depth: number): Generator<number, void, unde
   for (const name of subfolders(folder)) yield* pidsBelow(join(folder, name), depth + 1);
 }
 
+/** True when a container has made cgroups below its own. */
+export function hasNestedCgroups(cgroup: CgroupRecord): boolean {
+  const folders = cgroup.version === 2 ? [cgroup.path] : Object.values(cgroup.paths);
+  return folders.some((folder) => subfolders(folder).length > 0);
+}
+
 function subfolders(folder: string): string[] {
   try {
     return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));

@@ -12,6 +12,8 @@ export interface SpawnOptions {
   readonly input?: Uint8Array | undefined;
   /** Captures stdout instead of stderr. */
   readonly wantStdout?: boolean | undefined;
+  /** Variables beside those of every child. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Descriptors from 3 on. */
   readonly extraFds?: readonly Fd[] | undefined;
 }
@@ -97,7 +99,7 @@ class BoundedSpawner implements Spawner {
     const capture = stdio === undefined ? (options.wantStdout === true ? "stdout" : "stderr") : undefined;
     const child = Bun.spawn([...argv], {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: this.#env,
+      env: options.env === undefined ? this.#env : { ...this.#env, ...options.env },
       stdio: [
         input ?? stdio?.[0] ?? "ignore",
         stdio?.[1] ?? (capture === "stdout" ? "pipe" : "ignore"),

@@ -1,0 +1,68 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { locateCgroup } from "./cgroup/locate.ts";
+import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
+import { criuConfigVariable, restoreConfig } from "./criu/config-file.ts";
+import { withCriuLog } from "./criu/criu-log.ts";
+import { type RestoreNotes, readNotes } from "./criu/restore-notes.ts";
+import { watchOom } from "./oom.ts";
+import type { HostParts } from "./parts.ts";
+import type { RuntimeKind } from "./runtime/runtime-kind.ts";
+import type { Task } from "./task.ts";
+
+/** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
+export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
+  const { runtimeRecord: settings, bundle } = task;
+  const work = settings.criuWorkPath || join(bundle, "criu-work");
+  const config = join(bundle, "criu.conf");
+  const kind = await parts.kinds.of(settings.binary);
+  const notes = await readNotes(task.checkpoint);
+  for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
+  try {
+    const text = await restoreConfig({
+      kind,
+      image: task.checkpoint,
+      runtimeRoot: settings.root,
+      notes,
+      hasStreams: !task.init.stdio.terminal,
+    });
+    await writeFile(config, text, { mode: 0o600 });
+    const args = ["restore", ...placeFlags(kind, task, work), ...noteFlags(kind, notes)];
+    const env = { [criuConfigVariable]: config };
+    await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
+      const terminal = consoleSocket === undefined ? [] : ["--console-socket", consoleSocket];
+      await task.runtime.command("OCI runtime restore failed", [...args, ...terminal, task.id], { stdio, env });
+      holdProcess(parts, task.init, readPidFile(pidFileOf(task)));
+    });
+  } catch (error) {
+    throw withCriuLog(error, bundle, join(work, "restore.log"), "criu-restore.log");
+  } finally {
+    rmSync(config, { force: true });
+    if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
+  }
+  task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
+  watchOom(parts, task);
+}
+
+const pidFileOf = (task: Task): string => join(task.bundle, "init.pid");
+
+function placeFlags(kind: RuntimeKind, task: Task, work: string): string[] {
+  const { runtimeRecord: settings, bundle } = task;
+  const args = ["--detach", "--bundle", bundle, "--pid-file", pidFileOf(task)];
+  args.push("--image-path", task.checkpoint, "--work-path", work);
+  if (settings.noPivotRoot) args.push("--no-pivot");
+  if (kind === "runc") args.push("--no-subreaper");
+  return args;
+}
+
+/** CRIU restores only what it is allowed to; what was dumped was allowed then. */
+function noteFlags(kind: RuntimeKind, notes: RestoreNotes): string[] {
+  const args: string[] = [];
+  if (notes.openTcp) args.push("--tcp-established");
+  if (notes.externalUnixSockets) args.push("--ext-unix-sk");
+  if (notes.terminal) args.push("--shell-job");
+  if (notes.fileLocks) args.push("--file-locks");
+  if (kind !== "crun") for (const name of notes.emptyNamespaces) args.push("--empty-ns", name);
+  return args;
+}

@@ -1,0 +1,230 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { type CheckpointOptions, CheckpointOptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
+import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
+import { openFlags } from "../../src/sys/index.ts";
+import { anyOf, anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
+import { criuFolder, missing } from "../support/index.ts";
+import { canRun, eventually, HostFixture, kernel, processSpec, runtimes } from "./support.ts";
+
+const criuTrouble = missing(["criu"]);
+/** Counts in its memory alone: CRIU restores no file that went on changing after the checkpoint. */
+const counter = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
+/** Reads a line, says what it counted by then, and ends with a status of its own. */
+const asker = "i=0; echo ready; while read line; do i=$((i+1)); echo $i $line; [ $line = end ] && exit 42; done";
+
+describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a checkpoint on %s", (runtime) => {
+  let h: HostFixture;
+  let count = 0;
+  beforeAll(async () => {
+    h = await HostFixture.start({ PATH: `${criuFolder}:${process.env["PATH"] ?? ""}` });
+  });
+  afterAll(() => h[Symbol.asyncDispose]());
+
+  /** What a FIFO's reader has got so far, and at last. */
+  class Output {
+    text = "";
+    readonly done: Promise<string>;
+    constructor(path: string) {
+      this.done = this.#read(path);
+    }
+    async #read(path: string): Promise<string> {
+      const fd = kernel.open(path, openFlags.readOnly | openFlags.nonBlock);
+      try {
+        for await (const chunk of Bun.file(fd).stream()) this.text += Buffer.from(chunk).toString();
+        return this.text;
+      } finally {
+        kernel.close(fd);
+      }
+    }
+    says(words: string): Promise<unknown> {
+      return eventually(() => this.text.includes(words));
+    }
+  }
+
+  const imagesOf = (id: string): string => join(h.folder, `${id}-images`);
+
+  interface Streams {
+    readonly stdin?: string;
+    readonly stdout?: string;
+    readonly stderr?: string;
+    readonly terminal?: boolean;
+  }
+
+  async function start(script: string, streams: Streams = {}, checkpoint = ""): Promise<string> {
+    const id = `c${count++}`;
+    const { terminal = false } = streams;
+    const bundle = h.bundle(id, { args: ["sh", "-c", script], terminal });
+    await h.tasks.create({ id, ...bundle, ...streams, checkpoint, options: h.options(runtime) });
+    await h.tasks.start({ id });
+    return id;
+  }
+
+  async function checkpoint(id: string, options: Partial<CheckpointOptions> = {}): Promise<string> {
+    const any = anyOf(CheckpointOptionsSchema, create(CheckpointOptionsSchema, options as never));
+    await h.tasks.checkpoint({ id, path: imagesOf(id), options: any }, { timeoutMs: 60_000 });
+    return imagesOf(id);
+  }
+
+  async function end(id: string): Promise<void> {
+    await h.tasks.kill({ id, signal: 9 }).catch(() => {});
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+  }
+
+  /** What a counter has counted to, by its log. */
+  const counted = (log: string): number => numbersIn(log).at(-1) ?? 0;
+  const numbersIn = (log: string): number[] => readFileSync(log, "utf8").split("\n").slice(0, -1).map(Number);
+  const logTo = (log: string): Streams => ({ stdout: `file://${log}`, stderr: `file://${log}` });
+
+  test("of a task with its output in a log goes on where it was, in another log", async () => {
+    const [one, two] = [join(h.folder, `${runtime}1.log`), join(h.folder, `${runtime}2.log`)];
+    const id = await start(counter, logTo(one));
+    await eventually(() => counted(one) > 5);
+    const images = await checkpoint(id, { exit: true });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    await h.tasks.delete({ id });
+    const again = await start(counter, logTo(two), images);
+    await eventually(() => numbersIn(two).length > 5);
+    expect(numbersIn(two)[0]).toBe(counted(one) + 1);
+    await end(again);
+  }, 60_000);
+
+  test("of a task with FIFOs takes its input and gives its output and status after the restore", async () => {
+    const [stdin, stdout] = [h.fifo("in1"), h.fifo("out1")];
+    const first = new Output(stdout);
+    const id = await start(asker, { stdin, stdout });
+    await Bun.write(stdin, "a\n");
+    await first.says("1 a");
+    const images = await checkpoint(id, { exit: true });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect(await first.done).toBe("ready\n1 a\n");
+
+    const [stdin2, stdout2] = [h.fifo("in2"), h.fifo("out2")];
+    const second = new Output(stdout2);
+    const again = await start(asker, { stdin: stdin2, stdout: stdout2 }, images);
+    await Bun.write(stdin2, "b\nend\n");
+    expect(await h.tasks.wait({ id: again })).toMatchObject({ exitStatus: 42 });
+    await h.tasks.delete({ id: again });
+    expect(await second.done).toBe("2 b\n3 end\n");
+  }, 60_000);
+
+  test("leaves a task running, with a process that was added to it and is no part of it", async () => {
+    const [one, two] = [join(h.folder, `${runtime}3.log`), join(h.folder, `${runtime}4.log`)];
+    const id = await start(counter, logTo(one));
+    const [stdin, stdout] = [h.fifo("in3"), h.fifo("out3")];
+    const output = new Output(stdout);
+    const spec = anyOfJson(ociTypeUrls.process, processSpec(["sh", "-c", asker]));
+    await h.tasks.exec({ id, execId: "e", stdin, stdout, spec });
+    await h.tasks.start({ id, execId: "e" });
+    const images = await checkpoint(id);
+    await Bun.write(stdin, "end\n");
+    expect(await h.tasks.wait({ id, execId: "e" })).toMatchObject({ exitStatus: 42 });
+    expect(await output.done).toBe("ready\n1 end\n");
+    await h.tasks.delete({ id, execId: "e" });
+    const before = counted(one);
+    await eventually(() => counted(one) > before);
+    await end(id);
+    const again = await start(counter, logTo(two), images);
+    await eventually(() => counted(two) > 0);
+    expect(counted(two)).toBeLessThan(counted(one));
+    await end(again);
+  }, 60_000);
+
+  test("of a task with a terminal comes back with a terminal", async () => {
+    const [stdin, stdout] = [h.fifo("in4"), h.fifo("out4")];
+    const first = new Output(stdout);
+    const id = await start(asker, { stdin, stdout, terminal: true });
+    await Bun.write(stdin, "a\n");
+    await first.says("1 a");
+    const images = await checkpoint(id, { exit: true });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect(await first.done).toContain("1 a\r\n");
+    const [stdin2, stdout2] = [h.fifo("in5"), h.fifo("out5")];
+    const second = new Output(stdout2);
+    const again = await start(asker, { stdin: stdin2, stdout: stdout2, terminal: true }, images);
+    await h.tasks.resizePty({ id: again, width: 90, height: 20 });
+    await Bun.write(stdin2, "end\n");
+    expect(await h.tasks.wait({ id: again })).toMatchObject({ exitStatus: 42 });
+    await h.tasks.delete({ id: again });
+    expect(await second.done).toContain("2 end\r\n");
+  }, 60_000);
+
+  test("with open connections and locks needs to be told, and says so", async () => {
+    const script = `busybox nc -l -p 5000 > /tmp/got & sleep 0.2
+      (while :; do echo x; sleep 0.05; done) | busybox nc 127.0.0.1 5000 &
+      busybox flock /tmp/lock sleep 1000`;
+    const log = join(h.folder, `${runtime}5.log`);
+    const id = await start(script, logTo(log));
+    const got = async (of: string): Promise<number> => {
+      const { pid } = await h.tasks.state({ id: of });
+      return statSync(`/proc/${pid}/root/tmp/got`).size;
+    };
+    await eventually(async () => (await got(id)) > 4);
+    await eventually(() => readFileSync("/proc/locks", "utf8").includes(":"));
+    expect(await failure(checkpoint(id, { exit: true }))).toMatch(/checkpoint failed: .*(?:lock|tcp|connected)/is);
+    expect(await failure(checkpoint(id, { exit: true, fileLocks: true }))).toMatch(/tcp|connected/i);
+    const all = { openTcp: true, fileLocks: true, externalUnixSockets: true, terminal: true };
+    const images = await checkpoint(id, { exit: true, ...all });
+    await h.tasks.wait({ id });
+    const before = statSync(join(h.rootfs, "tmp/got")).size;
+    await h.tasks.delete({ id });
+    const again = await start(script, logTo(log), images);
+    await eventually(async () => (await got(again)) > before);
+    await end(again);
+  }, 60_000);
+
+  test("with an empty network namespace leaves what the network had", async () => {
+    const [one, two] = [join(h.folder, `${runtime}6.log`), join(h.folder, `${runtime}7.log`)];
+    const id = await start(counter, logTo(one));
+    await eventually(() => counted(one) > 0);
+    const images = await checkpoint(id, { exit: true, emptyNamespaces: ["network"] });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect(readdirSync(images).some((name) => name.startsWith("netdev-"))).toBe(false);
+    const again = await start(counter, logTo(two), images);
+    await eventually(() => counted(two) > counted(one));
+    await end(again);
+    const other = await start(counter, logTo(one));
+    expect(await failure(checkpoint(other, { emptyNamespaces: ["uts"] }))).toContain("not supported");
+    await end(other);
+  }, 60_000);
+
+  test("that fails leaves the task as it was, and says what CRIU says", async () => {
+    const id = await start(counter, logTo(join(h.folder, `${runtime}8.log`)));
+    writeFileSync(imagesOf(id), "in the way");
+    expect(await failure(checkpoint(id))).toContain("OCI runtime checkpoint failed: ");
+    rmSync(imagesOf(id));
+    await checkpoint(id);
+    rmSync(join(imagesOf(id), "core-1.img"));
+    await end(id);
+    const next = `c${count++}`;
+    await h.tasks.create({ id: next, ...h.bundle(next), checkpoint: imagesOf(id), options: h.options(runtime) });
+    expect(await failure(h.tasks.start({ id: next }))).toMatch(/OCI runtime restore failed: .*core-1\.img/s);
+    await h.tasks.delete({ id: next });
+  }, 60_000);
+
+  test("can be made of a paused task", async () => {
+    const [one, two] = [join(h.folder, `${runtime}9.log`), join(h.folder, `${runtime}10.log`)];
+    const id = await start(counter, logTo(one));
+    await eventually(() => counted(one) > 0);
+    await h.tasks.pause({ id });
+    const images = await checkpoint(id);
+    expect((await h.tasks.state({ id })).status).toBe(Status.PAUSED);
+    await h.tasks.resume({ id });
+    await end(id);
+    const again = await start(counter, logTo(two), images);
+    await eventually(() => counted(two) > 0);
+    await end(again);
+  }, 60_000);
+});
+
+const failure = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => "none",
+    (error: unknown) => String(error),
+  );
