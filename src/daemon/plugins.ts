@@ -6,6 +6,7 @@ import { contentSchema } from "../core/content/index.ts";
 import { contentPlugins } from "../core/content/plugin.ts";
 import { diffPlugins } from "../core/diff/plugin.ts";
 import { eventsPlugins } from "../core/events/plugin.ts";
+import { gcPlugin } from "../core/gc/plugin.ts";
 import { imagesSchema } from "../core/images/index.ts";
 import { imagesPlugins } from "../core/images/plugin.ts";
 import { introspectionPlugins } from "../core/introspection/plugin.ts";
@@ -42,6 +43,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...imagesPlugins,
   ...contentPlugins,
   ...snapshotsPlugins,
+  gcPlugin,
   ...diffPlugins,
   ...streamingPlugins,
   ...tasksPlugins,

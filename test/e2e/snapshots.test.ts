@@ -36,8 +36,9 @@ describe("ctr snapshots", () => {
     await daemon.ctrOk(["snapshots", "commit", "done", "work"]);
     const parent = await daemon.ctr(["snapshots", "rm", top]);
     expect(parent.stderr).toContain("cannot remove snapshot with child: failed precondition");
-    await daemon.ctrOk(["snapshots", "rm", "done"]);
+    // The view is nobody's: garbage collection takes it after the first deletion, as containerd's does.
     await daemon.ctrOk(["snapshots", "rm", "look"]);
+    await daemon.ctrOk(["snapshots", "rm", "done"]);
     const gone = await daemon.ctr(["snapshots", "info", "done"]);
     expect(gone.stderr).toContain("snapshot done does not exist: not found");
   });

@@ -109,6 +109,7 @@ function insertContainer(
   const { changes } = tx.db.query(sql).run(namespace, id, snapshotter, snapshotKey, sandbox, message);
   if (changes === 0) throw alreadyExists(`container ${quote(id)}`);
   ensureNamespace(tx, namespace);
+  tx.touch("container", namespace, id);
   tx.afterCommit(() => {
     const { image, runtime } = container;
     const ran = create(ContainerCreate_RuntimeSchema, { name: runtime?.name ?? "" });
@@ -143,6 +144,7 @@ function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, pa
   tx.db
     .query("UPDATE containers SET snapshot_key = ?, message = ? WHERE namespace = ? AND id = ?")
     .run(updated.snapshotKey, toBinary(ContainerSchema, updated), namespace, id);
+  tx.touch("container", namespace, id);
   tx.afterCommit(() => {
     const { image, labels, snapshotKey } = updated;
     const event = create(ContainerUpdateSchema, { id, image, labels, snapshotKey });
@@ -154,6 +156,7 @@ function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, pa
 function deleteContainer(tx: Transaction, exchange: Exchange, ctx: Ctx, namespace: string, id: string): void {
   const { changes } = tx.db.query("DELETE FROM containers WHERE namespace = ? AND id = ?").run(namespace, id);
   if (changes === 0) throw notFound(`container ${id}`);
+  tx.release();
   tx.afterCommit(() => {
     exchange.publish(ctx, "/containers/delete", anyOf(ContainerDeleteSchema, create(ContainerDeleteSchema, { id })));
   });

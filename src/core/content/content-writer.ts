@@ -218,6 +218,7 @@ export class IngestWriter implements ContentWriter {
     return metadata.update((tx) => {
       const there = findBlob(tx.db, namespace, digest) !== undefined;
       if (!there) insertBlob(tx, namespace, { digest, sizeBytes, createdAt: now, updatedAt: now, labels });
+      tx.touch("content", namespace, digest);
       deleteIngest(tx, namespace, ref);
       leases.detach(tx, namespace, lease, { type: "ingests", id: ref });
       leases.attach(tx, namespace, lease, { type: "content", id: digest });

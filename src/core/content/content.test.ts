@@ -160,6 +160,7 @@ test("finishes removals, and leaves alone files that it does not know", async ()
     tx.db.query("INSERT INTO content_removals (path) VALUES (?)").run(`blobs/sha256/${encodedOf(digest)}`);
   });
   await fixture.reopen();
+  await fixture.store.idle();
   expect([existsSync(foreign), existsSync(blobFile(fixture.root, digest))]).toEqual([true, false]);
 });
 

@@ -12,14 +12,17 @@ import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
+import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
 import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
 import { readBlob } from "./blob-reader.ts";
+import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData } from "./ingest-files.ts";
+import { RemovalQueue } from "./removals.ts";
 import {
   allBlobs,
   deleteBlob,
@@ -31,7 +34,6 @@ import {
   isNeeded,
   ownersOf,
   putIngest,
-  putRemoval,
   updateBlob,
 } from "./store.ts";
 
@@ -63,6 +65,9 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   /** Held by digest while a blob's file comes or goes. */
   readonly mutex: KeyedMutex = new KeyedMutex();
   readonly now: Clock;
+  /** What garbage collection may collect here. */
+  readonly collectables: readonly Collectable[];
+  readonly #removals: RemovalQueue;
   readonly #log: Logger;
   readonly #isShared: (namespace: string) => boolean;
   readonly #stopped: AbortController = new AbortController();
@@ -80,6 +85,21 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     this.now = options.clock;
     this.#log = options.log;
     this.#isShared = options.isShared;
+    this.#removals = new RemovalQueue({
+      root: this.layout.root,
+      metadata: this.metadata,
+      log: this.#log,
+      mutex: this.mutex,
+      removeFolder: (folder) => this.#removeFolder(folder),
+    });
+    this.collectables = collectableContent({
+      removals: this.#removals,
+      isWritten: (backendRef) => this.locks.has(backendRef),
+      forgetIngest: (backendRef) => {
+        if (!this.locks.has(backendRef)) this.ingests.delete(backendRef);
+      },
+      now: this.now,
+    });
   }
 
   /** Fires when the store closes. */
@@ -115,6 +135,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
       checkLabels(labels, "info.Labels");
       const updated = { ...current, labels, updatedAt: notBefore(this.now(), current.createdAt) };
       updateBlob(tx, namespace, updated);
+      tx.touch("content", namespace, info.digest);
       return updated;
     });
   }
@@ -131,11 +152,12 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
           anyOf(ContentDeleteSchema, create(ContentDeleteSchema, { digest })),
         ),
       );
+      tx.release();
       if (isNeeded(tx.db, digest)) return false;
-      putRemoval(tx, relativeBlob(digest));
+      this.#removals.note(tx, relativeBlob(digest));
       return true;
     });
-    if (orphaned) this.background("remove blob", () => this.removeBlobFile(digest));
+    if (orphaned) this.removeFiles();
   }
 
   read(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
@@ -180,22 +202,15 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
       if (found === undefined) throw notFound(`reference ${ref}`);
       deleteIngest(tx, namespace, ref);
       this.leases.detach(tx, namespace, ctx.lease, { type: "ingests", id: ref });
-      putRemoval(tx, relativeIngest(found.backend_ref));
+      this.#removals.note(tx, relativeIngest(found.backend_ref));
       const { expected } = found;
-      if (expected !== null && !isNeeded(tx.db, expected)) putRemoval(tx, relativeBlob(expected as Digest));
+      if (expected !== null && !isNeeded(tx.db, expected)) this.#removals.note(tx, relativeBlob(expected as Digest));
       return found;
     });
     const folder = this.layout.ingest(row.backend_ref);
     this.ingests.delete(row.backend_ref);
     await this.#removeFolder(folder);
-    this.background("forget ingest", () =>
-      this.metadata.update((tx) => {
-        if (findIngest(tx.db, namespace, ref) === undefined) deleteRemoval(tx, relativeIngest(row.backend_ref));
-      }),
-    );
-    // Without its bytes there is nothing for a blob that only this write relied on.
-    const { expected } = row;
-    if (expected !== null) this.background("remove blob", () => this.removeBlobFile(expected as Digest));
+    this.removeFiles();
   }
 
   /** Source: containerd core/metadata/content.go, Writer. */
@@ -256,11 +271,9 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     this.#background.add(task);
   }
 
-  /** Removes a blob's file unless someone wants it again. */
-  async removeBlobFile(digest: Digest): Promise<void> {
-    using _lock = await this.mutex.lock(digest);
-    if (!this.metadata.read((db) => isNeeded(db, digest))) await rm(this.layout.blob(digest), { force: true });
-    await this.metadata.update((tx) => deleteRemoval(tx, relativeBlob(digest)));
+  /** Begins to remove the files that are noted for it. */
+  removeFiles(): void {
+    this.background("remove files", () => this.#removals.run());
   }
 
   /** Settles when nothing goes on in the background. */
@@ -298,6 +311,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     const expected = sharedSize === undefined ? null : (options.expected as Digest);
     const leased = ctx.lease !== undefined && ctx.lease !== "";
     const expireAt = leased ? undefined : new Date(this.now().getTime() + ingestLifetimeMs);
+    tx.touch("ingest", namespace, options.ref);
     putIngest(tx, { namespace, ref: options.ref, backend_ref: backendRef, expected }, expireAt);
     deleteRemoval(tx, relativeIngest(backendRef));
     this.leases.attach(tx, namespace, ctx.lease, { type: "ingests", id: options.ref });

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/index.ts";
+import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import type { NamespaceStore } from "../namespaces/index.ts";
@@ -26,6 +27,9 @@ export interface ContentStoreOptions {
   readonly namespaces?: Pick<NamespaceStore, "labels"> | undefined;
 }
 
+/** A store that this daemon keeps itself, with what garbage collection may collect there. */
+export type OwnContentStore = ContentStore & AsyncDisposable & { readonly collectables: readonly Collectable[] };
+
 /** Source: containerd pkg/labels/labels.go, LabelSharedNamespace. */
 const shareableLabel = "containerd.io/namespace.shareable";
 
@@ -33,12 +37,14 @@ const shareableLabel = "containerd.io/namespace.shareable";
  * Opens the content store.
  * Effects: finishes what an earlier run left undone; disposing waits for removals that are under way.
  */
-export async function openContentStore(options: ContentStoreOptions): Promise<ContentStore & AsyncDisposable> {
+export async function openContentStore(options: ContentStoreOptions): Promise<OwnContentStore> {
   const { metadata, exchange, leases, log, namespaces, clock = systemClock } = options;
   const layout = contentLayout(options.root);
-  const ingests = await recoverContent({ layout, metadata, log });
+  const ingests = await recoverContent({ layout, metadata });
   const isolated = options.sharingPolicy === "isolated";
   const isShared = (namespace: string): boolean =>
     !isolated || namespaces?.labels(namespace).get(shareableLabel) === "true";
-  return new ContentInternals({ layout, metadata, exchange, leases, log, clock, ingests, isShared });
+  const store = new ContentInternals({ layout, metadata, exchange, leases, log, clock, ingests, isShared });
+  store.removeFiles();
+  return store;
 }

@@ -1,29 +1,25 @@
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
-import { messageOf } from "../../lib/faults.ts";
-import type { Logger } from "../../lib/log.ts";
 import type { Metadata } from "../metadata/index.ts";
 import { type ContentLayout, isMissing, sizeOf } from "./blob-files.ts";
 import { dataPath, type Ingest, intentPath, loadIngest } from "./ingest-files.ts";
-import { allIngests, allRemovals, deleteRemoval, isNeeded } from "./store.ts";
+import { allIngests, isNeeded } from "./store.ts";
 
 export interface RecoveryOptions {
   readonly layout: ContentLayout;
   readonly metadata: Metadata;
-  readonly log: Logger;
 }
 
 /**
- * Brings files and rows together again, whenever the last daemon ended: finishes removals, takes back commits that moved
- * the bytes and did not come to their transaction, and reads back the unfinished writes.
+ * Brings files and rows together again, whenever the last daemon ended: takes back commits that moved the bytes and did not
+ * come to their transaction, and reads back the unfinished writes. Removals that are noted go on later, in the background.
  * Shape: ingests by backend ref. Effects: removes only what this daemon made or was told to remove.
  */
 export async function recoverContent(options: RecoveryOptions): Promise<Map<string, Ingest>> {
   const { layout } = options;
   await mkdir(join(layout.root, "blobs", "sha256"), { recursive: true });
   await mkdir(join(layout.root, "ingest"), { recursive: true });
-  await finishRemovals(options);
   const ingests = new Map<string, Ingest>();
   const known = new Set<string>();
   for (const { backend_ref } of options.metadata.read(allIngests)) {
@@ -35,30 +31,6 @@ export async function recoverContent(options: RecoveryOptions): Promise<Map<stri
   }
   await removeCommitted(options, known);
   return ingests;
-}
-
-async function finishRemovals({ layout, metadata, log }: RecoveryOptions): Promise<void> {
-  const paths = metadata.read(allRemovals);
-  for (const path of paths) {
-    try {
-      const digest = blobOf(path);
-      const wanted = digest !== undefined && metadata.read((db) => isNeeded(db, digest));
-      if (!wanted) await rm(join(layout.root, path), { recursive: true, force: true });
-    } catch (error) {
-      log.warn("content: a removal of an earlier run failed", { path, error: messageOf(error) });
-    }
-  }
-  if (paths.length > 0) {
-    await metadata.update((tx) => {
-      for (const path of paths) deleteRemoval(tx, path);
-    });
-  }
-}
-
-function blobOf(path: string): Digest | undefined {
-  const [kind, algorithm, encoded] = path.split("/");
-  const text = `${algorithm}:${encoded}`;
-  return kind === "blobs" && digestProblem(text) === undefined ? (text as Digest) : undefined;
 }
 
 /** The bytes of a write whose row is still there go back to it, so that its client resumes with nothing sent twice. */

@@ -137,11 +137,56 @@ export function deleteRemoval(tx: Transaction, path: string): void {
   tx.db.query("DELETE FROM content_removals WHERE path = ?").run(path);
 }
 
-export function allRemovals(db: Database): string[] {
+export function hasRemoval(db: Database, path: string): boolean {
+  return db.query("SELECT 1 FROM content_removals WHERE path = ?").get(path) !== null;
+}
+
+/** Paths that are noted, in order, after the given one. */
+export function removalsAfter(db: Database, path: string, limit: number): string[] {
   return db
-    .query<{ path: string }, []>("SELECT path FROM content_removals")
-    .all()
+    .query<{ path: string }, [string, number]>("SELECT path FROM content_removals WHERE path > ? ORDER BY path LIMIT ?")
+    .all(path, limit)
     .map((row) => row.path);
+}
+
+/** A blob as garbage collection sees it: of its labels only those that concern it, when there are such. */
+export interface LabelledRow {
+  readonly namespace: string;
+  readonly digest: string;
+  readonly labels: string;
+}
+
+const gcLabelsOnly = "CASE WHEN instr(labels, 'containerd.io/gc.') > 0 THEN labels ELSE '{}' END AS labels";
+
+/** Blobs of all namespaces, in order, after the given one. */
+export function blobsAfter(db: Database, namespace: string, digest: string, limit: number): LabelledRow[] {
+  const sql = `SELECT namespace, digest, ${gcLabelsOnly} FROM content_blobs
+    WHERE (namespace, digest) > (?, ?) ORDER BY namespace, digest LIMIT ?`;
+  return db.query<LabelledRow, [string, string, number]>(sql).all(namespace, digest, limit);
+}
+
+export function findLabels(db: Database, namespace: string, digest: string): string | undefined {
+  const sql = "SELECT labels FROM content_blobs WHERE namespace = ? AND digest = ?";
+  return db.query<{ labels: string }, [string, string]>(sql).get(namespace, digest)?.labels;
+}
+
+/** An unfinished write as garbage collection sees it. */
+export interface ExpiringRow extends IngestRow {
+  readonly expire_at: number | null;
+}
+
+const ingestColumns = "namespace, ref, backend_ref, expected, expire_at";
+
+/** Unfinished writes of all namespaces, in order, after the given one. */
+export function ingestsAfter(db: Database, namespace: string, ref: string, limit: number): ExpiringRow[] {
+  const sql = `SELECT ${ingestColumns} FROM content_ingests
+    WHERE (namespace, ref) > (?, ?) ORDER BY namespace, ref LIMIT ?`;
+  return db.query<ExpiringRow, [string, string, number]>(sql).all(namespace, ref, limit);
+}
+
+export function findExpiring(db: Database, namespace: string, ref: string): ExpiringRow | undefined {
+  const sql = `SELECT ${ingestColumns} FROM content_ingests WHERE namespace = ? AND ref = ?`;
+  return db.query<ExpiringRow, [string, string]>(sql).get(namespace, ref) ?? undefined;
 }
 
 /** For namespaces: whether one still has blobs. */

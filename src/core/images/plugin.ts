@@ -1,5 +1,15 @@
+import type { Ctx } from "../../lib/ctx.ts";
 import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
-import { exchangeToken, GRPC, imagesToken, leasesToken, metadataToken, namespacesToken, SERVICE } from "../tokens.ts";
+import {
+  exchangeToken,
+  GRPC,
+  gcToken,
+  imagesToken,
+  leasesToken,
+  metadataToken,
+  namespacesToken,
+  SERVICE,
+} from "../tokens.ts";
 import { createImageStore, createImagesService } from "./index.ts";
 
 const storePlugin: PluginDefinition = definePlugin({
@@ -12,8 +22,11 @@ const storePlugin: PluginDefinition = definePlugin({
 const servicePlugin: PluginDefinition = definePlugin({
   type: GRPC,
   id: "images",
-  requires: { store: imagesToken },
-  init: ({ store }) => ({ grpc: [createImagesService({ store })] }),
+  requires: { store: imagesToken, gc: gcToken },
+  init: ({ store, gc }) => {
+    const collectGarbage = async (ctx: Ctx): Promise<void> => void (await gc.collect(ctx));
+    return { grpc: [createImagesService({ store, collectGarbage })] };
+  },
 });
 
 export const imagesPlugins: readonly PluginDefinition[] = [storePlugin, servicePlugin];

@@ -91,7 +91,7 @@ function insertImage(tx: Transaction, call: Call, given: Image, now: Date): Imag
   ensureNamespace(tx, call.namespace);
   leaseImage(tx, call, image);
   if (readImage(tx.db, call.namespace, image.name) !== undefined) throw alreadyExists(`image ${quote(image.name)}`);
-  writeImage(tx.db, call.namespace, image);
+  writeImage(tx, call.namespace, image);
   const event = create(ImageCreateSchema, { name: image.name, labels: image.labels });
   announce(tx, call, "/images/create", anyOf(ImageCreateSchema, event));
   return image;
@@ -105,7 +105,8 @@ function updateImage(tx: Transaction, call: Call, wanted: Image, update: ImageUp
   const updatedAt = update.sourceDate ?? notBefore(now, timestampDate(createdAt));
   const image = { ...kept(next), createdAt, updatedAt: timestampOf(updatedAt) };
   leaseImage(tx, call, image);
-  writeImage(tx.db, call.namespace, image);
+  writeImage(tx, call.namespace, image);
+  tx.release();
   const event = create(ImageUpdateSchema, { name: image.name, labels: image.labels });
   announce(tx, call, "/images/update", anyOf(ImageUpdateSchema, event));
   return image;
@@ -119,6 +120,7 @@ function deleteImage(tx: Transaction, call: Call, name: string, { targetDigest }
   }
   tx.db.query("DELETE FROM images WHERE namespace = ? AND name = ?").run(namespace, name);
   leases.detach(tx, namespace, ctx.lease, { type: "images", id: name });
+  tx.release();
   announce(tx, call, "/images/delete", anyOf(ImageDeleteSchema, create(ImageDeleteSchema, { name })));
 }
 
@@ -147,11 +149,12 @@ function readImage(db: Database, namespace: string, name: string): Image | undef
   return row === null ? undefined : decode(row);
 }
 
-function writeImage(db: Database, namespace: string, image: Image): void {
+function writeImage(tx: Transaction, namespace: string, image: Image): void {
   const sql =
     "INSERT INTO images (namespace, name, target, message) VALUES (?1, ?2, ?3, ?4) " +
     "ON CONFLICT (namespace, name) DO UPDATE SET target = ?3, message = ?4";
-  db.query(sql).run(namespace, image.name, image.target?.digest ?? "", toBinary(ImageSchema, image));
+  tx.db.query(sql).run(namespace, image.name, image.target?.digest ?? "", toBinary(ImageSchema, image));
+  tx.touch("image", namespace, image.name);
 }
 
 function decode({ message }: MessageRow): Image {

@@ -1,5 +1,6 @@
 import { digestProblem } from "../../lib/digest.ts";
 import { fault, invalidArgument } from "../../lib/faults.ts";
+import type { ResourceNode } from "../gc/index.ts";
 import type { LeaseResource } from "./leases.ts";
 
 /**
@@ -25,3 +26,12 @@ export function checkResource({ type, id }: LeaseResource): void {
   const problem = digestProblem(id);
   if (problem !== undefined) throw invalidArgument(`invalid content resource id ${id}: ${problem}`);
 }
+
+/** A resource as garbage collection names it. */
+export function nodeOf(namespace: string, { type, id }: LeaseResource): ResourceNode {
+  if (type.startsWith("snapshots/"))
+    return { kind: "snapshot", namespace, key: `${type.slice("snapshots/".length)}/${id}` };
+  return { kind: kindOfType[type] ?? type, namespace, key: id };
+}
+
+const kindOfType: Readonly<Record<string, string>> = { ingests: "ingest", images: "image" };

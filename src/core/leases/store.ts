@@ -6,7 +6,7 @@ import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
 import type { LeaseInfo, LeaseManager, LeaseResource } from "./leases.ts";
-import { checkResource } from "./resources.ts";
+import { checkResource, nodeOf } from "./resources.ts";
 
 export const leasesSchema: SchemaPart = {
   room: "leases",
@@ -50,33 +50,35 @@ export function createLeaseManager(options: LeaseManagerOptions): LeaseManager {
     },
     delete: async (ctx, id) => {
       const namespace = requireNamespace(ctx);
-      await metadata.update(({ db }) => {
+      await metadata.update(({ db, release }) => {
         const { changes } = db.query("DELETE FROM leases WHERE namespace = ? AND id = ?").run(namespace, id);
         if (changes === 0) throw notFound(`lease ${quote(id)}`);
+        release();
       });
     },
     list: (ctx, filters) => listLeases(metadata, requireNamespace(ctx), filters),
     addResource: async (ctx, id, resource) => {
       const namespace = requireNamespace(ctx);
-      await metadata.update(({ db }) => {
-        requireLease(db, namespace, id);
+      await metadata.update((tx) => {
+        requireLease(tx.db, namespace, id);
         checkResource(resource);
-        insertResource(db, namespace, id, resource);
+        insertResource(tx, namespace, id, resource);
       });
     },
     deleteResource: async (ctx, id, resource) => {
       const namespace = requireNamespace(ctx);
-      await metadata.update(({ db }) => {
+      await metadata.update(({ db, release }) => {
         requireLease(db, namespace, id);
         checkResource(resource);
         deleteResource(db, namespace, id, resource);
+        release();
       });
     },
     listResources: (ctx, id) => listResources(metadata, requireNamespace(ctx), id),
-    attach: ({ db }, namespace, lease, resource) => {
+    attach: (tx, namespace, lease, resource) => {
       if (lease === undefined || lease === "") return;
-      if (!hasLease(db, namespace, lease)) throw notFound("lease does not exist");
-      insertResource(db, namespace, lease, resource);
+      if (!hasLease(tx.db, namespace, lease)) throw notFound("lease does not exist");
+      insertResource(tx, namespace, lease, resource);
     },
     detach: ({ db }, namespace, lease, resource) => {
       if (lease !== undefined && lease !== "") deleteResource(db, namespace, lease, resource);
@@ -90,6 +92,7 @@ function insertLease(tx: Transaction, namespace: string, lease: LeaseInfo): Leas
   tx.db
     .query("INSERT INTO leases (namespace, id, created_at_ms, labels) VALUES (?, ?, ?, ?)")
     .run(namespace, lease.id, lease.createdAt.getTime(), labelsToText(lease.labels));
+  tx.touch("lease", namespace, lease.id);
   return lease;
 }
 
@@ -125,13 +128,13 @@ function requireLease(db: Database, namespace: string, id: string): void {
   if (!hasLease(db, namespace, id)) throw notFound(`lease ${quote(id)}`);
 }
 
-function insertResource(db: Database, namespace: string, lease: string, { type, id }: LeaseResource): void {
-  db.query("INSERT INTO lease_resources (namespace, lease, type, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING").run(
-    namespace,
-    lease,
-    type,
-    id,
-  );
+function insertResource(tx: Transaction, namespace: string, lease: string, resource: LeaseResource): void {
+  const { type, id } = resource;
+  tx.db
+    .query("INSERT INTO lease_resources (namespace, lease, type, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+    .run(namespace, lease, type, id);
+  const { kind, key } = nodeOf(namespace, resource);
+  tx.touch(kind, namespace, key);
 }
 
 function deleteResource(db: Database, namespace: string, lease: string, { type, id }: LeaseResource): void {

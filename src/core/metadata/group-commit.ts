@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { fault, messageOf, quote, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
-import type { Transaction } from "./metadata.ts";
+import type { MutationWatcher, Transaction, UpdateOptions } from "./metadata.ts";
 import { isStorageError, storageFault } from "./sqlite-faults.ts";
 import type { WalSync } from "./wal-sync.ts";
 
@@ -11,6 +11,7 @@ const defaultTurnMs = 0.8;
 const maxWaiting = 65536;
 
 interface Mutation {
+  readonly background: boolean;
   readonly action: (tx: Transaction) => unknown;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -21,7 +22,16 @@ interface Done {
   readonly mutation: Mutation;
   readonly value: unknown;
   readonly after: readonly (() => void)[];
+  readonly noted: Noted;
 }
+
+/** What a mutation told those who watch. */
+interface Noted {
+  any: boolean;
+  released: boolean;
+}
+
+const nothing: Noted = { any: false, released: false };
 
 export interface GroupCommitOptions {
   readonly db: Database;
@@ -42,18 +52,24 @@ export class GroupCommit {
   #scheduled = false;
   #syncing: Promise<void> | undefined;
   #refusal: Error | undefined;
+  readonly #watchers = new Set<MutationWatcher>();
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
   }
 
-  add<T>(action: (tx: Transaction) => T): Promise<T> {
+  watch(watcher: MutationWatcher): Disposable {
+    this.#watchers.add(watcher);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
+  }
+
+  add<T>(action: (tx: Transaction) => T, { background = false }: UpdateOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
       if (this.#waiting.length >= maxWaiting) {
         return reject(fault("resourceExhausted", `${maxWaiting} metadata mutations wait already`));
       }
-      this.#waiting.push({ action, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.push({ background, action, resolve: resolve as (value: unknown) => void, reject });
       this.#schedule();
     });
   }
@@ -111,14 +127,15 @@ export class GroupCommit {
   #apply(mutation: Mutation, done: Done[]): void {
     const { db, path } = this.#options;
     const after: (() => void)[] = [];
+    const noted: Noted = { ...nothing };
     db.query("SAVEPOINT mutation").run();
     let value: unknown;
     try {
-      value = mutation.action({ db, afterCommit: (action) => after.push(action) });
+      value = mutation.action(this.#transaction(after, noted));
       if (value instanceof Promise) throw new TypeError("a metadata mutation must not be asynchronous");
     } catch (error) {
       if (!db.inTransaction) {
-        done.push({ mutation, value: undefined, after: [] });
+        done.push({ mutation, value: undefined, after: [], noted: nothing });
         throw error;
       }
       db.query("ROLLBACK TO mutation").run();
@@ -127,7 +144,22 @@ export class GroupCommit {
       return;
     }
     db.query("RELEASE mutation").run();
-    done.push({ mutation, value, after });
+    done.push({ mutation, value, after, noted });
+  }
+
+  #transaction(after: (() => void)[], noted: Noted): Transaction {
+    return {
+      db: this.#options.db,
+      afterCommit: (action) => void after.push(action),
+      touch: (kind, namespace, key) => {
+        noted.any = true;
+        for (const watcher of this.#watchers) watcher.touched?.(kind, namespace, key);
+      },
+      release: () => {
+        noted.any = true;
+        noted.released = true;
+      },
+    };
   }
 
   #rollback(done: readonly Done[], error: unknown): void {
@@ -142,7 +174,8 @@ export class GroupCommit {
 
   #makeDurable(): void {
     if (this.#syncing !== undefined || this.#committed.length === 0) return;
-    if (!this.#options.sync.quick) {
+    const inBackground = this.#committed.every((done) => done.mutation.background);
+    if (inBackground || !this.#options.sync.quick) {
       this.#syncing = this.#syncInPool();
       return;
     }
@@ -172,7 +205,14 @@ export class GroupCommit {
 
   #settle(batch: readonly Done[]): void {
     for (const { after } of batch) for (const action of after) this.#runAfter(action);
-    for (const { mutation, value } of batch) mutation.resolve(value);
+    for (const { mutation, value, noted } of batch) {
+      if (noted.any && !mutation.background) this.#tellCommitted(noted.released);
+      mutation.resolve(value);
+    }
+  }
+
+  #tellCommitted(released: boolean): void {
+    for (const watcher of this.#watchers) this.#runAfter(() => watcher.committed?.(released));
   }
 
   #runAfter(action: () => void): void {

@@ -1,2 +1,10 @@
-export type { Metadata, MetadataOptions, SchemaPart, Transaction } from "./metadata.ts";
+export type {
+  Metadata,
+  MetadataOptions,
+  MutationWatcher,
+  ResourceKind,
+  SchemaPart,
+  Transaction,
+  UpdateOptions,
+} from "./metadata.ts";
 export { openMetadata } from "./sqlite-metadata.ts";

@@ -10,11 +10,35 @@ export interface SchemaPart {
   readonly migrations: readonly string[];
 }
 
+/** A sort of object, as garbage collection tells them apart: `content`, `snapshot`, `image`, `lease`, `ingest`, `container`. */
+export type ResourceKind = string;
+
 /** A running transaction. It is one synchronous function: nothing in it awaits. */
 export interface Transaction {
   readonly db: Database;
   /** Runs once the commit is durable; for events. Not run when the transaction failed. */
   readonly afterCommit: (action: () => void) => void;
+  /**
+   * Tells those who watch that an object was made, changed or newly referred to. Every room does so for its own objects:
+   * a collection that is under way keeps what was touched.
+   * Shape: a snapshot's key is `<snapshotter>/<name>`.
+   */
+  readonly touch: (kind: ResourceKind, namespace: string, key: string) => void;
+  /** Tells those who watch that something went by which others may have been held. */
+  readonly release: () => void;
+}
+
+/** Told of mutations. */
+export interface MutationWatcher {
+  /** At once, inside the transaction, which may still fail. */
+  touched?(kind: ResourceKind, namespace: string, key: string): void;
+  /** Once for each mutation that touched or released something, after it is durable. */
+  committed?(released: boolean): void;
+}
+
+export interface UpdateOptions {
+  /** For work that no caller waits for: the disk is never waited for on the loop, and watchers hear nothing of the commit. */
+  readonly background?: boolean;
 }
 
 /** The one metadata database of a daemon. */
@@ -30,7 +54,9 @@ export interface Metadata extends AsyncDisposable {
    * refuses otherwise or the database is closed.
    * Effects: settles when the commit is durable. Readers may see the mutation a moment before that.
    */
-  update<T>(action: (tx: Transaction) => T): Promise<T>;
+  update<T>(action: (tx: Transaction) => T, options?: UpdateOptions): Promise<T>;
+  /** Tells of every mutation from now on, until disposed. */
+  watch(watcher: MutationWatcher): Disposable;
 }
 
 export interface MetadataOptions {

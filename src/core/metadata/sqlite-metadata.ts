@@ -56,7 +56,8 @@ function facade(db: Database, path: string, commits: GroupCommit, owned: Disposa
         throw storageFault(path, "read", error);
       }
     },
-    update: (action) => commits.add(action),
+    update: (action, updateOptions) => commits.add(action, updateOptions),
+    watch: (watcher) => commits.watch(watcher),
     [Symbol.asyncDispose]: async () => {
       await commits.close();
       owned.dispose();

@@ -91,8 +91,13 @@ export class SnapshotFolders implements AsyncDisposable {
     await this.#queue;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Waits for the removals that were begun. */
+  async settle(): Promise<void> {
     await this.#queue;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.settle();
   }
 
   #hasRow(id: number): boolean {

@@ -4,6 +4,7 @@ export {
   openNativeSnapshotter,
   openOverlaySnapshotter,
   type SnapshotterOptions,
+  snapshotsToCollect,
 } from "./open-snapshotters.ts";
 export type { OverlayOptions } from "./overlay-driver.ts";
 export { createSnapshotsService } from "./service.ts";

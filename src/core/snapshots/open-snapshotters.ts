@@ -3,8 +3,10 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { FaultError } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/index.ts";
+import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
+import { collectableSnapshots } from "./collectable-snapshots.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { SnapshotFolders } from "./folders.ts";
 import { createNativeDriver } from "./native-driver.ts";
@@ -23,7 +25,11 @@ export interface SnapshotterOptions {
 }
 
 /** A snapshotter that this daemon keeps itself. Disposing waits for removals that are under way. */
-export type OwnSnapshotter = Snapshotter & AsyncDisposable;
+export type OwnSnapshotter = Snapshotter &
+  AsyncDisposable & {
+    /** Its folders, for garbage collection. */
+    readonly folders: Pick<SnapshotFolders, "discard" | "settle">;
+  };
 
 /** Opens the snapshotter `overlayfs`. Effects: finishes what an earlier run left undone. */
 export async function openOverlaySnapshotter(options: SnapshotterOptions & OverlayOptions): Promise<OwnSnapshotter> {
@@ -42,7 +48,7 @@ async function openWith(options: SnapshotterOptions, driver: SnapshotDriver): Pr
   const folders = new SnapshotFolders({ driver, metadata, log });
   await folders.recover();
   const snapshotter = new StoredSnapshotter({ driver, folders, metadata, exchange, leases, clock });
-  return Object.assign(snapshotter, { [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
+  return Object.assign(snapshotter, { folders, [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
 }
 
 /** Joins snapshotters under their names. */
@@ -57,4 +63,21 @@ export function createSnapshotters(all: readonly Snapshotter[]): Snapshotters {
       throw new FaultError("invalidArgument", `snapshotter not loaded: ${name}: invalid argument`);
     },
   };
+}
+
+/** The snapshots of the daemon's own snapshotters, for garbage collection. */
+export function snapshotsToCollect(all: readonly Snapshotter[], exchange: Exchange): Collectable {
+  const own = new Map(all.filter(isOwn).map((one) => [one.name, one.folders]));
+  return collectableSnapshots({
+    exchange,
+    // Of a snapshotter that is not in use the folder goes when it is again.
+    discard: (snapshotter, id) => own.get(snapshotter)?.discard(id),
+    settle: async () => {
+      await Promise.all([...own.values()].map((folders) => folders.settle()));
+    },
+  });
+}
+
+function isOwn(snapshotter: Snapshotter): snapshotter is OwnSnapshotter {
+  return "folders" in snapshotter;
 }

@@ -28,6 +28,8 @@ export interface SnapshotOptions {
   readonly labels?: ReadonlyMap<string, string> | undefined;
   /** commit only: the parent to rebase onto. */
   readonly parent?: string | undefined;
+  /** commit only: what the snapshot takes, when that was counted already. */
+  readonly usage?: SnapshotUsage | undefined;
 }
 
 /** One snapshotter as clients see it: names are per namespace, each call acts in the context's one. */

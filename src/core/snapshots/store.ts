@@ -70,6 +70,42 @@ export function findSnapshot(
   return row === null ? undefined : recordOf(row);
 }
 
+/** A snapshot as garbage collection sees it: of its labels only those that concern it, when there are such. */
+export interface SnapshotRow {
+  readonly snapshotter: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly parent_name: string | null;
+  readonly labels: string;
+}
+
+const selectRow = `SELECT s.snapshotter, s.namespace, s.name, p.name AS parent_name,
+    CASE WHEN instr(s.labels, 'containerd.io/gc.') > 0 THEN s.labels ELSE '{}' END AS labels
+  FROM snapshots s LEFT JOIN snapshots p ON p.snapshotter = s.snapshotter AND p.id = s.parent`;
+
+/** Snapshots of all snapshotters and namespaces, in order, after the given one. */
+export function snapshotsAfter(
+  db: Database,
+  snapshotter: string,
+  namespace: string,
+  name: string,
+  limit: number,
+): SnapshotRow[] {
+  const sql = `${selectRow} WHERE (s.snapshotter, s.namespace, s.name) > (?, ?, ?)
+    ORDER BY s.snapshotter, s.namespace, s.name LIMIT ?`;
+  return db.query<SnapshotRow, [string, string, string, number]>(sql).all(snapshotter, namespace, name, limit);
+}
+
+export function snapshotRow(
+  db: Database,
+  snapshotter: string,
+  namespace: string,
+  name: string,
+): SnapshotRow | undefined {
+  const sql = `${selectRow} WHERE s.snapshotter = ? AND s.namespace = ? AND s.name = ?`;
+  return db.query<SnapshotRow, [string, string, string]>(sql).get(snapshotter, namespace, name) ?? undefined;
+}
+
 /** Every snapshot of a namespace, by name. */
 export function allSnapshots(db: Database, snapshotter: string, namespace: string): SnapshotRecord[] {
   return db

@@ -106,6 +106,7 @@ export class StoredSnapshotter implements Snapshotter {
       const updatedAt = notBefore(this.#now(), record.info.createdAt);
       const updated = { ...record, info: { ...record.info, labels, updatedAt } };
       updateSnapshot(tx, this.name, updated);
+      this.#touch(tx, namespace, info.name);
       return this.#shown(updated);
     });
   }
@@ -143,7 +144,7 @@ export class StoredSnapshotter implements Snapshotter {
     const labels = options.labels ?? noLabels;
     checkLabels(labels, "info.Labels");
     const before = this.#metadata.read((db) => this.#committable(db, namespace, name, key));
-    const measured = before === undefined ? undefined : await this.#measure(before, ctx);
+    const measured = before === undefined ? undefined : await this.#measure(before, ctx, options.usage);
     const exists = await this.#metadata.update((tx) => {
       this.#leases.attach(tx, namespace, ctx.lease, this.#resource(name));
       const record = this.#committable(tx.db, namespace, name, key);
@@ -152,6 +153,7 @@ export class StoredSnapshotter implements Snapshotter {
       const now = this.#now();
       const info: SnapshotInfo = { ...record.info, kind: "committed", name, labels, createdAt: now, updatedAt: now };
       updateSnapshot(tx, this.name, { ...record, ...measured, parent, info });
+      this.#touch(tx, namespace, name);
       this.#leases.detach(tx, namespace, ctx.lease, this.#resource(key));
       const event = create(SnapshotCommitSchema, { key, name, snapshotter: this.name });
       this.#announce(tx, namespace, "/snapshot/commit", anyOf(SnapshotCommitSchema, event));
@@ -167,6 +169,7 @@ export class StoredSnapshotter implements Snapshotter {
       if (hasChildren(tx.db, this.name, record.id)) throw failedPrecondition("cannot remove snapshot with child");
       deleteSnapshot(tx, this.name, record.id);
       this.#leases.detach(tx, namespace, ctx.lease, this.#resource(key));
+      tx.release();
       const event = create(SnapshotRemoveSchema, { key, snapshotter: this.name });
       this.#announce(tx, namespace, "/snapshot/remove", anyOf(SnapshotRemoveSchema, event));
       return record;
@@ -206,6 +209,7 @@ export class StoredSnapshotter implements Snapshotter {
         const info: SnapshotInfo = { kind, name: key, parent, labels, createdAt: now, updatedAt: now };
         const record = { id, parent: first.parents[0] ?? null, info, usage: noUsage, owner: first.owner };
         insertSnapshot(tx, this.name, namespace, record);
+        this.#touch(tx, namespace, key);
         announce(tx, namespace);
       });
     } catch (error) {
@@ -269,8 +273,13 @@ export class StoredSnapshotter implements Snapshotter {
     return parent.id;
   }
 
-  async #measure({ id }: SnapshotRecord, ctx: Ctx): Promise<{ usage: SnapshotUsage; owner: Owner }> {
-    const [usage, root] = await Promise.all([this.#driver.usage(id, ctx.signal), stat(this.#driver.contentPath(id))]);
+  async #measure(
+    { id }: SnapshotRecord,
+    ctx: Ctx,
+    known: SnapshotUsage | undefined,
+  ): Promise<{ usage: SnapshotUsage; owner: Owner }> {
+    const counting = known ?? this.#driver.usage(id, ctx.signal);
+    const [usage, root] = await Promise.all([counting, stat(this.#driver.contentPath(id))]);
     return { usage, owner: { uid: root.uid, gid: root.gid } };
   }
 
@@ -287,6 +296,10 @@ export class StoredSnapshotter implements Snapshotter {
 
   #resource(id: string): { readonly type: string; readonly id: string } {
     return { type: `snapshots/${this.name}`, id };
+  }
+
+  #touch(tx: Transaction, namespace: string, name: string): void {
+    tx.touch("snapshot", namespace, `${this.name}/${name}`);
   }
 
   #announce(tx: Transaction, namespace: string, topic: string, event: Any): void {

@@ -1,0 +1,94 @@
+import type { Digest } from "../../lib/digest.ts";
+import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
+import type { Transaction } from "../metadata/index.ts";
+import { relativeBlob, relativeIngest } from "./blob-files.ts";
+import type { RemovalQueue } from "./removals.ts";
+import {
+  blobsAfter,
+  deleteBlob,
+  deleteIngest,
+  type ExpiringRow,
+  findBlob,
+  findExpiring,
+  findLabels,
+  ingestsAfter,
+  isNeeded,
+} from "./store.ts";
+
+export interface CollectableContentOptions {
+  readonly removals: RemovalQueue;
+  /** True while somebody writes that ingest. */
+  readonly isWritten: (backendRef: string) => boolean;
+  /** The ingest's row is gone, and its folder is about to go. */
+  readonly forgetIngest: (backendRef: string) => void;
+  readonly now: () => Date;
+}
+
+const noEdges: Resource["holds"] = [];
+
+/** The store's blobs and unfinished writes, as garbage collection sees them; those that hold before those that are held. */
+export function collectableContent(options: CollectableContentOptions): readonly Collectable[] {
+  return [collectableIngests(options), collectableBlobs(options)];
+}
+
+function collectableBlobs({ removals }: CollectableContentOptions): Collectable {
+  return {
+    kind: "content",
+    page: (db, after, limit) =>
+      blobsAfter(db, after?.namespace ?? "", after?.key ?? "", limit).map((row) =>
+        blobResource(row.namespace, row.digest, row.labels),
+      ),
+    find: (db, namespace, key) => {
+      const labels = findLabels(db, namespace, key);
+      return labels === undefined ? undefined : blobResource(namespace, key, labels);
+    },
+    remove: (tx, { namespace, key }) => {
+      const digest = key as Digest;
+      const removed = deleteBlob(tx, namespace, digest);
+      if (removed) noteOrphan(tx, removals, digest);
+      return { removed, next: [] };
+    },
+    clean: () => removals.run(),
+    sizeBytes: (db, namespace, key) => findBlob(db, namespace, key as Digest)?.sizeBytes ?? 0,
+  };
+}
+
+/** An unfinished write lives for as long as a lease holds it or its time has not passed, and while somebody writes it. */
+function collectableIngests(options: CollectableContentOptions): Collectable {
+  const { removals, isWritten, forgetIngest, now } = options;
+  const resource = (row: ExpiringRow): Resource => ({
+    namespace: row.namespace,
+    key: row.ref,
+    labels: [],
+    holds:
+      row.expected === null
+        ? noEdges
+        : [{ node: { kind: "content", namespace: row.namespace, key: row.expected }, how: "expected" }],
+    root: isWritten(row.backend_ref) || (row.expire_at !== null && now().getTime() <= row.expire_at),
+  });
+  return {
+    kind: "ingest",
+    page: (db, after, limit) => ingestsAfter(db, after?.namespace ?? "", after?.key ?? "", limit).map(resource),
+    find: (db, namespace, key) => {
+      const row = findExpiring(db, namespace, key);
+      return row === undefined ? undefined : resource(row);
+    },
+    remove: (tx, { namespace, key }) => {
+      const row = findExpiring(tx.db, namespace, key);
+      if (row === undefined || isWritten(row.backend_ref)) return { removed: false, next: [] };
+      deleteIngest(tx, namespace, key);
+      removals.note(tx, relativeIngest(row.backend_ref));
+      if (row.expected !== null) noteOrphan(tx, removals, row.expected as Digest);
+      tx.afterCommit(() => forgetIngest(row.backend_ref));
+      return { removed: true, next: [] };
+    },
+  };
+}
+
+function noteOrphan(tx: Transaction, removals: RemovalQueue, digest: Digest): void {
+  if (!isNeeded(tx.db, digest)) removals.note(tx, relativeBlob(digest));
+}
+
+function blobResource(namespace: string, key: string, labels: string): Resource {
+  return { namespace, key, labels: gcLabels(labels), holds: noEdges, root: false };
+}

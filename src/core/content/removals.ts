@@ -1,0 +1,116 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Digest, digestProblem } from "../../lib/digest.ts";
+import { messageOf } from "../../lib/faults.ts";
+import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import type { Logger } from "../../lib/log.ts";
+import type { Metadata, Transaction } from "../metadata/index.ts";
+import { deleteRemoval, hasRemoval, isNeeded, putRemoval, removalsAfter } from "./store.ts";
+
+/** How many notes a round takes, and how many files go at once: the disk has others to serve. */
+const roundPaths = 64;
+const parallel = 4;
+
+export interface RemovalQueueOptions {
+  readonly root: string;
+  readonly metadata: Metadata;
+  readonly log: Logger;
+  /** Held by digest while a blob's file comes or goes. */
+  readonly mutex: KeyedMutex;
+  /** Removes an ingest's folder; whoever makes it anew waits for that. */
+  readonly removeFolder: (folder: string) => Promise<void>;
+}
+
+/**
+ * Files that are to go: noted in the transaction in which their last row went, removed after it, forgotten after that. Die on any
+ * line, and the note is there for the next start, which looks again whether the file is wanted.
+ */
+export class RemovalQueue {
+  readonly #options: RemovalQueueOptions;
+  /** How often a path was noted: a note that was made while the one before was worked off stays. */
+  readonly #notes = new Map<string, number>();
+  #round: Promise<void> | undefined;
+  #again = false;
+
+  constructor(options: RemovalQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Notes that a path below the store's root is to go. */
+  note(tx: Transaction, path: string): void {
+    putRemoval(tx, path);
+    this.#notes.set(path, (this.#notes.get(path) ?? 0) + 1);
+  }
+
+  /** Removes everything that is noted; settles when it is gone. */
+  async run(): Promise<void> {
+    this.#again = true;
+    this.#round ??= this.#runRounds().finally(() => {
+      this.#round = undefined;
+    });
+    await this.#round;
+  }
+
+  async #runRounds(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      // A path that could not be removed stays noted; it is passed over until the next run.
+      for (let paths = this.#pathsAfter(""); paths.length > 0; paths = this.#pathsAfter(paths.at(-1) ?? "")) {
+        await this.#removeAll(paths);
+      }
+    }
+  }
+
+  #pathsAfter(path: string): readonly string[] {
+    return this.#options.metadata.read((db) => removalsAfter(db, path, roundPaths));
+  }
+
+  async #removeAll(paths: readonly string[]): Promise<void> {
+    const gone = new Map<string, number | undefined>();
+    const next = paths.values();
+    const worker = async (): Promise<void> => {
+      for (const path of next) {
+        const notes = this.#notes.get(path);
+        if (await this.#remove(path)) gone.set(path, notes);
+      }
+    };
+    await Promise.all(Array.from({ length: parallel }, worker));
+    if (gone.size === 0) return;
+    await this.#options.metadata.update(
+      (tx) => {
+        for (const [path, notes] of gone) {
+          if (this.#notes.get(path) !== notes) continue;
+          deleteRemoval(tx, path);
+          tx.afterCommit(() => {
+            if (this.#notes.get(path) === notes) this.#notes.delete(path);
+          });
+        }
+      },
+      { background: true },
+    );
+  }
+
+  async #remove(path: string): Promise<boolean> {
+    const { root, metadata, log, mutex, removeFolder } = this.#options;
+    try {
+      const digest = blobOf(path);
+      if (digest === undefined) {
+        // A write that began anew took the note away; from here on such a one waits for the removal.
+        if (metadata.read((db) => hasRemoval(db, path))) await removeFolder(join(root, path));
+        return true;
+      }
+      using _lock = await mutex.lock(digest);
+      if (!metadata.read((db) => isNeeded(db, digest))) await rm(join(root, path), { force: true });
+      return true;
+    } catch (error) {
+      log.warn("content: failed to remove a file", { path, error: messageOf(error) });
+      return false;
+    }
+  }
+}
+
+function blobOf(path: string): Digest | undefined {
+  const [kind, algorithm, encoded] = path.split("/");
+  const text = `${algorithm}:${encoded}`;
+  return kind === "blobs" && digestProblem(text) === undefined ? (text as Digest) : undefined;
+}

@@ -1,0 +1,51 @@
+/** How work on the loop is cut up, so that others hardly feel it. */
+export interface Pace {
+  /** How long the loop is kept at once. */
+  readonly sliceMs: number;
+  /** Gives the loop to others. */
+  rest(): Promise<void>;
+}
+
+export interface Busy {
+  /** How long the loop was kept in all, and the most at once. */
+  busyMs: number;
+  longestMs: number;
+}
+
+/** Runs steps in slices. Errors: what a step throws, what the signal says. */
+export async function runPaced(
+  steps: Generator<void, void>,
+  pace: Pace,
+  busy: Busy,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let done = false; !done; ) {
+    signal.throwIfAborted();
+    const start = performance.now();
+    let now = start;
+    while (!done && now - start < pace.sliceMs) {
+      done = steps.next().done === true;
+      now = performance.now();
+    }
+    note(busy, now - start);
+    if (!done) await pace.rest();
+  }
+}
+
+/** Adds a stretch of work that was measured elsewhere. */
+export function note(busy: Busy, ms: number): void {
+  busy.busyMs += ms;
+  busy.longestMs = Math.max(busy.longestMs, ms);
+}
+
+/** Rests for a turn of the loop when somebody waits, and otherwise for as long as the disk of a quiet machine takes. */
+export function createPace(isAwaited: () => boolean, sliceMs = 0.2): Pace {
+  return {
+    sliceMs,
+    rest: () =>
+      new Promise((resolve) => {
+        if (isAwaited()) setImmediate(resolve);
+        else setTimeout(resolve, 1);
+      }),
+  };
+}

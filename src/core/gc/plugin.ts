@@ -1,0 +1,73 @@
+import {
+  type ConfigSchema,
+  definePlugin,
+  duration,
+  integer,
+  type PluginDefinition,
+  type Token,
+  table,
+  token,
+} from "../../plugin/index.ts";
+import { collectableContainers } from "../containers/index.ts";
+import type { ContentStore, OwnContentStore } from "../content/index.ts";
+import { collectableImages } from "../images/index.ts";
+import { collectableLeases } from "../leases/index.ts";
+import { snapshotsToCollect } from "../snapshots/index.ts";
+import { CONTENT, exchangeToken, GC, metadataToken, SNAPSHOT } from "../tokens.ts";
+import { createGarbageCollector } from "./index.ts";
+
+const storeToken: Token<ContentStore> = token(CONTENT, "content");
+
+/** A fraction. Source: containerd plugins/gc/scheduler.go: below 0 is 0, and at most half of time is taken. */
+const fraction = (fallback: number): ConfigSchema<number> => ({
+  expects: "a number between 0.0 and 0.5",
+  encode: (value) => value,
+  decode: (value, path, report) => {
+    if (value === undefined) return fallback;
+    if (typeof value === "number" && !Number.isNaN(value)) return Math.min(0.5, Math.max(0, value));
+    report.invalid(path, "a number between 0.0 and 0.5", value);
+    return fallback;
+  },
+});
+
+/** The scheduler of garbage collection, under containerd's name and with its settings. */
+export const gcPlugin: PluginDefinition = definePlugin({
+  type: GC,
+  id: "scheduler",
+  requires: { metadata: metadataToken, exchange: exchangeToken, content: storeToken, snapshotters: SNAPSHOT },
+  config: table({
+    pause_threshold: fraction(0.02),
+    deletion_threshold: integer(0),
+    mutation_threshold: integer(100),
+    schedule_delay: duration(0),
+    startup_delay: duration(100),
+  }),
+  init: ({ metadata, exchange, content, snapshotters }, { config, meta, log, scope }) => {
+    meta.exports
+      .set("PauseThreshold", String(config.pause_threshold))
+      .set("DeletionThreshold", String(config.deletion_threshold))
+      .set("MutationThreshold", String(Math.max(0, config.mutation_threshold)))
+      .set("ScheduleDelay", `${Math.max(0, config.schedule_delay)}ms`);
+    const tables = [
+      collectableLeases,
+      collectableContainers,
+      collectableImages(exchange),
+      snapshotsToCollect([...snapshotters.values()], exchange),
+      ...("collectables" in content ? (content as OwnContentStore).collectables : []),
+    ];
+    return scope.use(
+      createGarbageCollector({
+        metadata,
+        tables,
+        log,
+        config: {
+          pauseThreshold: config.pause_threshold,
+          deletionThreshold: config.deletion_threshold,
+          mutationThreshold: Math.max(0, config.mutation_threshold),
+          scheduleDelayMs: Math.max(0, config.schedule_delay),
+          startupDelayMs: Math.max(0, config.startup_delay),
+        },
+      }),
+    );
+  },
+});

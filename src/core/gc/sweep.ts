@@ -1,0 +1,95 @@
+import type { Metadata, ResourceKind, Transaction } from "../metadata/index.ts";
+import type { Collectable, Resource, ResourceNode } from "./gc.ts";
+import type { Marking } from "./marking.ts";
+import { type Busy, note, type Pace } from "./pace.ts";
+
+/** How many rows are looked at at once, and how many are removed in one transaction. */
+const pageRows = 32;
+const batchRows = 12;
+/** How much of what was touched meanwhile is followed inside a transaction; more is followed outside, in slices. */
+const settleSteps = 24;
+
+export interface SweepOptions {
+  readonly metadata: Metadata;
+  readonly marking: Marking;
+  readonly pace: Pace;
+  readonly busy: Busy;
+  readonly signal: AbortSignal;
+  readonly removed: Map<ResourceKind, number>;
+  /** Follows what was touched, in slices. */
+  readonly drain: () => Promise<void>;
+}
+
+/**
+ * Removes the rows of one kind that are not alive, in small transactions. Each looks again at each of its rows, after all that
+ * was touched until then has been followed: nothing can change between the look and the removal.
+ */
+export async function sweepTable(table: Collectable, options: SweepOptions): Promise<void> {
+  const { metadata, marking, pace, busy, signal } = options;
+  if (table.remove === undefined) return;
+  let last: Resource | undefined;
+  for (;;) {
+    signal.throwIfAborted();
+    const start = performance.now();
+    const page = metadata.read((db) => table.page(db, last, pageRows));
+    const dead = page.filter(({ namespace, key }) => !marking.isAlive({ kind: table.kind, namespace, key }));
+    note(busy, performance.now() - start);
+    await removeAll(table, dead, options);
+    last = page.at(-1);
+    if (last === undefined || page.length < pageRows) return;
+    await pace.rest();
+  }
+}
+
+async function removeAll(table: Collectable, dead: readonly Resource[], options: SweepOptions): Promise<void> {
+  let left: readonly ResourceNode[] = dead.map(({ namespace, key }) => ({ kind: table.kind, namespace, key }));
+  while (left.length > 0) {
+    options.signal.throwIfAborted();
+    const batch = left.slice(0, batchRows);
+    const { settled, next } = await removeBatch(table, batch, options);
+    if (settled) left = [...left.slice(batchRows), ...next];
+    else await options.drain();
+    await options.pace.rest();
+  }
+}
+
+interface Outcome {
+  /** False when too much was touched meanwhile to be followed here: nothing was removed then. */
+  readonly settled: boolean;
+  readonly next: readonly ResourceNode[];
+}
+
+async function removeBatch(
+  table: Collectable,
+  batch: readonly ResourceNode[],
+  { metadata, marking, busy, removed }: SweepOptions,
+): Promise<Outcome> {
+  const outcome = await metadata.update(
+    (tx) => {
+      const start = performance.now();
+      const settled = marking.settle(tx.db, settleSteps);
+      const done = settled ? batch.map((node) => removeOne(tx, table, node, marking)) : [];
+      note(busy, performance.now() - start);
+      return { settled, done };
+    },
+    { background: true },
+  );
+  const count = outcome.done.filter((one) => one.removed).length;
+  if (count > 0) removed.set(table.kind, (removed.get(table.kind) ?? 0) + count);
+  return { settled: outcome.settled, next: outcome.done.flatMap((one) => one.next) };
+}
+
+interface Done {
+  readonly removed: boolean;
+  readonly next: readonly ResourceNode[];
+}
+
+const nothingDone: Done = { removed: false, next: [] };
+
+function removeOne(tx: Transaction, table: Collectable, node: ResourceNode, marking: Marking): Done {
+  if (marking.isAlive(node)) return nothingDone;
+  const resource = table.find(tx.db, node.namespace, node.key);
+  if (resource === undefined || table.remove === undefined) return nothingDone;
+  const { removed, next } = table.remove(tx, resource);
+  return { removed, next: next.map((key) => ({ ...node, key })) };
+}
