@@ -4,6 +4,8 @@ import { abortFault } from "./ctx.ts";
 export interface Slots {
   /** Waits for a place and holds it until the answer is disposed. Errors: what the signal says. */
   take(signal: AbortSignal): Promise<Disposable>;
+  /** A place that is free just now; undefined when there is none. */
+  tryTake(): Disposable | undefined;
 }
 
 export function createSlots(count: number): Slots {
@@ -25,6 +27,7 @@ export function createSlots(count: number): Slots {
     };
   };
   return {
+    tryTake: () => (free > 0 ? place() : undefined),
     take: (signal) => {
       if (signal.aborted) return Promise.reject(abortFault(signal));
       if (free > 0) return Promise.resolve(place());

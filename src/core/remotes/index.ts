@@ -1,3 +1,6 @@
+export type { Backoff } from "./backoff.ts";
+export { createResolver } from "./create-resolver.ts";
+export { createHostHealth, type HostHealth } from "./host-health.ts";
 export { makeRefKey } from "./ref-key.ts";
 export type {
   Credentials,

@@ -2,6 +2,8 @@ import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { ContentStore } from "../content/index.ts";
+import type { Backoff } from "./backoff.ts";
+import type { HostHealth } from "./host-health.ts";
 
 export type { Descriptor } from "../../lib/descriptor.ts";
 
@@ -39,9 +41,11 @@ export interface FetchIntoOptions {
   readonly ref?: string | undefined;
   readonly labels?: ReadonlyMap<string, string> | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Is told, before anything is fetched, how many bytes an earlier attempt has left in the ingest. */
+  readonly onOpen?: ((offset: number) => Promise<void> | void) | undefined;
   /**
-   * Is handed every byte of the blob in order, also those that an earlier run had fetched, before it is committed: what
-   * unpacks while it downloads. Waits for the promise, which holds the download back.
+   * Is handed every byte from there on, in order, once it is in the ingest and before its digest is known: what unpacks while
+   * it downloads. The promise is waited for, which holds the download back. `onOpen` is called again if all begins anew.
    */
   readonly tee?: ((bytes: Uint8Array) => Promise<void> | void) | undefined;
 }
@@ -105,10 +109,18 @@ export interface ResolverOptions {
   readonly credentials?: CredentialsSource | undefined;
   /** Sent with every request. */
   readonly headers?: ReadonlyMap<string, string> | undefined;
-  /** How many requests for content run at once in this resolver; 3 when left out. */
+  /** How many bodies are fetched at once by this resolver; without it the caller sees to that. */
   readonly maxConcurrentDownloads?: number | undefined;
-  /** A blob larger than this is fetched by several ranges at once; 0 never. */
+  /** A blob larger than this is fetched by several ranges of this size at once; 0, or left out, is never. */
   readonly chunkBytes?: number | undefined;
+  /** How many ranges of one blob; 4 when left out. */
+  readonly maxRanges?: number | undefined;
+  /** Blobs are uploaded in pieces of this size; 0, or left out, in one piece. */
+  readonly uploadChunkBytes?: number | undefined;
+  /** What is known of which hosts answer; one for all resolvers of a process, so that a dead mirror costs little. */
+  readonly health?: HostHealth | undefined;
+  /** How tries follow each other. */
+  readonly backoff?: Backoff | undefined;
   /** Takes a line for each request and answer, without secrets. */
   readonly onHttp?: ((line: string) => void) | undefined;
   /** Takes what hosts say in Warning headers. */

@@ -1,0 +1,67 @@
+import type { Ctx } from "../../lib/ctx.ts";
+import { createSlots } from "../../lib/slots.ts";
+import { defaultBackoff } from "./backoff.ts";
+import { createHostHealth } from "./host-health.ts";
+import { parseRef } from "./reference.ts";
+import { RegistryFetcher } from "./registry-fetcher.ts";
+import { RegistryHost } from "./registry-host.ts";
+import { registryHosts } from "./registry-hosts.ts";
+import { RegistryPusher } from "./registry-pusher.ts";
+import { resolveReference } from "./registry-resolver.ts";
+import type { Resolver, ResolverOptions } from "./remotes.ts";
+import { Repository } from "./repository.ts";
+
+const defaultMaxRanges = 4;
+
+/**
+ * Makes a resolver of docker's and OCI's registries; for one errand: it remembers tokens and what hosts it has.
+ * Source: containerd core/remotes/docker/resolver.go.
+ */
+export function createResolver(options: ResolverOptions = {}): Resolver {
+  const {
+    hostFolders = [],
+    defaultScheme = "",
+    backoff = defaultBackoff,
+    headers = new Map<string, string>(),
+  } = options;
+  const health = options.health ?? createHostHealth();
+  const { maxConcurrentDownloads = 0 } = options;
+  const slots = maxConcurrentDownloads > 0 ? createSlots(maxConcurrentDownloads) : undefined;
+  const known = new Map<string, Promise<readonly RegistryHost[]>>();
+
+  const hostsOf = (ctx: Ctx, host: string, ref: string): Promise<readonly RegistryHost[]> => {
+    let found = known.get(host);
+    if (found === undefined) {
+      const credentials = async (of: Ctx, name: string) => options.credentials?.(of, name, ref);
+      found = registryHosts(ctx, host, hostFolders, defaultScheme).then((configs) =>
+        Promise.all(configs.map((config) => RegistryHost.open(config, { credentials, now: Date.now }))),
+      );
+      known.set(host, found);
+      found.catch(() => known.delete(host));
+    }
+    return found;
+  };
+  const repositoryOf = async (ctx: Ctx, ref: string): Promise<Repository> => {
+    const spec = parseRef(ref);
+    const hosts = await hostsOf(ctx, spec.host, ref);
+    const onWarning = options.onWarning && ((warning: string) => options.onWarning?.(ref, warning));
+    return new Repository({ spec, hosts, health, backoff, headers, onHttp: options.onHttp, onWarning });
+  };
+  return {
+    resolve: async (ctx, ref) => ({ name: ref, descriptor: await resolveReference(ctx, await repositoryOf(ctx, ref)) }),
+    fetcher: async (ctx, ref) =>
+      new RegistryFetcher({
+        repository: await repositoryOf(ctx, ref),
+        backoff,
+        slots,
+        chunkBytes: options.chunkBytes ?? 0,
+        maxRanges: options.maxRanges ?? defaultMaxRanges,
+      }),
+    pusher: async (ctx, ref) =>
+      new RegistryPusher({
+        repository: await repositoryOf(ctx, ref),
+        backoff,
+        chunkBytes: options.uploadChunkBytes ?? 0,
+      }),
+  };
+}

@@ -1,0 +1,251 @@
+import type { Ctx } from "../../lib/ctx.ts";
+import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
+import { type Backoff, longestRetryAfterMs, pause, pauseMs, retryAfterMs } from "./backoff.ts";
+import { dial, isProxied, mirrorDialTimeoutMs } from "./dial.ts";
+import { userAgent } from "./headers.ts";
+import type { HostCapability } from "./host-config.ts";
+import type { HostHealth } from "./host-health.ts";
+import { type HttpAnswer, sendHttp } from "./http-client.ts";
+import type { RefSpec } from "./reference.ts";
+import { shownUrl, statusError } from "./registry-error.ts";
+import type { RegistryHost } from "./registry-host.ts";
+import { TransportError } from "./transport-error.ts";
+import { parseWarnings } from "./warnings.ts";
+
+export interface RepositoryOptions {
+  readonly spec: RefSpec;
+  /** The registry itself is the last. */
+  readonly hosts: readonly RegistryHost[];
+  readonly health: HostHealth;
+  readonly backoff: Backoff;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly onHttp: ((line: string) => void) | undefined;
+  readonly onWarning: ((warning: string) => void) | undefined;
+}
+
+/** A request to one of the hosts. */
+export interface HostRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly scopes: readonly string[];
+  /** Made anew for each try. */
+  readonly body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
+  readonly bodyBytes?: number | undefined;
+  /** No other host can be asked: failures that may pass are tried again here. */
+  readonly isLast: boolean;
+  /** What comes is checked against a digest: then it may come from anywhere, in plain text too. */
+  readonly isChecked?: boolean | undefined;
+}
+
+const maxRedirects = 10;
+const passingStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+/** A repository at the hosts that have it: requests with authorization, redirects and new tries. */
+export class Repository {
+  readonly spec: RefSpec;
+  readonly hosts: readonly RegistryHost[];
+  readonly #options: RepositoryOptions;
+
+  constructor(options: RepositoryOptions) {
+    this.spec = options.spec;
+    this.hosts = options.hosts;
+    this.#options = options;
+  }
+
+  /** The hosts that can do all of this, in order. */
+  hostsFor(...capabilities: readonly HostCapability[]): readonly RegistryHost[] {
+    return this.hosts.filter((host) => capabilities.every((one) => host.can(one)));
+  }
+
+  scope(actions: "pull" | "pull,push"): string {
+    return `repository:${this.spec.repository}:${actions}`;
+  }
+
+  /** An address in this repository at that host, which is told which registry it stands in for. */
+  url(host: RegistryHost, path: string, query: readonly (readonly [string, string])[] = []): URL {
+    const registry = this.spec.host === "docker.io" ? "registry-1.docker.io" : this.spec.host;
+    const isProxy = host.name !== registry && host.name !== this.spec.host;
+    return host.url(`${this.spec.repository}/${path}`, isProxy ? [...query, ["ns", this.spec.host]] : query);
+  }
+
+  /**
+   * Asks one host after the other until one has an answer that is taken.
+   * Shape: `ask` throws for what the next host may do better; hosts that lately did not answer are passed over.
+   * Errors: the one that got furthest, naming the reference.
+   */
+  async anyOf<T>(
+    ctx: Ctx,
+    hosts: readonly RegistryHost[],
+    ask: (host: RegistryHost, isLast: boolean) => Promise<T>,
+  ): Promise<T> {
+    let worst: unknown;
+    for (const [at, host] of hosts.entries()) {
+      const isLast = at === hosts.length - 1;
+      if (!isLast && !this.#options.health.admits(host.key)) continue;
+      try {
+        return await ask(host, isLast);
+      } catch (error) {
+        if (ctx.aborted || !(error instanceof FaultError)) throw error;
+        if (!isLast) ctx.log.info("trying next host", { host: host.name, error: error.message });
+        if (worst === undefined || weight(error) > weight(worst)) worst = error;
+      }
+    }
+    throw worst ?? fault("notFound", `${this.spec.text}: no host is configured for this`);
+  }
+
+  /**
+   * Sends a request until its answer is final: authorized where asked to, tried again where that may help.
+   * Errors: TransportError, unauthenticated, resourceExhausted (asked to wait for too long).
+   */
+  async send(ctx: Ctx, host: RegistryHost, request: HostRequest): Promise<HttpAnswer> {
+    const { backoff, health } = this.#options;
+    let { method, url } = request;
+    let refusals = 0;
+    for (let attempt = 1; ; attempt++) {
+      let wait: number;
+      try {
+        await this.#reach(host, request.isLast);
+        const { answer, sent } = await this.#follow(ctx, host, { ...request, method, url });
+        health.succeeded(host.key);
+        if (answer.status === 401) {
+          const again = await this.#authorize(ctx, host, answer, sent, ++refusals);
+          if (!again || refusals > backoff.maxAttempts) return answer;
+          attempt--;
+          continue;
+        }
+        if (answer.status === 405 && method === "HEAD" && url.pathname.includes("/manifests/")) {
+          // Some hosts have no HEAD there.
+          method = "GET";
+          await answer[Symbol.asyncDispose]();
+          continue;
+        }
+        if (!passingStatuses.has(answer.status) || !request.isLast || attempt >= backoff.maxAttempts) return answer;
+        wait = this.#patience(host, answer, pauseMs(backoff, attempt));
+        await answer[Symbol.asyncDispose]();
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        if (error.notTls && url.origin === host.origin.origin && host.fallBack()) {
+          url = new URL(url);
+          url.protocol = "http:";
+          continue;
+        }
+        if (error.host === host.origin.host) health.failed(host.key);
+        if (error.lasting || !request.isLast || attempt >= backoff.maxAttempts) throw wrapFault(this.spec.text, error);
+        wait = pauseMs(backoff, attempt);
+      }
+      ctx.log.debug("registry request is tried again", { host: host.name, attempt, waitMs: Math.round(wait) });
+      await pause(wait, ctx.signal);
+    }
+  }
+
+  /** The error of an answer that is not what was asked for. */
+  refused(request: Pick<HostRequest, "method">, answer: HttpAnswer): Promise<FaultError> {
+    return statusError(request.method, answer, this.spec.text);
+  }
+
+  /** Where another host could be asked, one that cannot be reached must not cost more than a short time-out. */
+  async #reach(host: RegistryHost, isLast: boolean): Promise<void> {
+    const { dialTimeoutMs } = host.config;
+    if ((isLast && dialTimeoutMs === undefined) || isProxied(host.origin, process.env)) return;
+    await this.#options.health.reach(host.key, () => dial(host.origin, dialTimeoutMs ?? mirrorDialTimeoutMs));
+  }
+
+  async #authorize(
+    ctx: Ctx,
+    host: RegistryHost,
+    answer: HttpAnswer,
+    sent: string | undefined,
+    refusals: number,
+  ): Promise<boolean> {
+    const challenge = answer.headers.get("www-authenticate") ?? "";
+    const authorizer = host.authorizer(answer.url);
+    const again = await authorizer.challenged(ctx, challenge, sent, refusals).catch((error: unknown) => {
+      throw isFault(error, "unauthenticated") ? wrapFault(`${this.spec.text}: access denied`, error) : error;
+    });
+    if (again) await answer[Symbol.asyncDispose]();
+    return again;
+  }
+
+  #patience(host: RegistryHost, answer: HttpAnswer, otherwise: number): number {
+    const asked = retryAfterMs(answer.headers.get("retry-after"), Date.now());
+    if (asked === undefined) return otherwise;
+    if (asked <= longestRetryAfterMs) return Math.max(asked, otherwise);
+    const kind = answer.status === 429 ? "resourceExhausted" : "unavailable";
+    throw fault(
+      kind,
+      `${this.spec.text}: registry host "${host.name}" asks to come back in ${Math.ceil(asked / 1000)}s`,
+    );
+  }
+
+  /** Sends a request and goes where its answer leads; what is secret goes to the host itself only. */
+  async #follow(
+    ctx: Ctx,
+    host: RegistryHost,
+    request: HostRequest,
+  ): Promise<{ answer: HttpAnswer; sent: string | undefined }> {
+    let { url } = request;
+    for (let hops = 0; ; hops++) {
+      const own = url.origin === host.origin.origin;
+      const headers = this.#headers(host, request, own);
+      let sent = headers.get("authorization") ?? undefined;
+      if (sent === undefined) {
+        sent = await host.authorizer(url).authorization(ctx, request.scopes);
+        if (sent !== undefined) headers.set("authorization", sent);
+      }
+      const body = request.body?.();
+      const { method, bodyBytes } = request;
+      this.#options.onHttp?.(`> ${method} ${shownUrl(url)}`);
+      const answer = await sendHttp({ method, url, headers, body, bodyBytes, tls: host.tls, signal: ctx.signal });
+      this.#options.onHttp?.(`< ${answer.status} ${shownUrl(url)}`);
+      for (const warning of parseWarnings(answer.headers.get("warning"))) this.#options.onWarning?.(warning);
+      const next = this.#redirect(request, answer);
+      if (next === undefined) return { answer, sent };
+      await answer[Symbol.asyncDispose]();
+      if (hops >= maxRedirects) throw this.#misled(url, `stopped after ${maxRedirects} redirects`);
+      url = next;
+    }
+  }
+
+  #headers(host: RegistryHost, request: HostRequest, own: boolean): Headers {
+    const headers = new Headers({ "user-agent": userAgent });
+    if (own) {
+      for (const [name, value] of this.#options.headers) headers.set(name, value);
+      for (const [name, values] of host.config.headers) {
+        headers.delete(name);
+        for (const value of values) headers.append(name, value);
+      }
+    }
+    for (const [name, value] of Object.entries(request.headers ?? {})) headers.set(name, value);
+    return headers;
+  }
+
+  #redirect(request: HostRequest, answer: HttpAnswer): URL | undefined {
+    const { status, url } = answer;
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const leads = status === 307 || status === 308 || (isRead && [301, 302, 303].includes(status));
+    const location = answer.headers.get("location");
+    if (!leads || location === null) return undefined;
+    const next = URL.parse(location, url.href);
+    if (next === null || (next.protocol !== "http:" && next.protocol !== "https:")) {
+      throw this.#misled(url, `leads to ${quote(location.slice(0, 256))}, which is no web address`);
+    }
+    if (url.protocol === "https:" && next.protocol === "http:" && request.isChecked !== true) {
+      throw this.#misled(url, `leads from https to plain http at ${quote(next.host)}, which is not followed`);
+    }
+    next.username = "";
+    next.password = "";
+    return next;
+  }
+
+  #misled(url: URL, why: string): FaultError {
+    return new FaultError("failedPrecondition", `${this.spec.text}: registry host "${url.host}" ${why}`);
+  }
+}
+
+/** How far a request came before it failed. Source: containerd core/remotes/docker/resolver.go, firstErrPriority. */
+function weight(error: unknown): number {
+  if (error instanceof TransportError || (error instanceof FaultError && error.cause instanceof TransportError))
+    return 1;
+  return isFault(error, "notFound") ? 2 : 3;
+}
