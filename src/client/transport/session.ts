@@ -1,6 +1,7 @@
 import type { Socket } from "bun";
 import { type FaultError, fault, messageOf, unavailable } from "../../lib/faults.ts";
-import { HpackDecoder, HpackEncoder } from "../../wire/http2/index.ts";
+import { HpackDecoder } from "../../wire/http2/hpack-decoder.ts";
+import { HpackEncoder } from "../../wire/http2/hpack-encoder.ts";
 import {
   bodyOf,
   cancelCode,

@@ -20,17 +20,27 @@ export const staticTableLength = 61;
 /** What an entry counts beside its bytes. Source: RFC 7541 section 4.1. */
 export const entryOverhead = 32;
 
-const staticIndexes: ReadonlyMap<string, number> = new Map(
+let builtIndexes: ReadonlyMap<string, number> | undefined;
+
+/** Entries by name, and by name and value; made when the first is looked up. */
+function staticIndexes(): ReadonlyMap<string, number> {
+  builtIndexes ??= indexesOf(staticPairs);
+  return builtIndexes;
+}
+
+function indexesOf(pairs: readonly string[]): ReadonlyMap<string, number> {
+  const indexes = new Map<string, number>();
   // Backwards, so that a name alone finds its first entry.
-  Array.from({ length: staticTableLength }, (_, i) => staticTableLength - 1 - i).flatMap((i) => [
-    [staticPairs[i * 2]!, i + 1] as const,
-    [`${staticPairs[i * 2]}\0${staticPairs[i * 2 + 1]}`, i + 1] as const,
-  ]),
-);
+  for (let i = staticTableLength - 1; i >= 0; i--) {
+    indexes.set(pairs[i * 2]!, i + 1);
+    indexes.set(`${pairs[i * 2]}\0${pairs[i * 2 + 1]}`, i + 1);
+  }
+  return indexes;
+}
 
 /** The static entry that has this name, or, when a value is given, both; 0 when there is none. */
 export function staticIndex(name: string, value?: string): number {
-  return staticIndexes.get(value === undefined ? name : `${name}\0${value}`) ?? 0;
+  return staticIndexes().get(value === undefined ? name : `${name}\0${value}`) ?? 0;
 }
 
 /**

@@ -60,7 +60,14 @@ function buildTables(): DecodeTables {
   return { quick, firstCode, firstIndex, count, symbols };
 }
 
-const tables: DecodeTables = buildTables();
+let builtTables: DecodeTables | undefined;
+
+/** Built when the first such string comes: a short command's daemon mostly sends none. */
+function decodeTables(): DecodeTables {
+  builtTables ??= buildTables();
+  return builtTables;
+}
+
 let scratch = Buffer.allocUnsafe(1024);
 
 /**
@@ -72,6 +79,7 @@ export function huffmanDecode(bytes: Uint8Array, start: number, end: number): st
   const most = Math.floor(((end - start) * 8) / minBits);
   if (scratch.length < most) scratch = Buffer.allocUnsafe(most * 2);
   const endBit = end * 8;
+  const tables = decodeTables();
   let bit = start * 8;
   let length = 0;
   while (bit < endBit) {
@@ -79,7 +87,7 @@ export function huffmanDecode(bytes: Uint8Array, start: number, end: number): st
     let symbol = found >> 4;
     let bits = found & 15;
     if (bits === 0) {
-      const slow = longCode(bytes, bit, endBit);
+      const slow = longCode(tables, bytes, bit, endBit);
       if (slow < 0) break;
       symbol = slow & 0x1ff;
       bits = slow >> 9;
@@ -101,7 +109,7 @@ function peekByte(bytes: Uint8Array, bit: number, end: number): number {
 }
 
 /** A code of more than eight bits as bits << 9 | symbol; -1 when the input ends within it. */
-function longCode(bytes: Uint8Array, startBit: number, endBit: number): number {
+function longCode(tables: DecodeTables, bytes: Uint8Array, startBit: number, endBit: number): number {
   let code = 0;
   for (let bits = 1; bits <= maxBits && startBit + bits <= endBit; bits++) {
     const bit = startBit + bits - 1;
