@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../src/lib/faults.ts";
 import { type LogLevel, logLevels } from "../src/lib/log.ts";
 import { runShimHost } from "../src/shim/index.ts";
-import { dropCodeWhenIdle } from "../src/sys/index.ts";
+import { shrinkWhenIdle } from "../src/sys/index.ts";
 
 const usage = `usage: containerd-shim-lighter-v2 host --socket PATH --state DIR [--log FILE] [--log-level LEVEL] [--runtime BINARY]`;
 
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
   await using host = await runShimHost({ socket, state, logFile, logLevel, runtime });
   const { promise: signalled, resolve } = Promise.withResolvers<void>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
-  using _watch = dropCodeWhenIdle();
+  using _watch = shrinkWhenIdle();
   process.stdout.write("ready\n");
   await Promise.race([host.ended, signalled]);
   return 0;

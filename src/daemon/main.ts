@@ -3,7 +3,7 @@ import { messageOf } from "../lib/faults.ts";
 import { createLogger, type LeveledLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
 import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
-import { dropCodeWhenIdle } from "../sys/index.ts";
+import { shrinkWhenIdle } from "../sys/index.ts";
 import { configText } from "./config-text.ts";
 import { startDaemon } from "./daemon.ts";
 import { dumpDiagnostics } from "./diagnostics.ts";
@@ -68,7 +68,7 @@ async function run(options: DaemonOptions, flavour: Flavour, plugins: readonly P
   await using daemon = await startDaemon({ plugins, settings, log });
   started = daemon.plugins;
   announce(log, manager, flavour);
-  using _watch = dropCodeWhenIdle();
+  using _watch = shrinkWhenIdle();
   await stop.promise;
   log.info("stopping; containers keep running");
 }

@@ -12,7 +12,7 @@ export {
 } from "./files.ts";
 export { createKernel, type Kernel } from "./kernel.ts";
 export type { PathBytes } from "./libc.ts";
-export { dropCodeWhenIdle } from "./memory.ts";
+export { shrinkWhenIdle } from "./memory.ts";
 export {
   type MountOptions,
   type MountRequest,
