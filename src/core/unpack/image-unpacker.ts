@@ -10,7 +10,7 @@ import { chainIds } from "../oci/index.ts";
 import type { MountSpec } from "../snapshots/index.ts";
 import { readConfig, type UnpackConfig } from "./documents.ts";
 import { type Extraction, extractLayer, type LayerResult } from "./layer-extraction.ts";
-import { type LayerPlan, type LayerSnapshot, LayerSnapshots } from "./layer-snapshots.ts";
+import { type LayerPlan, LayerSnapshots } from "./layer-snapshots.ts";
 import type { LayerSource, UnpackableImage, Unpacker, UnpackProgress, UnpackTarget } from "./unpacker.ts";
 
 export interface UnpackerOptions {
@@ -93,7 +93,7 @@ class ImageUnpack {
     const stop = new AbortController();
     const { namespace, lease, log, metadata } = this.#ctx;
     const signal = AbortSignal.any([this.#ctx.signal, stop.signal]);
-    const extraction = this.#extraction(createCtx({ namespace, lease, log, metadata, signal }), stop);
+    const extraction = this.#extraction(createCtx({ namespace, lease, log, metadata, signal }), stop, snapshots);
     try {
       if (this.#options.target.rebases) await this.#inAnyOrder(extraction, snapshots, plans);
       else await this.#oneByOne(extraction, snapshots, plans);
@@ -109,17 +109,15 @@ class ImageUnpack {
 
   /** All layers at once; they become snapshots when all are there, from the bottom up. */
   async #inAnyOrder(extraction: Extraction, snapshots: LayerSnapshots, plans: readonly LayerPlan[]): Promise<void> {
-    const prepared: LayerSnapshot[] = [];
     const running: Promise<LayerResult>[] = [];
     try {
       for (const [index, plan] of plans.entries()) {
         const snapshot = await snapshots.prepare(extraction.ctx, plan);
         if (snapshot === undefined) this.#options.progress.extracted?.(plan.layer);
         else {
-          const result = extractLayer(extraction, snapshot, asUpper(snapshot.mounts, index));
+          const result = extractLayer(extraction, snapshot, ({ mounts }) => asUpper(mounts, index));
           // Whichever fails first ends the others.
           result.catch((error: unknown) => extraction.stop.abort(error));
-          prepared.push(snapshot);
           running.push(result);
         }
       }
@@ -131,7 +129,7 @@ class ImageUnpack {
     const firstFailed = settled.findIndex(({ status }) => status === "rejected");
     const good = settled.slice(0, firstFailed < 0 ? undefined : firstFailed);
     const results = good.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    if (results.length > 0 && !this.#ctx.aborted) await this.#commitAll(prepared, results, snapshots);
+    if (results.length > 0 && !this.#ctx.aborted) await this.#commitAll(results, snapshots);
     extraction.stop.signal.throwIfAborted();
   }
 
@@ -144,14 +142,14 @@ class ImageUnpack {
         this.#options.progress.extracted?.(plan.layer);
         continue;
       }
-      const result = extractLayer(extraction, snapshot, snapshot.mounts);
+      const result = extractLayer(extraction, snapshot, ({ mounts }) => mounts);
       if (!ahead) for (const { layer } of plans.slice(index + 1)) extraction.fetchAhead(layer);
       ahead = true;
-      await this.#commit(snapshot, await result, snapshots);
+      await this.#commit(await result, snapshots);
     }
   }
 
-  #extraction(ctx: Ctx, stop: AbortController): Extraction {
+  #extraction(ctx: Ctx, stop: AbortController, snapshots: LayerSnapshots): Extraction {
     const { content, places, target, source, progress } = this.#options;
     const fetched = new Map<Digest, Promise<void>>();
     // The same blob may be several layers: the first one fetches it.
@@ -168,27 +166,21 @@ class ImageUnpack {
     const idle: Extraction["idle"] = async () => {
       await Promise.allSettled(fetched.values());
     };
-    return { ctx, stop, content, places, target, progress, syncEach: !target.rebases, fetch, fetchAhead, idle };
+    const renew: Extraction["renew"] = (spoilt) => snapshots.renew(ctx, spoilt);
+    return { ctx, stop, content, places, target, progress, syncEach: !target.rebases, fetch, fetchAhead, renew, idle };
   }
 
   /** One sync of the filesystem stands for all layers: none is a snapshot before its files are on disk. */
-  async #commitAll(
-    snapshots: readonly LayerSnapshot[],
-    results: readonly LayerResult[],
-    layers: LayerSnapshots,
-  ): Promise<void> {
-    const { differ } = this.#options.target;
-    const last = snapshots[results.length - 1];
-    if (last !== undefined && results.some(({ staged }) => !staged)) {
-      await differ.settle?.(this.#ctx, asUpper(last.mounts, 1), { syncFs: true });
+  async #commitAll(results: readonly LayerResult[], snapshots: LayerSnapshots): Promise<void> {
+    const last = results.findLast(({ staged }) => !staged);
+    if (last !== undefined) {
+      await this.#options.target.differ.settle?.(this.#ctx, asUpper(last.snapshot.mounts, 1), { syncFs: true });
     }
-    for (const [index, result] of results.entries()) {
-      const snapshot = snapshots[index];
-      if (snapshot !== undefined) await this.#commit(snapshot, result, layers);
-    }
+    for (const result of results) await this.#commit(result, snapshots);
   }
 
-  async #commit(snapshot: LayerSnapshot, result: LayerResult, snapshots: LayerSnapshots): Promise<void> {
+  async #commit(result: LayerResult, snapshots: LayerSnapshots): Promise<void> {
+    const { snapshot } = result;
     const { content, target, progress } = this.#options;
     if (target.rebases && result.impliedFolders.length > 0) {
       await snapshots.settle(this.#ctx, snapshot, result.impliedFolders);

@@ -1,6 +1,6 @@
-import type { Ctx } from "../../lib/ctx.ts";
+import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
-import { invalidArgument, quote, wrapFault } from "../../lib/faults.ts";
+import { fault, invalidArgument, quote, wrapFault } from "../../lib/faults.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { AppliedLayer } from "../diff/index.ts";
 import type { MountSpec, SnapshotUsage } from "../snapshots/index.ts";
@@ -24,11 +24,14 @@ export interface Extraction {
   fetch(layer: Descriptor, tee: LayerTee | undefined): Promise<void>;
   /** Begins to bring in a layer that is not unpacked yet. */
   fetchAhead(layer: Descriptor): void;
+  /** A snapshot in place of one that has wrong files in it. */
+  renew(snapshot: LayerSnapshot): Promise<LayerSnapshot>;
   /** Settles when nothing is brought in any more. */
   idle(): Promise<void>;
 }
 
 export interface LayerResult {
+  readonly snapshot: LayerSnapshot;
   readonly impliedFolders: readonly string[];
   readonly usage: SnapshotUsage | undefined;
   /** The snapshotter had the layer's files already. */
@@ -42,28 +45,31 @@ export interface LayerResult {
 export async function extractLayer(
   extraction: Extraction,
   snapshot: LayerSnapshot,
-  mounts: readonly MountSpec[],
+  mountsOf: (snapshot: LayerSnapshot) => readonly MountSpec[],
 ): Promise<LayerResult> {
-  if (isReadOnly(mounts)) return { impliedFolders: [], usage: undefined, staged: true };
-  const { layer, diffId, key } = snapshot;
-  const arrival = new Arrival(extraction, layer, mounts);
+  if (isReadOnly(snapshot.mounts)) return { snapshot, impliedFolders: [], usage: undefined, staged: true };
+  const { layer, diffId } = snapshot;
+  const arrival = new Arrival(extraction, layer, mountsOf(snapshot));
+  let into = snapshot;
   let applied: AppliedLayer;
   try {
     await extraction.fetch(layer, arrival.tee);
-    applied = (await arrival.end()) ?? (await applyBlob(extraction, layer, mounts));
+    const arrived = await arrival.end();
+    if (arrived === undefined && arrival.spoilt) into = await extraction.renew(snapshot);
+    applied = arrived ?? (await applyBlob(extraction, layer, mountsOf(into)));
   } catch (error) {
     await arrival.leave();
-    if (extraction.ctx.aborted) throw error;
+    if (extraction.ctx.aborted || arrival.fetching) throw error;
     const { mediaType, digest } = layer;
-    const where = `(${mediaType} ${digest}) to ${extraction.target.snapshotter.name} as ${quote(key)}`;
-    throw arrival.fetching ? error : wrapFault(`failed to extract layer ${where}`, error);
+    const where = `(${mediaType} ${digest}) to ${extraction.target.snapshotter.name} as ${quote(into.key)}`;
+    throw wrapFault(`failed to extract layer ${where}`, error);
   }
   if (applied.digest !== diffId) {
     throw invalidArgument(
       `wrong diff id ${quote(applied.digest)} calculated on extraction ${quote(diffId)}, desc ${quote(layer.digest)}`,
     );
   }
-  return { impliedFolders: applied.impliedFolders ?? [], usage: applied.usage, staged: false };
+  return { snapshot: into, impliedFolders: applied.impliedFolders ?? [], usage: applied.usage, staged: false };
 }
 
 function applyBlob(extraction: Extraction, layer: Descriptor, mounts: readonly MountSpec[]): Promise<AppliedLayer> {
@@ -73,16 +79,20 @@ function applyBlob(extraction: Extraction, layer: Descriptor, mounts: readonly M
 }
 
 /** A layer that may be unpacked while it arrives. */
-class Arrival {
+class Arrival implements LayerTee {
   /** Until the layer is in the content store a failure is the fetching's, unless the unpacking failed first. */
   fetching = true;
+  /** What was unpacked turned out not to be the layer. */
+  spoilt = false;
   readonly #extraction: Extraction;
   readonly #layer: Descriptor;
   readonly #mounts: readonly MountSpec[];
   readonly #feed: LayerFeed = new LayerFeed();
+  readonly #stop: AbortController = new AbortController();
   #applying: Promise<AppliedLayer> | undefined;
   #failed: { readonly error: unknown } | undefined;
-  #refused = false;
+  /** It is unpacked when it is there. */
+  #later = false;
   #offset = 0;
 
   constructor(extraction: Extraction, layer: Descriptor, mounts: readonly MountSpec[]) {
@@ -91,17 +101,38 @@ class Arrival {
     this.#mounts = mounts;
   }
 
-  /** What is handed the layer's bytes; undefined when nothing could be done with them. */
+  /** What is told of the layer's bytes; undefined when nothing could be done with them. */
   get tee(): LayerTee | undefined {
-    const { differ } = this.#extraction.target;
-    return differ.takesStream?.(this.#layer.mediaType) === true ? (bytes) => this.#take(bytes) : undefined;
+    return this.#extraction.target.differ.takesStream?.(this.#layer.mediaType) === true ? this : undefined;
   }
 
-  /** The layer is there: what came of unpacking it on the way; undefined when that was not done. */
+  begin(offset: number): void {
+    if (this.#applying !== undefined) {
+      this.spoilt = true;
+      this.#stop.abort(fault("aborted", "the layer's download began anew"));
+      this.#feed.end();
+    }
+    this.#later ||= this.spoilt || offset > 0;
+  }
+
+  async take(bytes: Uint8Array): Promise<void> {
+    if (this.#later) return;
+    if (this.#applying === undefined) this.#start();
+    if (this.#applying === undefined) return;
+    await this.#feed.push(bytes);
+    // An archive that cannot be unpacked needs no more downloading.
+    if (this.#failed !== undefined && !this.spoilt) throw this.#failed.error;
+    this.#offset += bytes.length;
+    this.#extraction.progress.extracting?.(this.#layer, this.#offset);
+  }
+
+  /** The layer is there: what came of unpacking it on the way; undefined when that is still to be done. */
   async end(): Promise<AppliedLayer | undefined> {
     this.fetching = false;
     this.#feed.end();
-    return this.#applying;
+    if (!this.spoilt) return this.#applying;
+    await this.leave();
+    return undefined;
   }
 
   /** Waits until nothing works on it any more, whatever comes of it. */
@@ -112,27 +143,19 @@ class Arrival {
     });
   }
 
-  async #take(bytes: Uint8Array): Promise<void> {
-    if (this.#applying === undefined && !this.#refused) this.#start();
-    if (this.#refused) return;
-    await this.#feed.push(bytes);
-    // An archive that cannot be unpacked needs no more downloading.
-    if (this.#failed !== undefined) throw this.#failed.error;
-    this.#offset += bytes.length;
-    this.#extraction.progress.extracting?.(this.#layer, this.#offset);
-  }
-
   #start(): void {
     const { ctx, places, target, syncEach } = this.#extraction;
     // Without a place it is unpacked once it is there: an arriving layer must not wait for another that arrives slowly.
-    this.#refused = places.free === 0;
-    if (this.#refused) return;
+    this.#later = places.free === 0;
+    if (this.#later) return;
     places.free--;
+    const { namespace, lease, log } = ctx;
+    const own = createCtx({ namespace, lease, log, signal: AbortSignal.any([ctx.signal, this.#stop.signal]) });
     const options = { input: this.#feed, syncFs: syncEach, measure: true };
-    this.#applying = target.differ.apply(ctx, this.#layer, this.#mounts, options);
+    this.#applying = target.differ.apply(own, this.#layer, this.#mounts, options);
     this.#applying
       .catch((error: unknown) => {
-        this.fetching = false;
+        if (!this.spoilt) this.fetching = false;
         this.#failed = { error };
       })
       .finally(() => {

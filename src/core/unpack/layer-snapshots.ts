@@ -64,6 +64,20 @@ export class LayerSnapshots {
     return undefined;
   }
 
+  /** Makes a snapshot in place of one whose files are wrong. */
+  async renew(ctx: Ctx, spoilt: LayerSnapshot): Promise<LayerSnapshot> {
+    const { snapshotter, rebases } = this.#target;
+    const lock = this.#open.get(spoilt);
+    await snapshotter.remove(ctx, spoilt.key);
+    const { layer, diffId, chainId, parent, labels } = spoilt;
+    const prepared = await prepareKey(ctx, snapshotter, chainId, rebases ? "" : parent, labels);
+    if (prepared === undefined || lock === undefined) throw unavailable(`snapshot ${chainId} was made by someone else`);
+    const snapshot = { layer, diffId, chainId, parent, labels, ...prepared };
+    this.#open.delete(spoilt);
+    this.#open.set(snapshot, lock);
+    return snapshot;
+  }
+
   /** Gives folders the looks that they have in the layers below, which are snapshots by now. */
   async settle(ctx: Ctx, snapshot: LayerSnapshot, impliedFolders: readonly string[]): Promise<void> {
     const { snapshotter, differ } = this.#target;

@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import type { Descriptor } from "../../lib/descriptor.ts";
+import type { Digest } from "../../lib/digest.ts";
 import { fault } from "../../lib/faults.ts";
 import type { Differ } from "../diff/index.ts";
 import { chainIds } from "../oci/index.ts";
-import { createUnpacker, type LayerSource, type UnpackTarget } from "./index.ts";
+import { createUnpacker, type LayerSource, type LayerTee, type UnpackTarget } from "./index.ts";
 import { createImageBed, type ImageBed, imageOf, lookInto, type MadeImage, putBlob, tarOf } from "./testing.ts";
 
 const requiresRoot = process.getuid?.() === 0 ? describe : describe.skip;
@@ -21,13 +22,14 @@ function arriving(image: MadeImage, pieceBytes = 400): LayerSource & { readonly 
   const source = {
     asked: [] as Descriptor[],
     teed: 0,
-    fetch: async (_ctx: unknown, layer: Descriptor, tee: ((bytes: Uint8Array) => Promise<void>) | undefined) => {
+    fetch: async (_ctx: unknown, layer: Descriptor, tee: LayerTee | undefined) => {
       source.asked.push(layer);
+      tee?.begin(0);
       const bytes = image.blobs.get(layer.digest) as Uint8Array;
       for (let at = 0; at < bytes.length; at += pieceBytes) {
         await Bun.sleep(0);
         if (tee !== undefined) {
-          await tee(bytes.subarray(at, at + pieceBytes));
+          await tee.take(bytes.subarray(at, at + pieceBytes));
           source.teed++;
         }
       }
@@ -189,6 +191,22 @@ requiresRoot("createUnpacker", () => {
     const after = bed.overlay.snapshotter.list(bed.ctx, []);
     expect(after.filter(({ kind }) => kind !== "committed")).toEqual([]);
     expect(after.length - before).toBeLessThanOrEqual(2);
+  });
+
+  test("unpacks anew what began anew, into an empty snapshot", async () => {
+    const image = imageOf([tarOf([{ name: "right", data: `${count++}` }])]);
+    const wrong = imageOf([tarOf([{ name: "wrong", data: "x".repeat(5000) }])]);
+    const bytesOf = (of: MadeImage): Uint8Array => of.blobs.get(of.layers[0]?.digest as Digest) as Uint8Array;
+    const source: LayerSource = {
+      fetch: async (ctx, layer, tee) => {
+        tee?.begin(0);
+        await tee?.take(bytesOf(wrong));
+        await arriving(image).fetch(ctx, layer, tee);
+      },
+    };
+    await unpack(image, bed.overlay, source);
+    expect(await lookInto(bed, bed.overlay, topOf(image), (folder) => fs.readdirSync(folder))).toEqual(["right"]);
+    expect(bed.overlay.snapshotter.list(bed.ctx, []).filter(({ kind }) => kind !== "committed")).toEqual([]);
   });
 
   test("refuses a config that lies about a layer", async () => {

@@ -17,14 +17,19 @@ export interface UnpackTarget {
   readonly layerTypes?: readonly string[] | undefined;
 }
 
-/** Takes a layer's bytes in order, while they go to the content store as well. Waits for the promise. */
-export type LayerTee = (bytes: Uint8Array) => Promise<void>;
+/** Takes a layer's bytes while they go to the content store. */
+export interface LayerTee {
+  /** They begin at this offset, those before being in the content store; again when all begins anew. */
+  begin(offset: number): void;
+  /** The next bytes, in order. Waited for. Errors: what went wrong with the bytes so far, which ends the fetching. */
+  take(bytes: Uint8Array): Promise<void>;
+}
 
 /** What an image's parts are got from. */
 export interface LayerSource {
   /**
    * Brings a layer into the content store; done at once when it is there. Called once a layer.
-   * Shape: `tee` is called for each of the layer's bytes, or for none of them.
+   * Shape: `tee` is told of each of the layer's bytes that are fetched now, or of none.
    */
   fetch(ctx: Ctx, layer: Descriptor, tee: LayerTee | undefined): Promise<void>;
 }
