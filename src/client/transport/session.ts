@@ -37,11 +37,15 @@ export interface Stream {
 interface StreamState {
   readonly handler: StreamHandler;
   sendWindow: number;
+  /** Room that was given back but not told yet. */
+  owed: number;
 }
 
 /** Room for unread bytes a stream; the connection's is larger, so that a stream that nobody reads holds up no other. */
 const streamWindow = 4 * 1024 * 1024;
 const connectionWindow = 256 * 1024 * 1024;
+/** Room is given back in lumps of at least this part of the window: small answers then cost the peer no frame each. */
+const owedShare = 4;
 const maxFramePayload = 1024 * 1024;
 const maxHeaderList = 1024 * 1024;
 /** Written bytes that the socket has not taken are held up to here. */
@@ -65,6 +69,7 @@ export class ClientSession {
   #sendWindow = 65535;
   #initialWindow = 65535;
   #peerFrame = 16384;
+  #owed = 0;
   readonly #streams = new Map<number, StreamState>();
   readonly #reader = new FrameReader(maxFramePayload);
   readonly #decoder = new HpackDecoder();
@@ -99,13 +104,16 @@ export class ClientSession {
     }
     const id = this.#nextId;
     this.#nextId += 2;
-    const state: StreamState = { handler, sendWindow: this.#initialWindow };
+    const state: StreamState = { handler, sendWindow: this.#initialWindow, owed: 0 };
     this.#streams.set(id, state);
     this.#send(frame(frameType.headers, frameFlag.endHeaders, id, this.#encoder.encode(fields)));
     return {
       write: (bytes, end) => this.#write(id, state, bytes, end),
       consumed: (count) => {
-        if (this.#streams.has(id) && count > 0) this.#send(numberFrame(frameType.windowUpdate, id, count));
+        state.owed += count;
+        if (state.owed < streamWindow / owedShare || !this.#streams.has(id)) return;
+        this.#send(numberFrame(frameType.windowUpdate, id, state.owed));
+        state.owed = 0;
       },
       cancel: () => {
         if (this.#streams.delete(id)) this.#send(numberFrame(frameType.rstStream, id, cancelCode));
@@ -220,7 +228,11 @@ export class ClientSession {
   }
 
   #handleData(received: Frame): void {
-    if (received.payload.length > 0) this.#send(numberFrame(frameType.windowUpdate, 0, received.payload.length));
+    this.#owed += received.payload.length;
+    if (this.#owed >= connectionWindow / owedShare) {
+      this.#send(numberFrame(frameType.windowUpdate, 0, this.#owed));
+      this.#owed = 0;
+    }
     const state = this.#streams.get(received.streamId);
     if (state === undefined) return;
     state.handler.data(bodyOf(received));
