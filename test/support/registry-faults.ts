@@ -36,6 +36,8 @@ export async function startFaultProxy(
     client.on("close", () => open.delete(client));
     let head = Buffer.alloc(0);
     const onHead = (data: Buffer): void => {
+      // TLS is not spoken here.
+      if (head.length === 0 && data[0] === 0x16) return void client.destroy();
       head = Buffer.concat([head, data]);
       const end = head.indexOf("\r\n\r\n");
       if (end === -1) return;

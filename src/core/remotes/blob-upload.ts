@@ -18,8 +18,9 @@ export interface BlobUploadOptions {
   readonly onProgress: OnProgress | undefined;
 }
 
-/** The pieces in which a blob goes to a host that refuses it in one. */
+/** The pieces in which a blob goes to a host that does not take it in one, and the smallest they become. */
 const smallerChunkBytes = 8 << 20;
+const smallestChunkBytes = 4 << 20;
 
 /** Where an upload goes on and how much of it is there. */
 interface Session {
@@ -34,6 +35,9 @@ interface Session {
 export class BlobUpload {
   readonly #options: BlobUploadOptions;
   #chunkBytes: number;
+  #minimumBytes = 0;
+  /** As the host last said: an older address may be taken for a mistake, and the upload for lost. */
+  #session!: Session;
 
   constructor(options: BlobUploadOptions) {
     this.#options = options;
@@ -44,19 +48,20 @@ export class BlobUpload {
   async run(ctx: Ctx, from: string | undefined): Promise<PushOutcome> {
     const { backoff, descriptor, repository } = this.#options;
     let session = await this.#begin(ctx, from);
-    for (let failures = 0; session !== "mounted"; ) {
-      const { offset } = session;
+    for (let failures = 0, furthest = 0; session !== "mounted"; ) {
+      this.#session = session;
       try {
-        await this.#send(ctx, session);
+        await this.#send(ctx);
         return "pushed";
       } catch (error) {
-        const tooLarge = error instanceof FaultError && isTooLarge(error) && this.#chunkBytes === 0;
-        if (tooLarge) this.#chunkBytes = smallerChunkBytes;
-        else if (!isBroken(error)) throw error;
-        const there: Session | undefined = await this.#stateOf(ctx, session);
-        failures = (there?.offset ?? 0) > offset ? 1 : failures + 1;
+        if (!isBroken(error)) throw error;
+        const there: Session | undefined = await this.#stateOf(ctx, this.#session);
+        const offset = there?.offset ?? 0;
+        failures = offset > furthest ? 1 : failures + 1;
+        furthest = Math.max(furthest, offset);
         if (failures >= backoff.maxAttempts) throw wrapFault(`${repository.spec.text}: ${descriptor.digest}`, error);
-        ctx.log.info("upload broke, going on", { digest: descriptor.digest, offset: there?.offset ?? 0 });
+        this.#takeSmallerPieces();
+        ctx.log.info("upload broke, going on", { digest: descriptor.digest, offset, chunkBytes: this.#chunkBytes });
         await pause(pauseMs(backoff, failures), ctx.signal);
         session = there ?? (await this.#begin(ctx, undefined));
       }
@@ -100,16 +105,16 @@ export class BlobUpload {
     }
   }
 
-  async #send(ctx: Ctx, session: Session): Promise<void> {
-    const { descriptor } = this.#options;
-    let { url, offset } = session;
+  async #send(ctx: Ctx): Promise<void> {
+    const { sizeBytes } = this.#options.descriptor;
     // What is there already was sent in a piece; the rest then has to be one too.
-    const chunked = this.#chunkBytes > 0 || offset > 0;
-    while (chunked && offset < descriptor.sizeBytes) {
-      const size = this.#chunkBytes > 0 ? this.#chunkBytes : descriptor.sizeBytes;
-      ({ url, offset } = await this.#patch(ctx, url, offset, Math.min(offset + size, descriptor.sizeBytes)));
+    const chunked = this.#chunkBytes > 0 || this.#session.offset > 0;
+    while (chunked && this.#session.offset < sizeBytes) {
+      const { url, offset } = this.#session;
+      const size = this.#chunkBytes > 0 ? this.#chunkBytes : sizeBytes;
+      this.#session = await this.#patch(ctx, url, offset, Math.min(offset + size, sizeBytes));
     }
-    await this.#put(ctx, url, chunked ? descriptor.sizeBytes : 0);
+    await this.#put(ctx, this.#session.url, chunked ? sizeBytes : 0);
   }
 
   async #patch(ctx: Ctx, url: URL, from: number, to: number): Promise<Session> {
@@ -185,14 +190,18 @@ export class BlobUpload {
     return url;
   }
 
+  /** Hosts forget the whole of a piece that broke: smaller ones lose less. */
+  #takeSmallerPieces(): void {
+    const half = Math.max(this.#chunkBytes / 2, smallestChunkBytes);
+    this.#chunkBytes = this.#chunkBytes === 0 ? smallerChunkBytes : Math.max(Math.ceil(half), this.#minimumBytes);
+  }
+
   #respectMinimum(answer: HttpAnswer): void {
     const minimum = Number(answer.headers.get("oci-chunk-min-length") ?? 0);
-    if (this.#chunkBytes > 0 && minimum > this.#chunkBytes && minimum <= 1 << 30) this.#chunkBytes = minimum;
+    if (!(minimum > 0 && minimum <= 1 << 30)) return;
+    this.#minimumBytes = minimum;
+    if (this.#chunkBytes > 0) this.#chunkBytes = Math.max(this.#chunkBytes, minimum);
   }
-}
-
-function isTooLarge(error: FaultError): boolean {
-  return (error as { status?: unknown }).status === 413;
 }
 
 /** Whether what the host has may be gone on with. */
@@ -200,5 +209,6 @@ function isBroken(error: unknown): boolean {
   if (error instanceof TransportError) return !error.lasting;
   if (!(error instanceof FaultError)) return false;
   if (error.cause instanceof TransportError) return !error.cause.lasting;
-  return [408, 416, 429, 500, 502, 503, 504].includes(Number((error as { status?: unknown }).status));
+  // 413: a proxy before the host takes no body of that size.
+  return [408, 413, 416, 429, 500, 502, 503, 504].includes(Number((error as { status?: unknown }).status));
 }

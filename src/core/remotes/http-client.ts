@@ -83,6 +83,7 @@ class Watch implements Disposable {
   readonly #request: HttpRequest;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stalled: string | undefined;
+  #answered = false;
   readonly #abort = (): void => this.#controller.abort(this.#request.signal.reason);
 
   constructor(request: HttpRequest) {
@@ -109,6 +110,12 @@ class Watch implements Disposable {
     this.expect(this.#request.stallTimeoutMs ?? stallTimeoutMs, "connection stood still: nothing came or went");
   }
 
+  /** The host has answered. */
+  answered(): void {
+    this.#answered = true;
+    this.rest();
+  }
+
   /** Nobody waits for the host just now. */
   rest(): void {
     clearTimeout(this.#timer);
@@ -117,7 +124,11 @@ class Watch implements Disposable {
   explain(error: unknown): Error {
     if (this.#request.signal.aborted) return abortFault(this.#request.signal);
     if (error instanceof FaultError) return error;
-    if (this.#stalled !== undefined) return new TransportError(this.#request.url, this.#stalled, { cause: error });
+    if (this.#stalled !== undefined) {
+      // A host that waits for a line of text does not answer a TLS greeting.
+      const notTls = !this.#answered && this.#request.url.protocol === "https:";
+      return new TransportError(this.#request.url, this.#stalled, { cause: error, notTls });
+    }
     return transportError(this.#request.url, error);
   }
 
@@ -144,7 +155,7 @@ class FetchedAnswer implements HttpAnswer {
     this.bodyBytes = /^\d{1,15}$/.test(length) ? Number(length) : undefined;
     this.#response = response;
     this.#watch = watch;
-    watch.rest();
+    watch.answered();
   }
 
   async *body(): AsyncGenerator<Uint8Array> {
