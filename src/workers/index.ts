@@ -21,8 +21,8 @@ export async function copyTree(from: string, to: string, signal?: AbortSignal): 
   await spawnWorker("copy-tree", { from, to }, { signal });
 }
 
-/** Removes a folder and everything below it; one that is not there is fine. */
-export async function removeTree(path: string): Promise<void> {
-  await spawnWorker("remove-tree", { path });
+/** Removes folders and everything below them; one that is not there is fine. Answers what kept others from going. */
+export async function removeTrees(paths: readonly string[]): Promise<readonly string[]> {
+  return (await spawnWorker("remove-tree", { paths })).failures;
 }
 export { runWorker } from "./main.ts";

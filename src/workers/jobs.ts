@@ -76,7 +76,12 @@ export interface CopyTreeJob {
 }
 
 export interface RemoveTreeJob {
-  readonly path: string;
+  readonly paths: readonly string[];
+}
+
+export interface RemoveTreeResult {
+  /** What kept folders from going, one line each. */
+  readonly failures: readonly string[];
 }
 
 export type Nothing = Record<string, never>;
@@ -85,7 +90,7 @@ export type Nothing = Record<string, never>;
 export interface WorkerJobs {
   readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
-  readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: Nothing };
+  readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: RemoveTreeResult };
   readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
   readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };
 }

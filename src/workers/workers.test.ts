@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKernel } from "../sys/index.ts";
-import { copyTree, removeTree, spawnWorker } from "./index.ts";
+import { copyTree, removeTrees, spawnWorker } from "./index.ts";
 import { cleanName } from "./paths.ts";
 
 const requiresRoot = process.getuid?.() === 0 ? test : test.skip;
@@ -104,7 +104,7 @@ describe("spawnWorker", () => {
       (error: unknown) => String(error),
     );
     expect(ended).toContain("nothing to copy");
-    await removeTree(missing);
+    await removeTrees([missing]);
   }, 40_000);
 
   requiresRoot(
@@ -125,7 +125,7 @@ describe("spawnWorker", () => {
             { cwd: join(folder, name) },
           ).stdout.toString();
         expect(list("to")).toBe(list("from"));
-        await removeTree(join(folder, "to"));
+        await removeTrees([join(folder, "to"]));
         expect(existsSync(join(folder, "to"))).toBe(false);
       } finally {
         rmSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { unlink } from "node:fs";
 import { join } from "node:path";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { messageOf } from "../../lib/faults.ts";
@@ -54,10 +54,13 @@ export class RemovalQueue {
   async #runRounds(): Promise<void> {
     while (this.#again) {
       this.#again = false;
+      const forgotten: Promise<void>[] = [];
       // A path that could not be removed stays noted; it is passed over until the next run.
       for (let paths = this.#pathsAfter(""); paths.length > 0; paths = this.#pathsAfter(paths.at(-1) ?? "")) {
-        await this.#removeAll(paths);
+        const gone = await this.#removeAll(paths);
+        if (gone.size > 0) forgotten.push(this.#forget(gone));
       }
+      await Promise.all(forgotten);
     }
   }
 
@@ -65,7 +68,8 @@ export class RemovalQueue {
     return this.#options.metadata.read((db) => removalsAfter(db, path, roundPaths));
   }
 
-  async #removeAll(paths: readonly string[]): Promise<void> {
+  /** Answers what is gone now, and how often each had been noted. */
+  async #removeAll(paths: readonly string[]): Promise<ReadonlyMap<string, number | undefined>> {
     const gone = new Map<string, number | undefined>();
     const next = paths.values();
     const worker = async (): Promise<void> => {
@@ -75,8 +79,11 @@ export class RemovalQueue {
       }
     };
     await Promise.all(Array.from({ length: parallel }, worker));
-    if (gone.size === 0) return;
-    await this.#options.metadata.update(
+    return gone;
+  }
+
+  #forget(gone: ReadonlyMap<string, number | undefined>): Promise<void> {
+    return this.#options.metadata.update(
       (tx) => {
         for (const [path, notes] of gone) {
           if (this.#notes.get(path) !== notes) continue;
@@ -100,7 +107,7 @@ export class RemovalQueue {
         return true;
       }
       using _lock = await mutex.lock(digest);
-      if (!metadata.read((db) => isNeeded(db, digest))) await rm(join(root, path), { force: true });
+      if (!metadata.read((db) => isNeeded(db, digest))) await removeFile(join(root, path));
       return true;
     } catch (error) {
       log.warn("content: failed to remove a file", { path, error: messageOf(error) });
@@ -113,4 +120,11 @@ function blobOf(path: string): Digest | undefined {
   const [kind, algorithm, encoded] = path.split("/");
   const text = `${algorithm}:${encoded}`;
   return kind === "blobs" && digestProblem(text) === undefined ? (text as Digest) : undefined;
+}
+
+// The callback form: it costs the loop a fraction of what the promised one does.
+function removeFile(path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    unlink(path, (error) => (error === null || error.code === "ENOENT" ? resolve() : reject(error)));
+  });
 }

@@ -3,7 +3,7 @@ import type { Collectable, CollectionStats, ResourceCollector } from "./gc.ts";
 import { Marking } from "./marking.ts";
 import { type Busy, type Pace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
-import { sweepTable } from "./sweep.ts";
+import { PendingCommits, sweepTable } from "./sweep.ts";
 
 export interface CollectionOptions {
   readonly metadata: Metadata;
@@ -30,7 +30,10 @@ export async function collectOnce(options: CollectionOptions): Promise<Collectio
   using _watch = metadata.watch({ touched: (kind, namespace, key) => marking.touch(kind, namespace, key) });
   await runPaced(marking.steps(), pace, busy, signal);
   const drain = (): Promise<void> => runPaced(marking.drain(), pace, busy, signal);
-  for (const table of tables) await sweepTable(table, { metadata, marking, pace, busy, signal, removed, drain });
+  const pending = new PendingCommits();
+  for (const table of tables)
+    await sweepTable(table, { metadata, marking, pace, busy, signal, removed, drain, pending });
+  await pending.settle();
   for (const collector of collectors) removeDead(collector, marking, removed);
   await Promise.all(tables.map(async (table) => table.clean?.()));
   return { alive: marking.count, removed, ...busy, elapsedMs: performance.now() - start };

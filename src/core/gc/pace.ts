@@ -38,14 +38,22 @@ export function note(busy: Busy, ms: number): void {
   busy.longestMs = Math.max(busy.longestMs, ms);
 }
 
-/** Rests for a turn of the loop when somebody waits, and otherwise for as long as the disk of a quiet machine takes. */
+/** So many rests at first are but a turn of the loop: a small store is done by then. */
+const eagerRests = 100;
+
+/**
+ * Slices so short that a call in their way hardly shows, and rests so long that the daemon, on a machine that is busy with
+ * other things, is not taken for one that wants a processor to itself; shorter ones while somebody waits.
+ */
 export function createPace(isAwaited: () => boolean, sliceMs = 0.2): Pace {
+  let rests = 0;
   return {
     sliceMs,
     rest: () =>
       new Promise((resolve) => {
-        if (isAwaited()) setImmediate(resolve);
-        else setTimeout(resolve, 1);
+        const awaited = isAwaited();
+        if (awaited && rests++ < eagerRests) setImmediate(resolve);
+        else setTimeout(resolve, awaited ? 1 : 2);
       }),
   };
 }

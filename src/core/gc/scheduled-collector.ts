@@ -6,7 +6,7 @@ import type { Metadata } from "../metadata/index.ts";
 import { collectOnce } from "./collection.ts";
 import { explainSteps } from "./explain.ts";
 import type { Collectable, CollectionStats, GarbageCollector, ResourceCollector } from "./gc.ts";
-import { type Busy, createPace, type Pace, runPaced } from "./pace.ts";
+import { type Busy, createPace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
 import { CollectionScheduler, type ScheduleConfig, type Timers } from "./scheduler.ts";
 import { UsageCount } from "./usage.ts";
@@ -19,8 +19,6 @@ export interface GarbageCollectorOptions {
   readonly log: Logger;
   readonly clock?: Clock | undefined;
   readonly timers?: Timers | undefined;
-  /** How a collection shares the loop; by default it rests longer while nobody waits for it. */
-  readonly pace?: Pace | undefined;
 }
 
 const systemTimers: Timers = {
@@ -39,7 +37,6 @@ export function createGarbageCollector(options: GarbageCollectorOptions): Garbag
 class ScheduledCollector implements GarbageCollector, AsyncDisposable {
   readonly #options: GarbageCollectorOptions;
   readonly #clock: Clock;
-  readonly #pace: Pace;
   readonly #collectors = new Set<ResourceCollector>();
   readonly #stopped = new AbortController();
   readonly #scheduler: CollectionScheduler<CollectionStats>;
@@ -49,7 +46,6 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
     this.#options = options;
     const { metadata, config, log, clock = systemClock, timers = systemTimers } = options;
     this.#clock = clock;
-    this.#pace = options.pace ?? createPace(() => this.#scheduler.isAwaited);
     this.#scheduler = new CollectionScheduler({
       config,
       timers,
@@ -113,12 +109,12 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
       metadata,
       tables,
       collectors: this.#collectors,
-      pace: this.#pace,
+      pace: createPace(() => this.#scheduler.isAwaited),
       nowMs: this.#clock().getTime(),
       signal: this.#stopped.signal,
     });
-    const { busyMs, elapsedMs, alive, removed } = result;
-    log.debug("garbage collected", { busyMs, elapsedMs, alive, removed: Object.fromEntries(removed) });
+    const { busyMs, removed, ...times } = result;
+    log.debug("garbage collected", { busyMs, ...times, removed: Object.fromEntries(removed) });
     return { busyMs, result };
   }
 

@@ -18,6 +18,29 @@ export interface SweepOptions {
   readonly removed: Map<ResourceKind, number>;
   /** Follows what was touched, in slices. */
   readonly drain: () => Promise<void>;
+  /** Transactions that are on their way to the disk; the sweep goes on meanwhile. */
+  readonly pending: PendingCommits;
+}
+
+/** Commits that are waited for at the end. */
+export class PendingCommits {
+  readonly #commits = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  add(commit: Promise<unknown>): void {
+    const settled = commit
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .then(() => void this.#commits.delete(settled));
+    this.#commits.add(settled);
+  }
+
+  /** Errors: the first that a commit failed with. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#commits);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }
 
 /**
@@ -62,21 +85,24 @@ interface Outcome {
 async function removeBatch(
   table: Collectable,
   batch: readonly ResourceNode[],
-  { metadata, marking, busy, removed }: SweepOptions,
+  { metadata, marking, busy, removed, pending }: SweepOptions,
 ): Promise<Outcome> {
-  const outcome = await metadata.update(
+  const applied = Promise.withResolvers<Outcome>();
+  const commit = metadata.update(
     (tx) => {
       const start = performance.now();
       const settled = marking.settle(tx.db, settleSteps);
       const done = settled ? batch.map((node) => removeOne(tx, table, node, marking)) : [];
+      const count = done.filter((one) => one.removed).length;
+      if (count > 0) tx.afterCommit(() => removed.set(table.kind, (removed.get(table.kind) ?? 0) + count));
       note(busy, performance.now() - start);
-      return { settled, done };
+      applied.resolve({ settled, next: done.flatMap((one) => one.next) });
     },
     { background: true },
   );
-  const count = outcome.done.filter((one) => one.removed).length;
-  if (count > 0) removed.set(table.kind, (removed.get(table.kind) ?? 0) + count);
-  return { settled: outcome.settled, next: outcome.done.flatMap((one) => one.next) };
+  pending.add(commit);
+  // The disk is not waited for; a transaction that fails before it applied anything ends the sweep.
+  return Promise.race([applied.promise, commit.then(() => applied.promise)]);
 }
 
 interface Done {

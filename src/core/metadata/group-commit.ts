@@ -7,6 +7,8 @@ import type { WalSync } from "./wal-sync.ts";
 
 /** How long mutations of one transaction may take before the rest waits for the next turn of the loop. */
 const defaultTurnMs = 0.8;
+/** How long a commit that nobody waits for may stay in memory, unless another one takes it along to the disk. */
+const lazyMs = 25;
 /** The most mutations that may wait. Callers are bounded by the server's streams long before. */
 const maxWaiting = 65536;
 
@@ -52,6 +54,7 @@ export class GroupCommit {
   #scheduled = false;
   #syncing: Promise<void> | undefined;
   #refusal: Error | undefined;
+  #lazy: ReturnType<typeof setTimeout> | undefined;
   readonly #watchers = new Set<MutationWatcher>();
 
   constructor(options: GroupCommitOptions) {
@@ -78,7 +81,10 @@ export class GroupCommit {
   async close(): Promise<void> {
     this.#refusal ??= unavailable(`metadata database ${quote(this.#options.path)} is closed`);
     while (this.#waiting.length > 0) this.#turn();
-    await this.#syncing;
+    while (this.#committed.length > 0 || this.#syncing !== undefined) {
+      this.#makeDurable(true);
+      await this.#syncing;
+    }
   }
 
   #schedule(): void {
@@ -172,9 +178,15 @@ export class GroupCommit {
     if (done.length === 0) for (const mutation of this.#waiting.splice(0)) mutation.reject(reason);
   }
 
-  #makeDurable(): void {
+  #makeDurable(now = false): void {
     if (this.#syncing !== undefined || this.#committed.length === 0) return;
     const inBackground = this.#committed.every((done) => done.mutation.background);
+    if (inBackground && !now) {
+      this.#lazy ??= setTimeout(() => this.#makeDurable(true), lazyMs);
+      return;
+    }
+    clearTimeout(this.#lazy);
+    this.#lazy = undefined;
     if (inBackground || !this.#options.sync.quick) {
       this.#syncing = this.#syncInPool();
       return;
@@ -190,17 +202,15 @@ export class GroupCommit {
   }
 
   async #syncInPool(): Promise<void> {
-    while (this.#committed.length > 0) {
-      const batch = this.#committed.splice(0);
-      try {
-        await this.#options.sync.later();
-      } catch (error) {
-        this.#fail(batch, error);
-        break;
-      }
+    const batch = this.#committed.splice(0);
+    try {
+      await this.#options.sync.later();
       this.#settle(batch);
+    } catch (error) {
+      this.#fail(batch, error);
     }
     this.#syncing = undefined;
+    this.#makeDurable();
   }
 
   #settle(batch: readonly Done[]): void {

@@ -37,7 +37,10 @@ export interface MutationWatcher {
 }
 
 export interface UpdateOptions {
-  /** For work that no caller waits for: the disk is never waited for on the loop, and watchers hear nothing of the commit. */
+  /**
+   * For work that no caller waits for: it settles a moment later, with others where there are such, the disk is never waited
+   * for on the loop, and watchers hear nothing of the commit.
+   */
   readonly background?: boolean;
 }
 

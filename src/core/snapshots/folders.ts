@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
-import { removeTree } from "../../workers/index.ts";
+import { removeTrees } from "../../workers/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { allIds, originOf } from "./store.ts";
@@ -14,6 +14,9 @@ export interface SnapshotFoldersOptions {
 
 /** From here on a tree is removed by a process of its own, so that it does not keep one of the pool's few threads. */
 const largeFolderEntries = 64;
+/** From here on so many folders are, and so many at most by one process. */
+const manyFolders = 16;
+const mostFolders = 1000;
 
 /**
  * The folders of a snapshotter, and the numbers that they go by.
@@ -25,8 +28,10 @@ export class SnapshotFolders implements AsyncDisposable {
   readonly #log: Logger;
   /** Those that are being made: they have no row yet. */
   readonly #making: Set<number> = new Set();
-  readonly #removing: Map<number, Promise<void>> = new Map();
-  #queue: Promise<void> = Promise.resolve();
+  /** Those that are to be removed, and those that are being removed. */
+  readonly #discarded: Set<number> = new Set();
+  readonly #removing: Set<number> = new Set();
+  #removal: Promise<void> | undefined;
   #firstId = 1;
   #nextId = 1;
 
@@ -75,10 +80,10 @@ export class SnapshotFolders implements AsyncDisposable {
   discard(id: number): void {
     this.#making.delete(id);
     if (this.#removing.has(id)) return;
-    const removal = this.#queue.then(() => this.#remove(id));
-    this.#removing.set(id, removal);
-    // One after the other: removal is background work, and the disk has others to serve.
-    this.#queue = removal;
+    this.#discarded.add(id);
+    this.#removal ??= this.#removeDiscarded().finally(() => {
+      this.#removal = undefined;
+    });
   }
 
   /** Removes every folder that no row owns, and waits for those that are going already. */
@@ -88,12 +93,12 @@ export class SnapshotFolders implements AsyncDisposable {
       // Those made since the rows were read have higher numbers than any in them, or are noted as being made.
       if (id >= this.#firstId && !rows.has(id) && !this.#making.has(id) && !this.#hasRow(id)) this.discard(id);
     }
-    await this.#queue;
+    await this.settle();
   }
 
   /** Waits for the removals that were begun. */
   async settle(): Promise<void> {
-    await this.#queue;
+    await this.#removal;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -109,16 +114,33 @@ export class SnapshotFolders implements AsyncDisposable {
     return names.filter((name) => /^[1-9][0-9]{0,14}$/.test(name)).map(Number);
   }
 
-  async #remove(id: number): Promise<void> {
-    const path = `${this.#driver.folder}/${id}`;
-    try {
-      if (await isSmall(this.#driver.contentPath(id))) await rm(path, { recursive: true, force: true });
-      else await removeTree(path);
-    } catch (error) {
-      this.#log.warn("failed to remove directory", { path, error: messageOf(error) });
-    } finally {
-      this.#removing.delete(id);
+  /** One after the other: removal is background work, and the disk has others to serve. */
+  async #removeDiscarded(): Promise<void> {
+    // Those that are discarded in the same turn go together.
+    await Promise.resolve();
+    while (this.#discarded.size > 0) {
+      const ids = [...this.#discarded].slice(0, this.#discarded.size < manyFolders ? 1 : mostFolders);
+      for (const id of ids) {
+        this.#discarded.delete(id);
+        this.#removing.add(id);
+      }
+      try {
+        for (const failure of await this.#remove(ids)) this.#log.warn("failed to remove directory", { error: failure });
+      } catch (error) {
+        this.#log.warn("failed to remove directories", { ids, error: messageOf(error) });
+      } finally {
+        for (const id of ids) this.#removing.delete(id);
+      }
     }
+  }
+
+  async #remove(ids: readonly number[]): Promise<readonly string[]> {
+    const paths = ids.map((id) => `${this.#driver.folder}/${id}`);
+    const [first] = ids;
+    const small = ids.length === 1 && first !== undefined && (await isSmall(this.#driver.contentPath(first)));
+    if (!small) return removeTrees(paths);
+    await rm(paths[0] ?? "", { recursive: true, force: true });
+    return [];
   }
 }
 
