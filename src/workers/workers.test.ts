@@ -125,7 +125,7 @@ describe("spawnWorker", () => {
             { cwd: join(folder, name) },
           ).stdout.toString();
         expect(list("to")).toBe(list("from"));
-        await removeTrees([join(folder, "to"]));
+        await removeTrees([join(folder, "to")]);
         expect(existsSync(join(folder, "to"))).toBe(false);
       } finally {
         rmSync(folder, { recursive: true });
