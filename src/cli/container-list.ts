@@ -3,7 +3,8 @@ import { containerLabels } from "../client/containers/labels.ts";
 import { dateOf } from "../client/containers/tasks.ts";
 import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
-import { formatAgo } from "./units.ts";
+import { processStart } from "./process-start.ts";
+import { formatAgo, formatSpan } from "./units.ts";
 
 export type ContainerState = "created" | "running" | "paused" | "pausing" | "exited" | "unknown";
 
@@ -13,6 +14,8 @@ export interface ContainerRow {
   readonly image: string;
   readonly state: ContainerState;
   readonly pid: number;
+  /** When its first process began; undefined where that is not known. */
+  readonly startedAt: Date | undefined;
   readonly exitStatus: number | undefined;
   readonly exitedAt: Date | undefined;
   readonly createdAt: Date;
@@ -51,25 +54,33 @@ export function rowOf(container: Container, task: Process | undefined): Containe
       ...base,
       state,
       pid: task.pid,
+      startedAt: ended ? undefined : processStart(task.pid),
       exitStatus: ended ? task.exitStatus : undefined,
       exitedAt: ended ? dateOf(task.exitedAt) : undefined,
     };
   }
-  if (recorded === undefined) return { ...base, state: "created", pid: 0, exitStatus: undefined, exitedAt: undefined };
+  const none = { pid: 0, startedAt: undefined };
+  if (recorded === undefined) return { ...base, ...none, state: "created", exitStatus: undefined, exitedAt: undefined };
   const exitedAt = new Date(labels[containerLabels.exitedAt] ?? 0);
-  return { ...base, state: "exited", pid: 0, exitStatus: Number(recorded), exitedAt };
+  return { ...base, ...none, state: "exited", exitStatus: Number(recorded), exitedAt };
 }
 
-/** `Up 5 minutes`, `Exited (3) 2 hours ago`: docker's words. */
+/** `Up 5 minutes`, `Up 2 hours (Paused)`, `Exited (3) 2 hours ago`: docker's words. */
 export function statusText(row: ContainerRow, now: Date): string {
   switch (row.state) {
     case "running":
-      return "Up";
+      return upText(row, now);
+    case "paused":
+      return `${upText(row, now)} (Paused)`;
     case "exited":
       return `Exited (${row.exitStatus ?? "?"})${row.exitedAt === undefined || row.exitedAt.getTime() <= 0 ? "" : ` ${formatAgo(row.exitedAt, now)}`}`;
     default:
       return `${row.state[0]?.toUpperCase()}${row.state.slice(1)}`;
   }
+}
+
+function upText({ startedAt }: ContainerRow, now: Date): string {
+  return startedAt === undefined ? "Up" : `Up ${formatSpan(now.getTime() - startedAt.getTime())}`;
 }
 
 function commandOf(container: Container): string {

@@ -5,6 +5,7 @@ import { leadingOptions } from "./global-options.ts";
 import { optionsOf } from "./main.ts";
 import type { Output } from "./output.ts";
 import { type Style, styleOf } from "./style.ts";
+import { wrapped } from "./wrap.ts";
 
 /** Prints the help of a command, of a group, or of everything for an empty name. */
 export async function printHelp(name: string, output: Output): Promise<void> {
@@ -82,7 +83,8 @@ function printCommand(name: string, command: Command, output: Output, style: Sty
 function optionPair(option: OptionSpec): [string, string] {
   const short = option.short === undefined || option.short === "" ? "    " : `-${option.short}, `;
   const value = option.value === undefined ? "" : ` ${option.value}`;
-  return [`${short}--${option.long}${value}`, option.help];
+  const aliases = (option.aliases ?? []).map((alias) => `, --${alias}`).join("");
+  return [`${short}--${option.long}${aliases}${value}`, option.help];
 }
 
 function printPairs(pairs: readonly (readonly [string, string])[], output: Output): void {
@@ -91,15 +93,4 @@ function printPairs(pairs: readonly (readonly [string, string])[], output: Outpu
     const lines = wrapped(right, Math.max(30, Math.min(output.columns, 110) - width - 4));
     lines.forEach((line, i) => output.line(`  ${(i === 0 ? left : "").padEnd(width)}  ${line}`));
   }
-}
-
-/** Breaks text at spaces into lines of at most `width`. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(/\s+/)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

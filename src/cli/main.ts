@@ -1,12 +1,13 @@
 import { type Client, openClient } from "../client/client.ts";
 import { defaultAddress } from "../client/paths.ts";
+import { checkIdentifier } from "../lib/identifiers.ts";
 import { type OptionSpec, type ParsedArgs, parseArgs } from "./args.ts";
 import { closest } from "./closest.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { commands, groupNames, otherWords } from "./commands.ts";
 import { globalOptions, jsonOption, leadingOptions } from "./global-options.ts";
 import { ClosedOutputError, type Output, processOutput } from "./output.ts";
-import { UsageError } from "./usage-error.ts";
+import { identifierHint, UsageError } from "./usage-error.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -41,7 +42,7 @@ interface FoundCommand {
 function findCommand(leading: ParsedArgs): FoundCommand {
   const [first, second = "", ...rest] = leading.positional;
   if (first === undefined) {
-    if (leading.flag("version")) return { name: "version", command: commandAt("version"), words: [] };
+    if (leading.flag("version")) return { name: "version", command: commandAt("version"), words: ["--client"] };
     return { name: "", command: undefined, words: [] };
   }
   const group = otherWords[first] ?? first;
@@ -88,8 +89,10 @@ async function runCommand(
   if (args.flag("help")) return await showHelp(name, output);
   checkWordCount(command, args, name);
   let client: Client | undefined;
-  const address = args.text("address") ?? leading.text("address") ?? defaultAddress(env);
-  const namespace = args.text("namespace") ?? leading.text("namespace") ?? env["CONTAINERD_NAMESPACE"] ?? "default";
+  const address = socketPath(args.text("address") ?? leading.text("address") ?? defaultAddress(env));
+  const namespace = namespaceOf(
+    args.text("namespace") ?? leading.text("namespace") ?? env["CONTAINERD_NAMESPACE"] ?? "default",
+  );
   const context: CommandContext = {
     args,
     env,
@@ -106,6 +109,19 @@ async function runCommand(
     return await command.run(context);
   } finally {
     client?.[Symbol.dispose]();
+  }
+}
+
+/** A path may be relative to where the command was started. */
+function socketPath(given: string): string {
+  return given === "" || given.startsWith("/") || given.includes("://") ? given : `${process.cwd()}/${given}`;
+}
+
+function namespaceOf(given: string): string {
+  try {
+    return checkIdentifier(given);
+  } catch {
+    throw new UsageError(`namespace ${JSON.stringify(given)} is malformed`, identifierHint);
   }
 }
 

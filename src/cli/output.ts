@@ -14,6 +14,8 @@ export interface Output {
   /** Colours may be used on standard output. */
   readonly color: boolean;
   readonly columns: number;
+  /** Lines of the terminal; 0 where there is none. */
+  readonly rows: number;
 }
 
 /** Nobody reads standard output any more; not a failure of the command. */
@@ -42,7 +44,10 @@ export function processOutput(env: Readonly<Record<string, string | undefined>>)
       return isTerminal() && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
     },
     get columns() {
-      return Number(env["COLUMNS"]) || (isTerminal() ? process.stdout.columns : 0) || 80;
+      return Number(env["COLUMNS"]) || terminalColumns() || 80;
+    },
+    get rows() {
+      return isTerminal() ? (process.stdout.rows ?? 0) : 0;
     },
   };
 }
@@ -57,6 +62,12 @@ export function isTerminalFd(fd: number): boolean {
     // A descriptor that is closed is no terminal.
     return false;
   }
+}
+
+/** Of standard output, or of standard error where the former goes elsewhere; the runtime follows the window's changes. */
+function terminalColumns(): number | undefined {
+  if (isTerminalFd(1)) return process.stdout.columns;
+  return isTerminalFd(2) ? process.stderr.columns : undefined;
 }
 
 const encoder = new TextEncoder();

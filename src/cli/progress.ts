@@ -1,6 +1,7 @@
 import type { Output } from "./output.ts";
 import { writeAll } from "./output.ts";
 import { styleOf } from "./style.ts";
+import { cut } from "./table.ts";
 import { formatBytes } from "./units.ts";
 
 /** A long piece of work's progress. Disposing ends its line. */
@@ -31,8 +32,12 @@ export function startProgress(
   let last = 0;
   const draw = (): void => {
     drawnAt = performance.now();
-    const line = `${title} ${style.blue(bar(last, total))} ${figures(last, total, unit, drawnAt - startedAt)}`;
-    writeAll(2, `\r\x1b[K${line}`);
+    const told = figures(last, total, unit, drawnAt - startedAt);
+    // One line, whatever the width: a line that wraps would not be drawn over. The bar gives way first, then the title.
+    const room = output.columns - 1 - told.length - 2;
+    const width = total === undefined ? 0 : Math.max(0, Math.min(barWidth, room - title.length));
+    const shown = cut(title, Math.max(8, room - width));
+    writeAll(2, `\r\x1b[K${shown} ${width < 5 ? "" : `${style.blue(bar(last, total, width))} `}${told}`);
   };
   return {
     at: (count) => {

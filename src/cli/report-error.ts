@@ -9,12 +9,13 @@ const containerCommands: readonly string[] = ["run", "exec", "attach"];
 
 /**
  * Tells a failure as `lighter: what: why` and `hint: what to do`.
- * Shape: answers the exit code: 125 for our failures in run, exec and attach, 126 and 127 when the command cannot be run
+ * Shape: `subject` is put before a text that does not say of whom it tells. Answers the exit code: 125 for our failures in run, exec and attach, 126 and 127 when the command cannot be run
  * or is not there, 2 for a wrong command line, else 1.
  */
-export function reportError(error: unknown, command: string, output: Output): number {
+export function reportError(error: unknown, command: string, output: Output, subject?: string): number {
   const style = styleOf(output.errorTerminal && output.color);
-  output.note(`${style.red("lighter:")} ${printable(shortened(messageOf(error)))}`);
+  const about = subject === undefined ? "" : `${subject}: `;
+  output.note(`${style.red("lighter:")} ${printable(about + shortened(messageOf(error)))}`);
   const hint = hintOf(error, command);
   if (hint !== undefined) output.note(`${style.yellow("hint:")} ${hint}`);
   return exitCodeOf(error, command);
@@ -31,6 +32,7 @@ function exitCodeOf(error: unknown, command: string): number {
 
 /** What a runtime's refusal to start a command means to a shell: not found, or not to be executed. */
 export function runtimeExitCode(text: string): number | undefined {
+  if (missingRuntime(text) !== undefined) return undefined;
   if (!/OCI runtime|crun|runc|exec|create failed|start failed/i.test(text)) return undefined;
   if (
     /executable file (`[^`]*` )?not found|exec:.*no such file or directory|stat .*: no such file or directory/i.test(
@@ -43,11 +45,20 @@ export function runtimeExitCode(text: string): number | undefined {
   return undefined;
 }
 
+/** The OCI runtime that could not be started: nothing of the container's was tried. */
+function missingRuntime(text: string): string | undefined {
+  if (/container process|exec failed/.test(text)) return undefined;
+  return /(?:^|: )(?:fork\/)?exec:? "?([^" ]+)"?: (?:executable file not found in \$PATH|no such file or directory)/.exec(
+    text,
+  )?.[1];
+}
+
 /** The daemon's own chain of contexts, without the part that every runtime failure repeats. */
 function shortened(text: string): string {
   return text
     .replace(/^failed to create shim task: /, "")
     .replace(/^OCI runtime (create|exec|start) failed: /, "runtime: ")
+    .replace(/unable to retrieve OCI runtime error \([^)]*\): /, "")
     .replace(/: unknown$/, "");
 }
 
@@ -61,15 +72,31 @@ function hintOf(error: unknown, command: string): string | undefined {
   return undefined;
 }
 
+const commandHints: Readonly<Record<number, string>> = {
+  126: "the file is there but may not be executed: check its mode in the image",
+  127: "the image has no such command; is it spelled as in the image, or did an option slip behind the image's name?",
+};
+
 function faultHint(error: FaultError, text: string): string | undefined {
   if (error.kind === "unavailable") return connectionHint(text);
   if (error.kind === "notFound") return notFoundHint(text);
   if (error.kind === "alreadyExists") return alreadyExistsHint(text);
-  if (error.kind === "permissionDenied" || /permission denied/.test(text)) return permissionHint(text);
+  const runtime = missingRuntime(text);
+  if (runtime !== undefined) return `the OCI runtime ${runtime} is not installed; lighter doctor shows what is`;
+  const commandHint = commandHints[runtimeExitCode(text) ?? 0];
+  if (commandHint !== undefined) return commandHint;
+  return otherHint(error, text);
+}
+
+function otherHint(error: FaultError, text: string): string | undefined {
+  if (/memory limit/.test(text)) return "give it more with --memory";
+  if (error.kind === "permissionDenied" || /permission denied/i.test(text)) return "run it as root, or with sudo";
+  if (error.kind === "failedPrecondition" && /must be empty/.test(text))
+    return "remove what is in it first: lighter -n NAME rm -f $(lighter -n NAME ps -aq), and its images likewise";
   if (error.kind === "notImplemented" && /Checkpoints/i.test(text))
     return "named checkpoints need lighterd; this daemon does not have them";
-  if (runtimeExitCode(text) === 127)
-    return "the image has no such command; is it spelled as in the image, or did an option slip behind the image's name?";
+  if (text.startsWith("address ")) return "--address takes the path of the daemon's socket";
+  if (/no space left/i.test(text)) return "the disk is full: lighter image rm gives room back";
   return undefined;
 }
 
@@ -93,9 +120,4 @@ function notFoundHint(text: string): string | undefined {
 function alreadyExistsHint(text: string): string | undefined {
   if (/container|snapshot/.test(text)) return "take another --name, or remove the old one with lighter rm";
   return undefined;
-}
-
-function permissionHint(text: string): string | undefined {
-  if (runtimeExitCode(text) === 126) return "the file is there but may not be executed: check its mode in the image";
-  return "run it as root, or with sudo";
 }

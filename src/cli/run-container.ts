@@ -9,7 +9,7 @@ import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { makeFifos } from "../client/stdio/fifo-set.ts";
 import { createKernel } from "../sys/index.ts";
 import type { CommandContext } from "./command.ts";
-import { isTerminalFd } from "./output.ts";
+import { ownTerminal } from "./own-terminal.ts";
 import { runSession } from "./session.ts";
 import { catchSignals } from "./signals.ts";
 import { CommandError } from "./usage-error.ts";
@@ -41,7 +41,7 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
   const { client } = context;
   using signals = catchSignals();
   const kernel = createKernel();
-  const own = plan.terminal ? (await import("./terminal.ts")).takeTerminal(kernel, isTerminalFd(0)) : undefined;
+  const own = plan.terminal ? await ownTerminal(kernel, plan.interactive) : undefined;
   try {
     const creating = create(context, plan, plan.labels);
     // Failures before its await below must not count as unhandled.

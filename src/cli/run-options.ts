@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { mountFlag, volumeMount } from "../client/spec/mount-flags.ts";
 import type { MountEntry } from "../client/spec/runtime-spec.ts";
@@ -5,7 +6,7 @@ import { messageOf } from "../lib/faults.ts";
 import type { OptionSpec, ParsedArgs } from "./args.ts";
 import { readEnvFile } from "./env-file.ts";
 import { parsePositive, parseSize, parseWhole } from "./units.ts";
-import { UsageError } from "./usage-error.ts";
+import { CommandError, UsageError } from "./usage-error.ts";
 
 /** Options of `run` that shape the container itself. */
 export const specOptions: readonly OptionSpec[] = [
@@ -89,14 +90,23 @@ export function environment(args: ParsedArgs, env: Readonly<Record<string, strin
 
 function mounts(args: ParsedArgs, cwd: string): MountEntry[] {
   try {
-    return [
+    const entries = [
       ...args.list("volume").map((text) => volumeMount(text, cwd)),
       ...args.list("mount").map((text) => mountFlag(text, cwd)),
       ...args.list("tmpfs").map((text) => tmpfs(text)),
     ];
+    for (const { type, source } of entries) if (type === "bind" && !existsSync(source)) throw missingSource(source);
+    return entries;
   } catch (error) {
+    if (error instanceof CommandError) throw error;
     throw new UsageError(messageOf(error).replace(/: invalid argument$/, ""));
   }
+}
+
+/** Docker makes a folder for a source that is not there, and hides with it many a mistyped path. */
+function missingSource(source: string): CommandError {
+  const hint = `mkdir -p ${source} makes it, if an empty folder is meant`;
+  return new CommandError(`mount: ${source} is not there`, { hint, exitCode: 125 });
 }
 
 function tmpfs(text: string): MountEntry {

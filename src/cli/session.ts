@@ -95,9 +95,9 @@ function followSize({ client, id, execId, terminal }: SessionOptions): void {
 
 async function copyInput(options: SessionOptions, fd: number, onDetach: () => void): Promise<void> {
   const { client, id, execId, terminal } = options;
-  const input = terminal === undefined ? Bun.stdin.stream() : terminal.input(onDetach);
-  for await (const chunk of input) await writeSlowly(fd, chunk);
-  if (terminal !== undefined) return;
+  const keyboard = terminal?.keys === true ? terminal : undefined;
+  for await (const chunk of keyboard?.input(onDetach) ?? Bun.stdin.stream()) await writeSlowly(fd, chunk);
+  if (keyboard !== undefined) return;
   options.fifos.closeStdin();
   await client.tasks.closeIO({ containerId: id, execId, stdin: true }).catch(() => {
     // It ended meanwhile.

@@ -1,6 +1,5 @@
 import { ReadStream } from "node:tty";
 import type { Kernel } from "../sys/index.ts";
-import { CommandError } from "./usage-error.ts";
 
 export interface TerminalSize {
   readonly width: number;
@@ -12,6 +11,8 @@ export interface OwnTerminal {
   size(): TerminalSize;
   /** Calls back now and whenever the size changes. */
   onResize(callback: (size: TerminalSize) => void): void;
+  /** False when this only shows, and input comes from elsewhere. */
+  readonly keys: boolean;
   /** Keys as they are typed; `onDetach` is called at ctrl-p ctrl-q, which are not passed on. */
   input(onDetach: () => void): AsyncIterable<Uint8Array>;
   /** Back to how it was found. May be called more than once. */
@@ -20,18 +21,14 @@ export interface OwnTerminal {
 
 const [ctrlP, ctrlQ] = [0x10, 0x11];
 
+type SizeSource = Pick<Kernel, "windowSize">;
+
 /**
  * Takes the terminal into raw mode, so that keys reach the container as they are.
- * Errors: CommandError when standard input is no terminal.
+ * Shape: only where standard input is a terminal.
  * Effects: however this process ends, short of SIGKILL, the terminal is put back.
  */
-export function takeTerminal(kernel: Pick<Kernel, "windowSize">, isTerminal: boolean): OwnTerminal {
-  if (!isTerminal) {
-    throw new CommandError("standard input is not a terminal", {
-      hint: "leave -t out, or run it in a terminal",
-      exitCode: 125,
-    });
-  }
+export function takeTerminal(kernel: SizeSource): OwnTerminal {
   const keyboard = new ReadStream(0);
   keyboard.setRawMode(true);
   let raw = true;
@@ -42,20 +39,33 @@ export function takeTerminal(kernel: Pick<Kernel, "windowSize">, isTerminal: boo
     keyboard.pause();
   };
   process.on("exit", restore);
-  const size = (): TerminalSize => {
-    const { columns, rows } = kernel.windowSize(0);
-    return { width: columns, height: rows };
-  };
   return {
-    size,
-    onResize: (callback) => {
-      process.on("SIGWINCH", () => callback(size()));
-      callback(size());
-    },
+    ...watchTerminal(kernel, 0),
+    keys: true,
     input: (onDetach) => withoutDetachKeys(keyboard, onDetach),
     restore,
   };
 }
+
+/** A terminal that only shows: its size is followed, its keys are left alone. */
+export function watchTerminal(kernel: SizeSource, fd: number): OwnTerminal {
+  const size = (): TerminalSize => {
+    const { columns, rows } = kernel.windowSize(fd);
+    return { width: columns, height: rows };
+  };
+  return {
+    size,
+    keys: false,
+    onResize: (callback) => {
+      process.on("SIGWINCH", () => callback(size()));
+      callback(size());
+    },
+    input: noKeys,
+    restore: () => {},
+  };
+}
+
+async function* noKeys(): AsyncGenerator<Uint8Array> {}
 
 async function* withoutDetachKeys(keys: AsyncIterable<Uint8Array>, onDetach: () => void): AsyncGenerator<Uint8Array> {
   let held = false;

@@ -1,3 +1,6 @@
+/** How ids and names of namespaces look. */
+export const identifierHint = "letters and digits, joined by single dots, dashes or underscores";
+
 /** The command line itself is wrong: told with a hint and the way to the help. */
 export class UsageError extends Error {
   readonly hint: string | undefined;

@@ -4,6 +4,7 @@ import { openFifos } from "../../client/stdio/fifo-set.ts";
 import { createKernel } from "../../sys/index.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { isTerminalFd } from "../output.ts";
+import { ownTerminal } from "../own-terminal.ts";
 import { runSession } from "../session.ts";
 import { catchSignals } from "../signals.ts";
 import { CommandError } from "../usage-error.ts";
@@ -41,13 +42,12 @@ async function attach(context: CommandContext): Promise<number> {
   }
   using signals = catchSignals();
   const kernel = createKernel();
-  const own =
-    task.terminal && isTerminalFd(0) ? (await import("../terminal.ts")).takeTerminal(kernel, true) : undefined;
+  const interactive = task.stdin !== "";
+  const own = task.terminal ? await ownTerminal(kernel, interactive && isTerminalFd(0)) : undefined;
   try {
     const paths = { stdin: task.stdin, stdout: task.stdout, stderr: task.terminal ? "" : task.stderr };
     using fifos = openFifos(paths, { folder: "", hold: false });
     const exit = waitProcess(client, id);
-    const interactive = task.stdin !== "";
     const end = await runSession({ client, kernel, id, execId: "", fifos, interactive, terminal: own, signals, exit });
     if (end === "detached") return 0;
     await retireTask(client, id, end);

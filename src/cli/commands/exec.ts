@@ -11,7 +11,7 @@ import type { Container } from "../../gen/containerd/services/containers/v1/cont
 import { isFault } from "../../lib/faults.ts";
 import { createKernel } from "../../sys/index.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { isTerminalFd } from "../output.ts";
+import { ownTerminal } from "../own-terminal.ts";
 import { environment } from "../run-options.ts";
 import { runSession } from "../session.ts";
 import { catchSignals } from "../signals.ts";
@@ -40,7 +40,7 @@ export const command: Command = {
 };
 
 const typeUrl = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-const running = 2;
+const [running, paused] = [2, 4];
 
 async function runExec(context: CommandContext): Promise<number> {
   const { client, args, env } = context;
@@ -65,9 +65,9 @@ async function runExec(context: CommandContext): Promise<number> {
   }
   using signals = catchSignals();
   const kernel = createKernel();
-  const own = terminal ? (await import("../terminal.ts")).takeTerminal(kernel, isTerminalFd(0)) : undefined;
+  const interactive = args.flag("interactive");
+  const own = terminal ? await ownTerminal(kernel, interactive) : undefined;
   try {
-    const interactive = args.flag("interactive");
     using fifos = makeFifos({ kernel, root: fifoFolder(env), stdin: interactive || terminal, terminal });
     await told(context, container.id, client.tasks.exec({ ...request, ...fifos.paths }));
     const started = await startOrForget(context, container.id, execId);
@@ -120,8 +120,9 @@ async function told(context: CommandContext, id: string, call: Promise<unknown>)
       !(isFault(error, "notFound") || isFault(error, "failedPrecondition") || task !== undefined)
     )
       throw error;
-    throw new CommandError(`container "${id}" is not running`, {
-      hint: `lighter start ${id} runs it again`,
+    const isPaused = task?.status === paused;
+    throw new CommandError(`container "${id}" is ${isPaused ? "paused" : "not running"}`, {
+      hint: isPaused ? `lighter resume ${id} lets it go on` : `lighter start ${id} runs it again`,
       exitCode: 125,
       cause: error,
     });

@@ -46,14 +46,18 @@ export const command: Command = {
 function columns(wholeDigests: boolean, now: Date): Column<ImageRow>[] {
   return [
     { title: "NAME", value: ({ name }) => name, shrink: true },
-    { title: "DIGEST", value: ({ digest }) => (wholeDigests ? digest : digest.slice(0, 19)) },
-    { title: "PLATFORM", value: ({ platform }) => platform },
+    {
+      title: "DIGEST",
+      value: ({ digest }) => (wholeDigests ? digest : digest.slice(0, 19)),
+      ...(wholeDigests ? {} : { spare: 2 }),
+    },
+    { title: "PLATFORM", value: ({ platform }) => platform, spare: 1 },
     {
       title: "SIZE",
       value: ({ sizeBytes }) => (sizeBytes === undefined ? "?" : formatBytes(sizeBytes)),
       align: "right",
     },
-    { title: "CREATED", value: ({ createdAt }) => formatAgo(createdAt, now) },
+    { title: "CREATED", value: ({ createdAt }) => formatAgo(createdAt, now), spare: 3 },
   ];
 }
 

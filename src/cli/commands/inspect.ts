@@ -29,12 +29,12 @@ export const command: Command = {
 
 async function describe(context: CommandContext, container: Container): Promise<object> {
   const task = await getTask(context.client, container.id);
-  const { state, pid, exitStatus, exitedAt, createdAt } = rowOf(container, task);
+  const { state, pid, startedAt, exitStatus, exitedAt, createdAt } = rowOf(container, task);
   return {
     id: container.id,
     namespace: context.namespace,
     image: container.image,
-    state: { status: state, pid, exitStatus, exitedAt },
+    state: { status: state, pid, startedAt, exitStatus, exitedAt },
     createdAt,
     updatedAt: dateOf(container.updatedAt),
     runtime: container.runtime?.name,

@@ -1,6 +1,6 @@
 import { findContainer } from "../../client/containers/find.ts";
 import type { Command } from "../command.ts";
-import { forEach } from "../each.ts";
+import { forAll } from "../each.ts";
 import { signalNumber } from "../signals.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -22,7 +22,7 @@ export const command: Command = {
     const given = args.text("signal") ?? "KILL";
     const signal = signalNumber(given);
     if (signal === undefined) throw new UsageError(`option --signal: ${JSON.stringify(given)} is no signal`);
-    return forEach(context, args.positional, "kill", async (word) => {
+    return forAll(context, args.positional, "kill", async (word) => {
       const { id } = await findContainer(client, word);
       await client.tasks.kill({ containerId: id, signal, all: args.flag("all") });
       output.line(word);

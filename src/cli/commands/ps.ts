@@ -3,7 +3,7 @@ import { type ContainerRow, listContainers, statusText } from "../container-list
 import { printJson } from "../json.ts";
 import { styleOf } from "../style.ts";
 import { type Column, printTable } from "../table.ts";
-import { formatAgo } from "../units.ts";
+import { formatAgo, parseWhole } from "../units.ts";
 import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {
@@ -19,7 +19,7 @@ export const command: Command = {
       many: true,
       help: "Only those with id=, name=, image=, status= or label=KEY[=VALUE]",
     },
-    { long: "last", value: "N", help: "Only the last N made" },
+    { long: "last", short: "n", value: "N", help: "Only the last N made" },
     { long: "no-trunc", help: "Show long values whole" },
   ],
   examples: [
@@ -36,7 +36,7 @@ export const command: Command = {
     const rows = (await listContainers(client))
       .filter((row) => all || row.state === "running" || row.state === "paused" || row.state === "pausing")
       .filter((row) => filters.every((matches) => matches(row)))
-      .slice(0, args.has("last") ? Number(args.text("last")) : undefined);
+      .slice(0, args.has("last") ? parseWhole(args.text("last") ?? "", "--last") : undefined);
     if (args.flag("quiet")) for (const { id } of rows) output.line(id);
     else if (json) printJson(output, rows);
     else printTable(output, columns(args.flag("no-trunc"), new Date()), rows);
@@ -57,15 +57,16 @@ function columns(whole: boolean, now: Date): Column<ContainerRow>[] {
       title: "COMMAND",
       value: (row) => (whole || row.command.length <= 30 ? row.command : `${row.command.slice(0, 29)}…`),
       shrink: !whole,
+      ...(whole ? {} : { spare: 3 }),
     },
-    { title: "CREATED", value: ({ createdAt }) => formatAgo(createdAt, now) },
+    { title: "CREATED", value: ({ createdAt }) => formatAgo(createdAt, now), spare: 2 },
     {
       title: "STATUS",
       value: (row) => statusText(row, now),
       paint: (text, { state, exitStatus }) =>
         state === "running" ? paint.green(text) : state === "exited" && exitStatus !== 0 ? paint.red(text) : text,
     },
-    { title: "PID", value: ({ pid }) => (pid === 0 ? "" : String(pid)), align: "right" },
+    { title: "PID", value: ({ pid }) => (pid === 0 ? "" : String(pid)), align: "right", spare: 1 },
   ];
 }
 

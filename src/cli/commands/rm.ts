@@ -1,7 +1,7 @@
 import { findContainer } from "../../client/containers/find.ts";
 import type { Command } from "../command.ts";
 import { destroyContainer } from "../destroy-container.ts";
-import { forEach } from "../each.ts";
+import { forAll } from "../each.ts";
 
 export const command: Command = {
   summary: "Remove containers",
@@ -14,7 +14,7 @@ export const command: Command = {
   words: [1, Number.MAX_SAFE_INTEGER],
   completes: "container",
   run: (context) =>
-    forEach(context, context.args.positional, "rm", async (word) => {
+    forAll(context, context.args.positional, "rm", async (word) => {
       const container = await findContainer(context.client, word);
       await destroyContainer(context, container, context.args.flag("force"));
       context.output.line(word);

@@ -1,10 +1,9 @@
 import { newContainerId } from "../../client/names.ts";
-import { messageOf } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
-import { UsageError } from "../usage-error.ts";
+import { identifierHint, UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "Run a command in a new container",
@@ -75,11 +74,8 @@ function idOf(name: string | undefined): string {
   if (name === undefined) return newContainerId();
   try {
     return checkIdentifier(name);
-  } catch (error) {
-    throw new UsageError(
-      `option --name: ${messageOf(error)}`,
-      "letters and digits, joined by single dots, dashes or underscores",
-    );
+  } catch {
+    throw new UsageError(`option --name: ${JSON.stringify(name)} is malformed`, identifierHint);
   }
 }
 

@@ -11,7 +11,7 @@ import { createKernel } from "../../sys/index.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { logPathOf } from "../destroy-container.ts";
 import { forEach } from "../each.ts";
-import { isTerminalFd } from "../output.ts";
+import { ownTerminal } from "../own-terminal.ts";
 import { runSession } from "../session.ts";
 import { catchSignals } from "../signals.ts";
 import { CommandError, UsageError } from "../usage-error.ts";
@@ -96,7 +96,7 @@ async function startAttached(context: CommandContext, word: string): Promise<num
   const interactive = args.flag("interactive");
   using signals = catchSignals();
   const kernel = createKernel();
-  const own = terminal && isTerminalFd(0) ? (await import("../terminal.ts")).takeTerminal(kernel, true) : undefined;
+  const own = terminal ? await ownTerminal(kernel, interactive) : undefined;
   try {
     using fifos = makeFifos({ kernel, root: fifoFolder(env), stdin: interactive || terminal, terminal });
     const started = await launch(

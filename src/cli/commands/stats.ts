@@ -3,10 +3,12 @@ import type { Client } from "../../client/client.ts";
 import { findContainer } from "../../client/containers/find.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { jsonLine, printJson } from "../json.ts";
+import { liveScreen } from "../live-screen.ts";
+import type { Output } from "../output.ts";
 import { bar } from "../progress.ts";
 import { styleOf } from "../style.ts";
 import { type Column, tableLines } from "../table.ts";
-import { formatBytes } from "../units.ts";
+import { formatBytes, parsePositive } from "../units.ts";
 import { sampleOf, type UsageSample } from "../usage-figures.ts";
 
 interface UsageRow extends UsageSample {
@@ -36,24 +38,36 @@ export const command: Command = {
 async function stats(context: CommandContext): Promise<number> {
   const { client, args, json, output } = context;
   const ids = await Promise.all(args.positional.map(async (word) => (await findContainer(client, word)).id));
-  const intervalMs = Math.max(100, Number(args.text("interval") ?? 1) * 1000 || 1000);
+  const intervalMs = Math.max(shortestMs, parsePositive(args.text("interval") ?? "1", "--interval") * 1000);
   let before = await sample(client, ids);
   if (args.flag("no-stream")) {
     await Bun.sleep(Math.min(500, intervalMs));
     const rows = rowsOf(before, await sample(client, ids));
-    if (json) printJson(output, rows);
+    if (json) printJson(output, rows.map(jsonOf));
     else output.write(`${frame(context, rows).join("\n")}\n`);
     return 0;
   }
-  using screen = liveScreen(context);
+  using screen = liveScreen(output);
+  let waitMs = Math.min(intervalMs, firstMs);
   for (;;) {
-    await Bun.sleep(before.size === 0 ? intervalMs : Math.min(intervalMs, screen.first ? 300 : intervalMs));
+    await screen.pause(waitMs);
+    if (screen.ended) return 0;
+    waitMs = intervalMs;
     const now = await sample(client, ids);
     const rows = rowsOf(before, now);
-    if (json) for (const row of rows) output.line(jsonLine(row));
-    else screen.show(frame(context, rows));
+    if (json) for (const row of rows) output.line(jsonLine(jsonOf(row)));
+    else screen.show(() => frame(context, rows));
     before = now;
   }
+}
+
+const shortestMs = 100;
+/** The first table comes sooner than the others: two samples close to one another are better than an empty screen. */
+const firstMs = 300;
+
+/** The sample's own clock says nothing to others. */
+function jsonOf(row: UsageRow): object {
+  return { ...row, at: new Date() };
 }
 
 async function sample(client: Client, ids: readonly string[]): Promise<Map<string, UsageSample>> {
@@ -76,76 +90,41 @@ function rowsOf(before: ReadonlyMap<string, UsageSample>, now: ReadonlyMap<strin
     .sort((a, b) => b.cpuPercent - a.cpuPercent || (a.id < b.id ? -1 : 1));
 }
 
-const barWidth = 10;
+/** Bars give way to the figures where the terminal is narrow. */
+function barWidthFor(output: Output): number {
+  if (!output.terminal || output.columns >= 92) return 10;
+  return output.columns >= 76 ? 5 : 0;
+}
 
 function frame({ output }: CommandContext, rows: readonly UsageRow[]): string[] {
   const paint = styleOf(true);
   const cpus = availableParallelism();
+  const width = barWidthFor(output);
   const load = (share: number): ((text: string) => string) =>
     share > 0.9 ? paint.red : share > 0.6 ? paint.yellow : paint.green;
+  const picture = (share: number): string => (width === 0 ? "" : `${bar(share, 1, width)} `);
+  const cpuShare = (row: UsageRow): number => row.cpuPercent / (cpus * 100);
   const memoryShare = (row: UsageRow): number => row.memoryBytes / (row.memoryLimit ?? totalmem());
+  const of = (limit: string | undefined): string => (limit === undefined ? "" : ` / ${limit}`);
   const columns: Column<UsageRow>[] = [
-    { title: "CONTAINER ID", value: ({ id }) => id },
+    { title: "CONTAINER ID", value: ({ id }) => id, shrink: true },
     {
       title: "CPU",
-      value: (row) => `${bar(row.cpuPercent, cpus * 100, barWidth)} ${row.cpuPercent.toFixed(1).padStart(6)}%`,
-      paint: (text, row) => load(row.cpuPercent / (cpus * 100))(text),
+      value: (row) => `${picture(cpuShare(row))}${row.cpuPercent.toFixed(1).padStart(6)}%`,
+      paint: (text, row) => load(cpuShare(row))(text),
     },
     {
       title: "MEMORY",
-      value: (row) =>
-        `${bar(memoryShare(row), 1, barWidth)} ${formatBytes(row.memoryBytes)}${row.memoryLimit === undefined ? "" : ` / ${formatBytes(row.memoryLimit)}`}`,
+      value: (row) => {
+        const limit = row.memoryLimit === undefined ? undefined : formatBytes(row.memoryLimit);
+        return `${picture(memoryShare(row))}${formatBytes(row.memoryBytes).padStart(8)}${of(limit)}`;
+      },
       paint: (text, row) => load(memoryShare(row))(text),
     },
-    {
-      title: "PIDS",
-      value: ({ pids, pidsLimit }) => `${pids}${pidsLimit === undefined ? "" : ` / ${pidsLimit}`}`,
-      align: "right",
-    },
-    { title: "READ", value: ({ readBytes }) => formatBytes(readBytes), align: "right" },
-    { title: "WRITTEN", value: ({ writtenBytes }) => formatBytes(writtenBytes), align: "right" },
+    { title: "PIDS", value: ({ pids, pidsLimit }) => `${pids}${of(pidsLimit?.toString())}`, align: "right", spare: 1 },
+    { title: "READ", value: ({ readBytes }) => formatBytes(readBytes), align: "right", spare: 2 },
+    { title: "WRITTEN", value: ({ writtenBytes }) => formatBytes(writtenBytes), align: "right", spare: 2 },
   ];
-  return tableLines(columns, rows, { width: 0, color: output.color });
-}
-
-interface LiveScreen extends Disposable {
-  readonly first: boolean;
-  show(lines: readonly string[]): void;
-}
-
-/** Draws each frame over the last one on a terminal; elsewhere one after the other. */
-function liveScreen({ output }: CommandContext): LiveScreen {
-  let drawn = 0;
-  let first = true;
-  const hidden = output.terminal;
-  const showCursor = (): void => {
-    if (hidden) output.write("\x1b[?25h");
-  };
-  const onSignal = (): void => {
-    showCursor();
-    process.exit(0);
-  };
-  if (hidden) output.write("\x1b[?25l");
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return {
-    get first() {
-      return first;
-    },
-    show: (lines) => {
-      first = false;
-      if (!hidden) {
-        output.write(`${lines.join("\n")}\n\n`);
-        return;
-      }
-      const up = drawn > 0 ? `\x1b[${drawn}A` : "";
-      output.write(`${up}\x1b[J${lines.join("\n")}\n`);
-      drawn = lines.length;
-    },
-    [Symbol.dispose]: () => {
-      showCursor();
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
-    },
-  };
+  const lines = tableLines(columns, rows, { width: output.terminal ? output.columns : 0, color: output.color });
+  return rows.length === 0 && output.terminal ? [...lines, "nothing runs"] : lines;
 }

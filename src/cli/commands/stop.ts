@@ -5,7 +5,7 @@ import { getTask, retireTask, waitProcess } from "../../client/containers/tasks.
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { isFault } from "../../lib/faults.ts";
 import type { Command } from "../command.ts";
-import { forEach } from "../each.ts";
+import { forAll } from "../each.ts";
 import { signalNumber } from "../signals.ts";
 import { parseWhole } from "../units.ts";
 import { UsageError } from "../usage-error.ts";
@@ -33,7 +33,7 @@ export const command: Command = {
   run: (context) => {
     const { client, args, output } = context;
     const graceMs = parseWhole(args.text("time") ?? "10", "--time") * 1000;
-    return forEach(context, args.positional, "stop", async (word) => {
+    return forAll(context, args.positional, "stop", async (word) => {
       await stopContainer(client, await findContainer(client, word), graceMs, args.text("signal"));
       output.line(word);
     });

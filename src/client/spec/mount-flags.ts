@@ -30,16 +30,33 @@ export function mountFlag(text: string, cwd: string): MountEntry {
     const equals = part.indexOf("=");
     const key = equals < 0 ? part : part.slice(0, equals);
     const value = equals < 0 ? "" : part.slice(equals + 1);
-    const known = fieldNames[key];
-    if (known !== undefined) fields.set(known, value);
-    else if (key === "options") options.push(...value.split(":"));
-    else if (key === "readonly" && (value === "" || value === "true" || value === "1")) options.push("ro");
-    else if (key === "tmpfs-size") options.push(`size=${value}`);
-    else if (key === "tmpfs-mode") options.push(`mode=${value}`);
-    else if (equals < 0 && key !== "") options.push(key);
-    else throw invalidArgument(`mount ${quote(text)}: ${quote(part)} is not known`);
+    const field = Object.hasOwn(fieldNames, key) ? fieldNames[key] : undefined;
+    const found = field === undefined ? optionsOf(key, value, equals >= 0) : [];
+    if (found === undefined) throw invalidArgument(`mount ${quote(text)}: ${quote(part)} is not known`);
+    if (field === undefined) options.push(...found);
+    else fields.set(field, value);
   }
   return mountOf(text, fields, options, cwd);
+}
+
+/** What a part says in mount(8)'s words; undefined when nothing that is known. */
+function optionsOf(key: string, value: string, hasValue: boolean): readonly string[] | undefined {
+  switch (key) {
+    case "options":
+      return value.split(":");
+    case "readonly":
+      return value === "" || value === "true" || value === "1" ? ["ro"] : [];
+    case "tmpfs-size":
+    case "size":
+      return [`size=${value}`];
+    case "tmpfs-mode":
+    case "mode":
+      return [`mode=${value}`];
+    case "bind-propagation":
+      return [value];
+    default:
+      return hasValue || key === "" ? undefined : [key];
+  }
 }
 
 const fieldNames: Readonly<Record<string, string>> = {
@@ -60,6 +77,7 @@ function mountOf(
   const type = fields.get("type") ?? "bind";
   const source = fields.get("source") ?? "";
   const destination = fields.get("destination") ?? "";
+  if (type === "volume") throw invalidArgument(`mount ${quote(text)}: named volumes are not supported; use type=bind`);
   if (!destination.startsWith("/")) throw invalidArgument(`mount ${quote(text)} needs dst=/an/absolute/path`);
   if (type === "tmpfs") {
     const given = options.length > 0 ? options : ["nosuid", "nodev"];
