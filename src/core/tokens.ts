@@ -13,6 +13,8 @@ import type { NamespaceStore } from "./namespaces/index.ts";
 import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
 import type { StreamManager } from "./streaming/index.ts";
 import type { TaskManager } from "./tasks/index.ts";
+import type { Transferrer } from "./transfer/index.ts";
+import type { ImageVerifier } from "./verifiers/index.ts";
 
 /** What a plugin of a served API gives: the services that stand on the daemon's sockets. */
 export interface ServedApi {
@@ -30,6 +32,8 @@ export const DIFFER: Kind<Differ> = kind("io.containerd.differ.v1");
 export const GC: Kind<GarbageCollector> = kind("io.containerd.gc.v1");
 export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
 export const STREAMING: Kind<StreamManager> = kind("io.containerd.streaming.v1");
+export const TRANSFER: Kind<Transferrer> = kind("io.containerd.transfer.v1");
+export const IMAGE_VERIFIER: Kind<ImageVerifier> = kind("io.containerd.image-verifier.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 export const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
@@ -47,6 +51,7 @@ export const containersToken: Token<ContainerStore> = token(SERVICE, "containers
 export const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
 export const snapshottersToken: Token<Snapshotters> = token(SERVICE, "snapshots-service");
 export const streamsToken: Token<StreamManager> = token(STREAMING, "manager");
+export const transferToken: Token<Transferrer> = token(TRANSFER, "local");
 export const tasksToken: Token<TaskManager> = token(RUNTIME, "task");
 export const walkingToken: Token<Differ> = token(DIFFER, "walking");
 export const differToken: Token<Differ> = token(SERVICE, "diff-service");

@@ -19,6 +19,8 @@ import { snapshotsSchema } from "../core/snapshots/index.ts";
 import { snapshotsPlugins } from "../core/snapshots/plugin.ts";
 import { streamingPlugins } from "../core/streaming/plugin.ts";
 import { tasksPlugins } from "../core/tasks/plugin.ts";
+import { transferPlugins } from "../core/transfer/plugin.ts";
+import { verifiersPlugins } from "../core/verifiers/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
 import { healthPlugin } from "./health.ts";
@@ -46,6 +48,8 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   gcPlugin,
   ...diffPlugins,
   ...streamingPlugins,
+  ...verifiersPlugins,
+  ...transferPlugins,
   ...tasksPlugins,
   ...checkpointsPlugins,
   ...introspectionPlugins,

@@ -2,7 +2,6 @@ import type { DescService } from "@bufbuild/protobuf";
 import { GRPC } from "../core/tokens.ts";
 import { Mounts } from "../gen/containerd/services/mounts/v1/mounts_pb.ts";
 import { Controller, Store } from "../gen/containerd/services/sandbox/v1/sandbox_pb.ts";
-import { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { definePlugin, type PluginDefinition } from "../plugin/index.ts";
 
 /** Services of containerd's that have no room yet: each of their methods answers Unimplemented by its name. */
@@ -10,7 +9,6 @@ const services: Readonly<Record<string, DescService>> = {
   mounts: Mounts,
   "sandbox-controllers": Controller,
   sandboxes: Store,
-  transfer: Transfer,
 };
 
 export const unbuiltPlugins: readonly PluginDefinition[] = Object.entries(services).map(([id, desc]) =>

@@ -79,6 +79,20 @@ export const anything: ConfigSchema<unknown> = {
   encode: (value) => value,
 };
 
+/** A list of values of one shape. */
+export function listOf<T>(of: ConfigSchema<T>): ConfigSchema<readonly T[]> {
+  return {
+    expects: "a list",
+    encode: (value) => value.map((item) => of.encode(item)),
+    decode: (value, path, report) => {
+      if (value === undefined) return [];
+      if (Array.isArray(value)) return value.map((item, index) => of.decode(item, [...path, index], report));
+      report.invalid(path, "a list", value);
+      return [];
+    },
+  };
+}
+
 /** Any keys, with values of one shape. */
 export function mapOf<T>(of: ConfigSchema<T>): ConfigSchema<ReadonlyMap<string, T>> {
   return {

@@ -1,7 +1,7 @@
 import type { Digest } from "../../lib/digest.ts";
 import { digestProblem } from "../../lib/digest.ts";
 import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
-import { displayName, type TarEntry, TarError, TarReader } from "../../lib/tar/index.ts";
+import { type ByteString, displayName, type TarEntry, TarError, TarReader } from "../../lib/tar/index.ts";
 import { maxDocumentBytes } from "./documents.ts";
 
 /** What was found in an image archive; its blobs are in the content store. */
@@ -69,10 +69,12 @@ export async function readArchive(chunks: AsyncIterable<Uint8Array>, openBlob: O
     reader.finish();
     await intake.drain();
   } catch (error) {
+    const current = intake.current;
     await intake.abort();
     if (!(error instanceof TarError)) throw error;
-    const member = error.entry === undefined ? "" : ` at ${quote(displayName(error.entry))}`;
-    throw invalidArgument(`archive is broken${member}: ${messageOf(error)}`, { cause: error });
+    const member = error.entry === undefined ? current : displayName(error.entry);
+    const at = member === undefined ? "" : ` at ${quote(member)}`;
+    throw invalidArgument(`archive is broken${at}: ${messageOf(error)}`, { cause: error });
   }
   return intake;
 }
@@ -91,6 +93,7 @@ class Intake implements ArchiveContents {
   readonly links = new Map<string, string>();
   readonly #openBlob: OpenBlob;
   #steps: Step[] = [];
+  readonly #seen = new Set<string>();
   #entries = 0;
   #wanted = false;
   #current: Member | undefined;
@@ -102,12 +105,15 @@ class Intake implements ArchiveContents {
   entry(entry: TarEntry): void {
     this.#entries += 1;
     if (this.#entries > maxEntries) throw new TarError(`more than ${maxEntries} members`);
-    const name = cleanName(displayName(entry.name));
+    const name = cleanName(entry.name);
     this.#wanted = entry.kind === "file" && !isSkipped(name);
     if (entry.kind === "symlink" || entry.kind === "hardlink") this.links.set(name, linkTarget(name, entry));
     if (!this.#wanted) return;
     if (documentNames.includes(name) && entry.sizeBytes > maxDocumentBytes)
       throw new TarError("document is too large", entry.name);
+    // Which of two would count depends on who reads.
+    if (this.#seen.has(name)) throw new TarError("is there twice", entry.name);
+    this.#seen.add(name);
     this.#steps.push({ kind: "begin", name, sizeBytes: entry.sizeBytes });
   }
 
@@ -124,6 +130,11 @@ class Intake implements ArchiveContents {
     const steps = this.#steps;
     this.#steps = [];
     for (const step of steps) await this.#take(step);
+  }
+
+  /** The member that is being taken in. */
+  get current(): string | undefined {
+    return this.#current?.name;
   }
 
   async abort(): Promise<void> {
@@ -170,17 +181,16 @@ function isSkipped(name: string): boolean {
   return name === "repositories" || name.endsWith("/json") || name.endsWith("/VERSION");
 }
 
-function cleanName(name: string): string {
+/** A member's name without detours. Errors: TarError when it leads out of the archive. */
+function cleanName(name: ByteString): string {
   const parts: string[] = [];
-  for (const part of name.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
+  for (const part of displayName(name).split("/")) {
+    if (part === ".." && parts.pop() === undefined) throw new TarError("leads out of the archive", name);
+    else if (part !== ".." && part !== "" && part !== ".") parts.push(part);
   }
   return parts.join("/");
 }
 
 function linkTarget(name: string, entry: TarEntry): string {
-  const target = displayName(entry.linkName);
-  if (entry.kind === "hardlink") return cleanName(target);
-  return cleanName(`${name}/../${target}`);
+  return cleanName(entry.kind === "hardlink" ? entry.linkName : `${name}/../${entry.linkName}`);
 }

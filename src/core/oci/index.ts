@@ -3,6 +3,7 @@ export {
   type ArchiveStore,
   archiveIndex,
   dockerEntries,
+  dockerLayerType,
   imageNameAnnotation,
   refNameAnnotation,
 } from "./archive-index.ts";

@@ -1,7 +1,9 @@
 export type { Backoff } from "./backoff.ts";
 export { createResolver } from "./create-resolver.ts";
+export { distributionSource } from "./distribution-source.ts";
 export { createHostHealth, type HostHealth } from "./host-health.ts";
 export { makeRefKey } from "./ref-key.ts";
+export { parseRef } from "./reference.ts";
 export type {
   Credentials,
   CredentialsSource,

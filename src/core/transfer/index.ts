@@ -1,0 +1,10 @@
+export { createTransferrer, type LocalTransferOptions } from "./local-transfer.ts";
+export { createTransferService } from "./service.ts";
+export type {
+  Endpoint,
+  OnTransferProgress,
+  RegistryEndpoint,
+  StoreEndpoint,
+  TransferProgress,
+  Transferrer,
+} from "./transfer.ts";

@@ -1,0 +1,58 @@
+import type { Ctx } from "../../lib/ctx.ts";
+import { notImplemented } from "../../lib/faults.ts";
+import type { LeaseManager } from "../leases/index.ts";
+import { underLease } from "./contexts.ts";
+import { endpointName } from "./endpoint-names.ts";
+import { exportImages } from "./export-images.ts";
+import { importImages } from "./import-images.ts";
+import { fromWire, saveImages, type TransferParts } from "./parts.ts";
+import { pullImage } from "./pull.ts";
+import { pushImage } from "./push.ts";
+import type { Endpoint, ExportEndpoint, ImportEndpoint, OnTransferProgress, Transferrer } from "./transfer.ts";
+
+export interface LocalTransferOptions extends TransferParts {
+  readonly leases: LeaseManager;
+}
+
+/** Makes what transfers between registries, the daemon's stores and clients' streams. */
+export function createTransferrer(options: LocalTransferOptions): Transferrer {
+  return {
+    transfer: async (ctx, source, destination, onProgress = () => {}) => {
+      const action = actionFor(options, source, destination, onProgress);
+      if (action === undefined) {
+        throw notImplemented(`unable to transfer from ${endpointName(source)} to ${endpointName(destination)}`);
+      }
+      await underLease(ctx, options.leases, action);
+    },
+  };
+}
+
+/** Source: containerd core/transfer/local/transfer.go, Transfer. */
+function actionFor(
+  parts: TransferParts,
+  source: Endpoint,
+  destination: Endpoint,
+  tell: OnTransferProgress,
+): ((ctx: Ctx) => Promise<void>) | undefined {
+  if (destination.kind === "store") {
+    if (source.kind === "registry") return (ctx) => pullImage(ctx, parts, source, destination, tell);
+    if (source.kind === "import") return (ctx) => importImages(ctx, parts, source, destination, tell);
+    if (source.kind !== "store") return undefined;
+    return async (ctx) => {
+      const { target } = parts.images.get(ctx, source.name);
+      await saveImages(ctx, parts, destination, fromWire(target, source.name), false);
+    };
+  }
+  if (source.kind === "store") {
+    if (destination.kind === "registry") return (ctx) => pushImage(ctx, parts, source, destination, tell);
+    if (destination.kind === "export") return (ctx) => exportImages(ctx, parts, source, destination, tell);
+  }
+  if (source.kind === "import" && destination.kind === "export") return () => echo(source, destination);
+  return undefined;
+}
+
+/** Sends back what comes. */
+async function echo({ bytes }: ImportEndpoint, { sink }: ExportEndpoint): Promise<void> {
+  for await (const piece of bytes) await sink.write(piece);
+  sink.close();
+}

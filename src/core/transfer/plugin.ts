@@ -1,0 +1,175 @@
+import { readFileSync } from "node:fs";
+import { systemClock } from "../../lib/clock.ts";
+import { invalidArgument, notFound, quote } from "../../lib/faults.ts";
+import { formatPlatform, hostPlatform, onlyPlatform, type Platform, parsePlatform } from "../../lib/platforms.ts";
+import {
+  definePlugin,
+  flag,
+  integer,
+  listOf,
+  type PluginDefinition,
+  type PluginView,
+  table,
+  text,
+  texts,
+} from "../../plugin/index.ts";
+import type { Differ } from "../diff/index.ts";
+import { createHostHealth } from "../remotes/index.ts";
+import type { Snapshotters } from "../snapshots/index.ts";
+import {
+  contentToken,
+  DIFFER,
+  GRPC,
+  IMAGE_VERIFIER,
+  imagesToken,
+  leasesToken,
+  SNAPSHOT,
+  snapshottersToken,
+  streamsToken,
+  TRANSFER,
+  transferToken,
+} from "../tokens.ts";
+import { createUnpacker, type UnpackTarget } from "../unpack/index.ts";
+import { combineVerifiers } from "../verifiers/index.ts";
+import { createTransferrer, createTransferService } from "./index.ts";
+
+const unpackSchema = table({
+  platform: text(),
+  snapshotter: text(),
+  differ: text(),
+  config_type: text(),
+  layer_types: texts(),
+  optional: flag(),
+});
+type UnpackConfig = ReturnType<typeof unpackSchema.decode>;
+
+/** Source: containerd plugins/transfer/plugin.go, defaultConfig; plugin_defaults_linux.go. */
+const localPlugin: PluginDefinition = definePlugin({
+  type: TRANSFER,
+  id: "local",
+  requires: {
+    leases: leasesToken,
+    content: contentToken,
+    images: imagesToken,
+    snapshotters: snapshottersToken,
+    differs: DIFFER,
+    verifiers: IMAGE_VERIFIER,
+  },
+  config: table({
+    max_concurrent_downloads: integer(3, 0),
+    concurrent_layer_fetch_buffer: integer(0, 0),
+    max_concurrent_uploaded_layers: integer(3, 0),
+    check_platform_supported: flag(),
+    unpack_config: listOf(unpackSchema),
+    config_path: text(),
+    // containerd's default is 1, layers one after the other; here 0 is as many as the machine has processors.
+    max_concurrent_unpacks: integer(0, 0),
+  }),
+  init: (given, { config, plugins, log }) => {
+    const configured = config.unpack_config.length > 0 ? config.unpack_config : [defaultUnpack()];
+    const parallel = config.max_concurrent_unpacks !== 1 && !inUserNamespace();
+    const targets = configured.flatMap((one) => {
+      const target = unpackTarget(
+        one,
+        given.snapshotters,
+        given.differs,
+        plugins,
+        config.check_platform_supported,
+        parallel,
+      );
+      return target ?? [];
+    });
+    const health = createHostHealth();
+    return createTransferrer({
+      ...given,
+      unpacker: createUnpacker({ content: given.content }),
+      targets,
+      verifiers: combineVerifiers(given.verifiers),
+      maxConcurrentUploads: Math.max(1, config.max_concurrent_uploaded_layers),
+      clock: systemClock,
+      resolverOptions: ({ hostFolder, headers, defaultScheme, credentials, onHttp }) => ({
+        hostFolders: (hostFolder === "" ? config.config_path : hostFolder).split(":").filter((path) => path !== ""),
+        headers,
+        defaultScheme,
+        credentials,
+        onHttp,
+        health,
+        maxConcurrentDownloads: config.max_concurrent_downloads,
+        // As containerd: smaller buffers do not ask for ranges.
+        chunkBytes: config.concurrent_layer_fetch_buffer > 512 ? config.concurrent_layer_fetch_buffer : 0,
+        onWarning: (reference, warning) => log.warn("registry warning", { reference, warning }),
+      }),
+    });
+  },
+});
+
+function defaultUnpack(): UnpackConfig {
+  return {
+    platform: formatPlatform(hostPlatform),
+    snapshotter: "overlayfs",
+    differ: "walking",
+    config_type: "",
+    layer_types: [],
+    optional: false,
+  };
+}
+
+/** Errors: notFound (snapshotter or differ), invalidArgument (platform); an optional one that cannot be is undefined. */
+function unpackTarget(
+  config: UnpackConfig,
+  snapshotters: Snapshotters,
+  differs: ReadonlyMap<string, Differ>,
+  plugins: PluginView,
+  exactPlatform: boolean,
+  parallel: boolean,
+): UnpackTarget | undefined {
+  const platform = platformFrom(config.platform);
+  const { snapshotter: name, optional } = config;
+  if (!snapshotters.names.includes(name)) {
+    if (optional) return undefined;
+    throw notFound(`snapshotter ${quote(name)}`);
+  }
+  const differ =
+    config.differ === "" ? (differs.get("walking") ?? [...differs.values()][0]) : differs.get(config.differ);
+  if (differ === undefined) {
+    if (optional) return undefined;
+    throw notFound(config.differ === "" ? "no matching diff plugins" : `diff plugin ${quote(config.differ)}`);
+  }
+  const only = onlyPlatform(platform);
+  const capabilities = plugins.find(SNAPSHOT.type, name)?.meta.capabilities ?? [];
+  return {
+    platform: exactPlatform ? only : { ...only, matches: ({ os }) => os === platform.os },
+    snapshotter: snapshotters.get(name),
+    rebases: parallel && capabilities.includes("rebase") && differ.settle !== undefined,
+    differ,
+    configType: config.config_type === "" ? undefined : config.config_type,
+    layerTypes: config.layer_types,
+  };
+}
+
+function platformFrom(specifier: string): Platform {
+  try {
+    return parsePlatform(specifier);
+  } catch (error) {
+    throw invalidArgument(`io.containerd.transfer.v1: platform configuration ${specifier} invalid`, { cause: error });
+  }
+}
+
+/** True where marks of overlay cannot be made without mounting it. */
+function inUserNamespace(): boolean {
+  try {
+    return !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "utf8"));
+  } catch {
+    // No /proc: nothing is known, and nothing special is assumed.
+    return false;
+  }
+}
+
+const servicePlugin: PluginDefinition = definePlugin({
+  type: GRPC,
+  id: "transfer",
+  requires: { transferrer: transferToken, streams: streamsToken },
+  init: ({ transferrer, streams }) => ({ grpc: [createTransferService({ transferrer, streams })] }),
+});
+
+export const transferPlugins: readonly PluginDefinition[] = [localPlugin, servicePlugin];
