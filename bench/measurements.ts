@@ -48,6 +48,7 @@ export const metrics = {
   stdout: "stdout",
   startUp: "start-up to the first answer",
   idle: "memory, idle",
+  rested: "memory, idle for long",
   loaded: (count: number): string => `memory, ${count} sleeping containers`,
 } as const;
 
@@ -92,6 +93,7 @@ async function measureRound(plan: Plan, runtime: RuntimeName, sides: readonly Si
 
 function addDensity(plan: Plan, side: Side, density: Density, record: Record): void {
   record.add(metrics.idle, "MB", side.runtime, side.name, density.idle);
+  record.add(metrics.rested, "MB", side.runtime, side.name, density.rested);
   record.add(metrics.loaded(plan.sleepers), "MB", side.runtime, side.name, density.loaded);
 }
 

@@ -12,6 +12,8 @@ interface Aim {
   readonly more: boolean;
   readonly overContainerd?: Partial<Readonly<{ [name in RuntimeName]: number }>>;
   readonly overBare?: Partial<Readonly<{ [name in RuntimeName]: number }>>;
+  /** What lighter's own figure may be at most, in the metric's unit. */
+  readonly most?: number;
 }
 
 function aimsOf(plan: Plan): readonly Aim[] {
@@ -25,7 +27,8 @@ function aimsOf(plan: Plan): readonly Aim[] {
     ...plan.exec.map(({ inFlight }) => ({ metric: metrics.exec(inFlight), more: true })),
     { metric: metrics.stdout, more: true, overContainerd: { runc: 1.5, crun: 1.5 } },
     { metric: metrics.startUp, more: false },
-    { metric: metrics.idle, more: false },
+    { metric: metrics.idle, more: false, most: 60 },
+    { metric: metrics.rested, more: false, most: 50 },
     { metric: metrics.loaded(plan.sleepers), more: false, overContainerd: { runc: 0.25, crun: 0.25 } },
   ];
 }
@@ -57,6 +60,7 @@ function rowOf(aim: Aim, runtime: RuntimeName, record: Record): string {
     [
       verdict(overTheirs, aim.overContainerd?.[runtime], aim.more, "containerd"),
       verdict(overBare, aim.overBare?.[runtime], aim.more, "bare"),
+      absoluteVerdict(ours, aim.most),
     ]
       .filter(Boolean)
       .join(", "),
@@ -81,6 +85,11 @@ function verdict(ratio: number | undefined, aim: number | undefined, more: boole
   return `${more ? "≥" : "≤"} ${aim} of ${of}: ${met ? "met" : "missed"}`;
 }
 
+function absoluteVerdict(series: Series | undefined, most: number | undefined): string {
+  if (series === undefined || most === undefined) return "";
+  return `≤ ${most} ${series.unit}: ${summarize(series.values).median <= most ? "met" : "missed"}`;
+}
+
 /** Writes the page and its pictures. */
 export async function writeReport(plan: Plan, record: Record, facts: readonly string[]): Promise<void> {
   const docs = path.resolve(import.meta.dir, "../docs");
@@ -88,7 +97,7 @@ export async function writeReport(plan: Plan, record: Record, facts: readonly st
   await fs.mkdir(pictures, { recursive: true });
   const inFlight = plan.life.map(({ inFlight: number }) => metrics.life(number));
   const pages = { life: inFlight, exec: plan.exec.map((one) => metrics.exec(one.inFlight)) };
-  const memory = [metrics.idle, metrics.loaded(plan.sleepers)];
+  const memory = [metrics.idle, metrics.rested, metrics.loaded(plan.sleepers)];
   for (const [name, title, wanted] of [
     ["life", "Containers a second, create to delete", pages.life],
     ["exec", "Execs a second", pages.exec],

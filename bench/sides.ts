@@ -1,3 +1,4 @@
+import path from "node:path";
 import {
   type ContainerApi,
   connectApi,
@@ -20,9 +21,12 @@ export interface Side extends AsyncDisposable {
 
 const starters = { lighter: startLighter, containerd: startContainerd };
 
+/** What people install, beside what Debian installs: `npm run bench` builds it first. */
+const program = path.resolve(import.meta.dir, "../dist/lighterd");
+
 /** Starts a daemon on folders of its own, with the busybox image and quiet logs. */
 export async function startSide(name: SideName, runtime: RuntimeName): Promise<Side> {
-  const daemon = await starters[name]({ runtime, logLevel: "info" });
+  const daemon = await starters[name]({ runtime, logLevel: "info", program });
   try {
     await importBusybox(daemon);
     const api = await connectApi(daemon);

@@ -15,6 +15,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** debug without. */
   readonly logLevel?: "debug" | "info";
+  /** The lighterd to start; this checkout's without. */
+  readonly program?: string;
 }
 
 /** The daemon that the end-to-end tests drive: LIGHTER_E2E_DAEMON=containerd shows that they hold for the original. */
@@ -36,7 +38,7 @@ export async function startLighter(options: DaemonOptions = {}): Promise<Daemon>
     runtime: options.runtime ?? "runc",
     workspace,
     ...paths,
-    command: [path.join(top, "bin/lighterd"), ...flags, "--log-level", options.logLevel ?? "debug"],
+    command: [options.program ?? path.join(top, "bin/lighterd"), ...flags, "--log-level", options.logLevel ?? "debug"],
     env: envOf(options),
   });
 }
