@@ -19,6 +19,8 @@ export type Need =
   | "busybox"
   | "overlayfs"
   | "criu"
+  | "docker-registry"
+  | "skopeo"
   | "lighterd";
 
 const program = (name: string): boolean =>
@@ -35,6 +37,8 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   busybox: () => (program("busybox") ? undefined : "needs busybox: install busybox-static"),
   overlayfs: () =>
     fs.readFileSync("/proc/filesystems", "utf8").includes("overlay") ? undefined : "needs overlayfs: modprobe overlay",
+  "docker-registry": () => (program("docker-registry") ? undefined : "needs a registry: install docker-registry"),
+  skopeo: () => (program("skopeo") ? undefined : "needs skopeo: install skopeo"),
   criu: criuTrouble,
   lighterd: () => (fs.existsSync(path.join(top, "bin/lighterd")) ? undefined : "needs bin/lighterd"),
 };
