@@ -30,6 +30,7 @@ export function startProgress(
   const startedAt = performance.now();
   let drawnAt = 0;
   let last = 0;
+  let ended = false;
   const draw = (): void => {
     drawnAt = performance.now();
     const told = figures(last, total, unit, drawnAt - startedAt);
@@ -45,6 +46,8 @@ export function startProgress(
       if (performance.now() - drawnAt >= redrawMs) draw();
     },
     [Symbol.dispose]: () => {
+      if (ended) return;
+      ended = true;
       draw();
       writeAll(2, "\n");
     },

@@ -3,8 +3,6 @@ import { namespaceDefaults } from "../../client/containers/create.ts";
 import { plainBytes } from "../../client/images/archive-source.ts";
 import { resolveImage } from "../../client/images/image-config.ts";
 import { type ImportedImage, importArchive } from "../../client/images/import-archive.ts";
-import { withLease } from "../../client/images/lease.ts";
-import { findImage } from "../../client/images/names.ts";
 import { unpackImage } from "../../client/images/unpack.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -34,7 +32,6 @@ export const command: Command = {
     const { args, json, output } = context;
     const path = args.positional[0] ?? "";
     const images = await importFile(context, path);
-    if (!args.flag("no-unpack")) for (const image of images) await unpack(context, image);
     if (json)
       printJson(
         output,
@@ -50,7 +47,13 @@ async function importFile(context: CommandContext, path: string): Promise<Import
   using progress = startProgress(context.output, `importing ${path === "-" ? "standard input" : path}`, totalBytes);
   const chunks = plainBytes(path, { onProgress: (count) => progress.at(count) });
   try {
-    return await importArchive(context.client, chunks, { name: context.args.text("name") });
+    return await importArchive(context.client, chunks, {
+      name: context.args.text("name"),
+      onImage: async (image, lease) => {
+        progress[Symbol.dispose]();
+        if (!context.args.flag("no-unpack")) await unpack(context, image, lease);
+      },
+    });
   } catch (error) {
     if (!isFault(error, "invalidArgument") && !(error instanceof Error && "code" in error)) throw error;
     const hint = /no name/.test(messageOf(error)) ? "lighter image import --name NAME FILE" : undefined;
@@ -72,15 +75,14 @@ function sizeOf(path: string): number | undefined {
   }
 }
 
-async function unpack(context: CommandContext, { name }: ImportedImage): Promise<void> {
+/** Before the image has its name: what cannot be unpacked is not imported. */
+async function unpack(context: CommandContext, { name, target }: ImportedImage, lease: string): Promise<void> {
   const { client, args, output } = context;
   try {
-    const image = await resolveImage(client, await findImage(client, name));
+    const image = await resolveImage(client, { name, target, labels: {} });
     const snapshotter = args.text("snapshotter") ?? (await namespaceDefaults(client)).snapshotter;
     using progress = startProgress(output, `unpacking ${name}`, image.layers.length, "layers");
-    await withLease(client, (lease) =>
-      unpackImage(client, image, { snapshotter, lease, onLayer: (index) => progress.at(index) }),
-    );
+    await unpackImage(client, image, { snapshotter, lease, onLayer: (index) => progress.at(index) });
     progress.at(image.layers.length);
   } catch (error) {
     // An image for other machines is of use to who exports or pushes it.

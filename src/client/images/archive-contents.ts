@@ -1,6 +1,7 @@
-import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
-import { displayName, type TarEntry, TarError, TarReader } from "../../lib/tar/index.ts";
+import { invalidArgument, isFault, messageOf, quote } from "../../lib/faults.ts";
+import { type ByteString, displayName, type TarEntry, TarError, TarReader } from "../../lib/tar/index.ts";
 import type { Client } from "../client.ts";
+import { isCompressionError } from "./archive-source.ts";
 import { BlobWriter, type WrittenBlob } from "./blob-writer.ts";
 import { maxDocumentBytes } from "./documents.ts";
 
@@ -48,12 +49,21 @@ export async function readArchive(
     reader.finish();
     await intake.drain();
   } catch (error) {
+    const member = error instanceof TarError && error.entry !== undefined ? displayName(error.entry) : intake.current;
     await intake.abort();
-    if (!(error instanceof TarError)) throw error;
-    const member = error.entry === undefined ? "" : ` at ${quote(displayName(error.entry))}`;
-    throw invalidArgument(`archive is broken${member}: ${messageOf(error)}`, { cause: error });
+    throw archiveFault(error, member);
   }
   return intake;
+}
+
+/** What is wrong with the archive, with the member at which it shows; failures of the daemon are told as they are. */
+function archiveFault(error: unknown, member: string | undefined): unknown {
+  const at = member === undefined ? "" : ` at ${quote(member)}`;
+  if (error instanceof TarError || isCompressionError(error)) {
+    return invalidArgument(`archive is broken${at}: ${messageOf(error)}`, { cause: error });
+  }
+  if (!isFault(error, "failedPrecondition") || member === undefined) return error;
+  return invalidArgument(`archive member ${quote(member)}: ${messageOf(error)}`, { cause: error });
 }
 
 /** Takes what the tar reader finds and passes it on at the content store's pace. */
@@ -65,6 +75,7 @@ class Intake implements ArchiveContents {
   readonly #lease: string;
   #steps: Step[] = [];
   #entries = 0;
+  readonly #seen = new Set<string>();
   #wanted = false;
   #current: { name: string; writer: BlobWriter | undefined; parts: Uint8Array[]; head: Uint8Array } | undefined;
 
@@ -76,12 +87,14 @@ class Intake implements ArchiveContents {
   entry(entry: TarEntry): void {
     this.#entries += 1;
     if (this.#entries > maxEntries) throw new TarError(`more than ${maxEntries} members`);
-    const name = cleanName(displayName(entry.name));
+    const name = cleanName(entry.name);
     this.#wanted = entry.kind === "file" && !isSkipped(name);
     if (entry.kind === "symlink" || entry.kind === "hardlink") this.links.set(name, linkTarget(name, entry));
     if (!this.#wanted) return;
     if (documentNames.includes(name) && entry.sizeBytes > maxDocumentBytes)
       throw new TarError("document is too large", entry.name);
+    if (this.#seen.has(name)) throw new TarError("is there twice", entry.name);
+    this.#seen.add(name);
     this.#steps.push({ kind: "begin", name, sizeBytes: entry.sizeBytes });
   }
 
@@ -100,10 +113,13 @@ class Intake implements ArchiveContents {
     for (const step of steps) await this.#take(step);
   }
 
+  /** The member that is being taken in. */
+  get current(): string | undefined {
+    return this.#current?.name;
+  }
+
   async abort(): Promise<void> {
-    await this.#current?.writer?.abort().catch(() => {
-      // The failure that brought us here is the one to tell.
-    });
+    await this.#current?.writer?.abort();
   }
 
   async #take(step: Step): Promise<void> {
@@ -138,17 +154,28 @@ function isSkipped(name: string): boolean {
   return name === "repositories" || name.endsWith("/json") || name.endsWith("/VERSION");
 }
 
-function cleanName(name: string): string {
-  const parts: string[] = [];
-  for (const part of name.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return parts.join("/");
+/** A member's name without detours. Errors: TarError when it leads out of the archive. */
+function cleanName(name: ByteString): string {
+  return withoutDetours(displayName(name)) ?? refuse(name, "leads out of the archive");
 }
 
 function linkTarget(name: string, entry: TarEntry): string {
   const target = displayName(entry.linkName);
-  if (entry.kind === "hardlink") return cleanName(target);
-  return cleanName(`${name}/../${target}`);
+  const from = entry.kind === "hardlink" ? target : `${name}/../${target}`;
+  const inside = target.startsWith("/") ? undefined : withoutDetours(from);
+  return inside ?? refuse(entry.name, "is a link that leads out of the archive");
+}
+
+function refuse(name: ByteString, why: string): never {
+  throw new TarError(why, name);
+}
+
+function withoutDetours(path: string): string | undefined {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
 }

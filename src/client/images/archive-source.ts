@@ -28,6 +28,12 @@ export async function* through(
   for await (const chunk of input.pipe(stream)) yield chunk as unknown as Uint8Array;
 }
 
+/** True for what zlib says of bytes that are not what they claim to be. */
+export function isCompressionError(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" && /^(Z_|ZSTD_|ERR_ZSTD|ERR_BUFFER|unexpected end)/.test(code);
+}
+
 async function* counted(source: AsyncIterable<Uint8Array>, options: SourceOptions): AsyncGenerator<Uint8Array> {
   let count = 0;
   for await (const chunk of source) {

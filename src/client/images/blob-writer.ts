@@ -30,6 +30,7 @@ type WriteMessage = MessageInitShape<typeof WriteContentRequestSchema>;
 export class BlobWriter {
   readonly #hasher = new Bun.CryptoHasher("sha256");
   readonly #ref = `lighter-${randomHex(24)}`;
+  readonly #client: Client;
   readonly #options: BlobOptions;
   #sent = 0;
   #next: { message: WriteMessage | undefined; taken: () => void } | undefined;
@@ -40,6 +41,7 @@ export class BlobWriter {
   readonly #answers: Promise<void>;
 
   constructor(client: Client, options: BlobOptions) {
+    this.#client = client;
     this.#options = options;
     this.#answers = this.#readAnswers(client);
   }
@@ -78,10 +80,15 @@ export class BlobWriter {
     return { digest, sizeBytes: this.#sent };
   }
 
-  /** Stops; what was written is left to the daemon, which forgets it in time. */
+  /** Stops, and has the daemon forget what was written. Effects: fails never; the failure before it is the one to tell. */
   async abort(): Promise<void> {
-    await this.#send(undefined);
-    await this.#answers;
+    try {
+      await this.#send(undefined);
+      await this.#answers;
+      await this.#client.content.abort({ ref: this.#ref }, { lease: this.#options.lease });
+    } catch {
+      // Nothing was written yet, or the daemon is gone: it drops what nobody goes on with.
+    }
   }
 
   async #send(message: WriteMessage | undefined): Promise<void> {
@@ -124,6 +131,7 @@ export class BlobWriter {
         // Offsets are only of use to who resumes.
       }
     } catch (error) {
+      // The daemon has it already: then there is nothing to send.
       if (isFault(error, "alreadyExists")) this.#present = true;
       else this.#failure = error;
     } finally {

@@ -3,6 +3,7 @@ import { invalidArgument } from "../../lib/faults.ts";
 import type { Client } from "../client.ts";
 import { plainBytes, through } from "./archive-source.ts";
 import { BlobWriter, type WrittenBlob, writeDocument } from "./blob-writer.ts";
+import { checkedTar } from "./checked-tar.ts";
 import { labelChildren } from "./child-labels.ts";
 import { type Descriptor, mediaTypes } from "./documents.ts";
 import { hostArchitecture } from "./image-config.ts";
@@ -61,7 +62,7 @@ interface Layer extends WrittenBlob {
 async function writeLayer(client: Client, options: RootfsOptions, lease: string): Promise<Layer> {
   const hasher = new Bun.CryptoHasher("sha256");
   const plain = hashed(
-    options.isFolder ? folderTar(options.source) : plainBytes(options.source),
+    options.isFolder ? folderTar(options.source) : checkedTar(plainBytes(options.source), options.source),
     hasher,
     options.onProgress,
   );
@@ -75,9 +76,7 @@ async function writeLayer(client: Client, options: RootfsOptions, lease: string)
   try {
     for await (const chunk of packed) await writer.write(chunk);
   } catch (error) {
-    await writer.abort().catch(() => {
-      // The first failure is the one to tell.
-    });
+    await writer.abort();
     throw error;
   }
   const diffId = `sha256:${hasher.digest("hex")}`;

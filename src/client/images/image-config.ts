@@ -64,9 +64,9 @@ export const hostArchitecture: string = process.arch === "x64" ? "amd64" : proce
  * Resolves an image to the manifest and config for this machine.
  * Errors: notFound (the image, a blob of it, or none for this machine), invalidArgument (a document is malformed).
  */
-export async function resolveImage(client: Client, image: Image): Promise<ResolvedImage> {
+export async function resolveImage(client: Client, image: Image | NamedTarget): Promise<ResolvedImage> {
   if (image.target === undefined) throw invalidArgument(`image ${quote(image.name)} has no target`);
-  const target = fromWire(image.target);
+  const target = isWire(image.target) ? fromWire(image.target) : image.target;
   const found = await findManifest(client, target, image.name, 0);
   const configDescriptor = checkDescriptor(found.document["config"], `manifest ${found.descriptor.digest}: config`);
   const bytes = await readBlob(client, configDescriptor);
@@ -79,6 +79,17 @@ export async function resolveImage(client: Client, image: Image): Promise<Resolv
     configDescriptor,
     config: parseConfig(bytes, `config ${configDescriptor.digest}`),
   };
+}
+
+/** An image that has no record yet. */
+export interface NamedTarget {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly target: Descriptor;
+}
+
+function isWire(target: WireDescriptor | Descriptor): target is WireDescriptor {
+  return typeof target.size === "bigint";
 }
 
 interface FoundManifest {

@@ -1,4 +1,4 @@
-import { invalidArgument, isFault, quote } from "../../lib/faults.ts";
+import { invalidArgument, isFault, messageOf, quote } from "../../lib/faults.ts";
 import type { Client } from "../client.ts";
 import { type ArchiveContents, type ArchivedBlob, readArchive } from "./archive-contents.ts";
 import { writeDocument } from "./blob-writer.ts";
@@ -11,6 +11,8 @@ import { nameCandidates } from "./names.ts";
 export interface ImportOptions {
   /** A name for an image that the archive leaves nameless. */
   readonly name?: string | undefined;
+  /** Called for each image before it gets its name: what fails here fails the import. */
+  readonly onImage?: ((image: ImportedImage, lease: string) => Promise<void>) | undefined;
 }
 
 export interface ImportedImage {
@@ -23,6 +25,7 @@ export interface ImportedImage {
  * Shape: `chunks` are the plain tar's bytes.
  * Errors: invalidArgument (no image archive, or a broken one).
  * Effects: an image of the same name is pointed at the new content; a lease keeps blobs until their image is there.
+ * After a failure nothing is named, and the daemon collects what was written.
  */
 export function importArchive(
   client: Client,
@@ -35,7 +38,14 @@ export function importArchive(
       ? layoutImages(contents, options)
       : await dockerImages(client, contents, lease, options);
     if (found.length === 0) throw invalidArgument("archive holds no image");
-    for (const { target } of found) await labelChildren(client, target, lease);
+    for (const image of found) {
+      await labelChildren(client, image.target, lease).catch((error: unknown) => {
+        throw isFault(error, "notFound")
+          ? invalidArgument(`archive lacks a part of image ${quote(image.name)}: ${messageOf(error)}`, { cause: error })
+          : error;
+      });
+      await options.onImage?.(image, lease);
+    }
     for (const image of found) await putImage(client, image, lease);
     return found;
   });

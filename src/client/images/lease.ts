@@ -8,10 +8,14 @@ export async function withLease<T>(client: Client, action: (lease: string) => Pr
   const lease = randomHex(16);
   const expires = new Date(Date.now() + oneDayMs).toISOString();
   await client.leases.create({ id: lease, labels: { "containerd.io/gc.expire": expires } });
+  // A failure waits until what it leaves behind is collected; a success leaves nothing.
+  let failed = true;
   try {
-    return await action(lease);
+    const result = await action(lease);
+    failed = false;
+    return result;
   } finally {
-    await client.leases.delete({ id: lease }).catch(() => {
+    await client.leases.delete({ id: lease, sync: failed }).catch(() => {
       // It expires by itself.
     });
   }
