@@ -18,6 +18,7 @@ import { namespacesPlugins } from "../core/namespaces/plugin.ts";
 import { snapshotsSchema } from "../core/snapshots/index.ts";
 import { snapshotsPlugins } from "../core/snapshots/plugin.ts";
 import { streamingPlugins } from "../core/streaming/plugin.ts";
+import { systemPlugin } from "../core/system/plugin.ts";
 import { tasksPlugins } from "../core/tasks/plugin.ts";
 import { transferPlugins } from "../core/transfer/plugin.ts";
 import { verifiersPlugins } from "../core/verifiers/plugin.ts";
@@ -52,6 +53,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...transferPlugins,
   ...tasksPlugins,
   ...checkpointsPlugins,
+  systemPlugin,
   ...introspectionPlugins,
   versionPlugin,
   healthPlugin,

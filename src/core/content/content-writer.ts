@@ -211,7 +211,7 @@ export class IngestWriter implements ContentWriter {
 
   /** Makes the blob the namespace's, in the transaction in which its ingest ends; true when it had the blob already. */
   #record(digest: Digest, sizeBytes: number, options: CommitOptions): Promise<boolean> {
-    const { namespace, ref, lease } = this.#options;
+    const { namespace, ref, backendRef, lease } = this.#options;
     const { metadata, leases, exchange } = this.#store;
     const now = this.#store.now();
     const labels = options.labels ?? noLabels;
@@ -220,6 +220,7 @@ export class IngestWriter implements ContentWriter {
       if (!there) insertBlob(tx, namespace, { digest, sizeBytes, createdAt: now, updatedAt: now, labels });
       tx.touch("content", namespace, digest);
       deleteIngest(tx, namespace, ref);
+      this.#store.noteIngestRemoval(tx, backendRef);
       leases.detach(tx, namespace, lease, { type: "ingests", id: ref });
       leases.attach(tx, namespace, lease, { type: "content", id: digest });
       const event = create(ContentCreateSchema, { digest, size: BigInt(sizeBytes) });

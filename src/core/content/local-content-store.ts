@@ -16,10 +16,12 @@ import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
 import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
+import type { CheckCounts, CheckOptions } from "../system/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
 import { readBlob } from "./blob-reader.ts";
 import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
+import { checkContent } from "./content-check.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData } from "./ingest-files.ts";
 import { RemovalQueue } from "./removals.ts";
@@ -258,7 +260,12 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   /** Lets go of an ingest that became a blob. */
   forgetIngest(ingest: Ingest): void {
     this.ingests.delete(ingest.backendRef);
-    this.background("remove ingest", () => this.#removeFolder(ingest.folder));
+    this.removeFiles();
+  }
+
+  /** Notes, in the transaction in which an ingest ends, that its folder is to go. */
+  noteIngestRemoval(tx: Transaction, backendRef: string): void {
+    this.#removals.note(tx, relativeIngest(backendRef));
   }
 
   /** Work that no caller waits for; close does. What it leaves undone, the next start does. */
@@ -274,6 +281,12 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   /** Begins to remove the files that are noted for it. */
   removeFiles(): void {
     this.background("remove files", () => this.#removals.run());
+  }
+
+  /** Compares rows and files. */
+  check(options: CheckOptions): Promise<CheckCounts> {
+    const isWritten = (backendRef: string): boolean => this.locks.has(backendRef);
+    return checkContent({ layout: this.layout, metadata: this.metadata, mutex: this.mutex, isWritten }, options);
   }
 
   /** Settles when nothing goes on in the background. */

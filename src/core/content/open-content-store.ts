@@ -5,6 +5,7 @@ import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import type { NamespaceStore } from "../namespaces/index.ts";
+import type { Checkable } from "../system/index.ts";
 import { contentLayout } from "./blob-files.ts";
 import type { ContentStore } from "./content.ts";
 import { ContentInternals } from "./local-content-store.ts";
@@ -28,7 +29,9 @@ export interface ContentStoreOptions {
 }
 
 /** A store that this daemon keeps itself, with what garbage collection may collect there. */
-export type OwnContentStore = ContentStore & AsyncDisposable & { readonly collectables: readonly Collectable[] };
+export type OwnContentStore = ContentStore &
+  AsyncDisposable &
+  Checkable & { readonly collectables: readonly Collectable[] };
 
 /** Source: containerd pkg/labels/labels.go, LabelSharedNamespace. */
 const shareableLabel = "containerd.io/namespace.shareable";

@@ -120,6 +120,8 @@ export interface GarbageCollector {
   collect(ctx: Ctx): Promise<CollectionStats>;
   /** A shortest path from a root; undefined when nothing holds it. Errors: notFound (there is no such object). */
   explain(ctx: Ctx, node: ResourceNode): Promise<HoldingPath | undefined>;
+  /** Whether there is such an object. */
+  exists(node: ResourceNode): boolean;
   /** Over the context's namespace, or all of them without one. */
   usage(ctx: Ctx): Promise<DiskUsage>;
   /** Adds objects without rows; disposing takes them out. */

@@ -82,6 +82,11 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
     return search.path();
   }
 
+  exists(node: Parameters<GarbageCollector["exists"]>[0]): boolean {
+    const graph = this.#graph();
+    return this.#options.metadata.read((db) => graph.exists(db, node));
+  }
+
   async usage(ctx: Ctx): ReturnType<GarbageCollector["usage"]> {
     const { metadata, tables } = this.#options;
     const count = new UsageCount({ graph: this.#graph(), metadata, tables, namespace: ctx.namespace });

@@ -22,6 +22,12 @@ export interface SnapshotDriver {
   /** Makes the folders of a snapshot. Effects: what it made of a failed one stays for the caller to remove. */
   create(snapshot: NewSnapshot): Promise<void>;
   mounts(snapshot: Omit<NewSnapshot, "owner">): readonly MountSpec[];
+  /** The folders that a snapshot must have. */
+  foldersOf(snapshot: {
+    readonly id: number;
+    readonly kind: SnapshotKind;
+    readonly hasParent: boolean;
+  }): readonly string[];
   /** The files that are the snapshot's own. */
   contentPath(id: number): string;
   usage(id: number, signal: AbortSignal): Promise<SnapshotUsage>;

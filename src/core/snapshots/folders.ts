@@ -4,7 +4,7 @@ import type { Logger } from "../../lib/log.ts";
 import { removeTrees } from "../../workers/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import type { SnapshotDriver } from "./driver.ts";
-import { allIds, originOf } from "./store.ts";
+import { allIds, findChainRow, originOf } from "./store.ts";
 
 export interface SnapshotFoldersOptions {
   readonly driver: SnapshotDriver;
@@ -17,6 +17,8 @@ const largeFolderEntries = 64;
 /** From here on so many folders are, and so many at most by one process. */
 const manyFolders = 16;
 const mostFolders = 1000;
+/** How many folders are looked up before others have their turn. */
+const lookupsAtOnce = 64;
 
 /**
  * The folders of a snapshotter, and the numbers that they go by.
@@ -88,12 +90,19 @@ export class SnapshotFolders implements AsyncDisposable {
 
   /** Removes every folder that no row owns, and waits for those that are going already. */
   async sweep(): Promise<void> {
-    const rows = this.#metadata.read((db) => allIds(db, this.#driver.name));
-    for (const id of await this.#foldersThere()) {
-      // Those made since the rows were read have higher numbers than any in them, or are noted as being made.
-      if (id >= this.#firstId && !rows.has(id) && !this.#making.has(id) && !this.#hasRow(id)) this.discard(id);
-    }
+    for (const id of await this.orphans()) this.discard(id);
     await this.settle();
+  }
+
+  /** The folders that no row owns, and that are neither being made nor going already. */
+  async orphans(): Promise<readonly number[]> {
+    const found: number[] = [];
+    // A folder that was there has its row by now, or is noted as one that is being made.
+    for (const [at, id] of (await this.#foldersThere()).entries()) {
+      if (at % lookupsAtOnce === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      if (id >= this.#firstId && !this.#isKnown(id)) found.push(id);
+    }
+    return found;
   }
 
   /** Waits for the removals that were begun. */
@@ -105,8 +114,9 @@ export class SnapshotFolders implements AsyncDisposable {
     return this.settle();
   }
 
-  #hasRow(id: number): boolean {
-    return this.#metadata.read((db) => allIds(db, this.#driver.name)).has(id);
+  #isKnown(id: number): boolean {
+    if (this.#making.has(id) || this.#discarded.has(id) || this.#removing.has(id)) return true;
+    return this.#metadata.read((db) => findChainRow(db, this.#driver.name, id)) !== undefined;
   }
 
   async #foldersThere(): Promise<number[]> {

@@ -38,6 +38,7 @@ export function createNativeDriver(root: string): SnapshotDriver {
       const source = kind === "view" ? path(parents[0] ?? id) : path(id);
       return [{ type: "bind", source, target: "", options: ["rbind", kind === "view" ? "ro" : "rw"] }];
     },
+    foldersOf: ({ id, kind, hasParent }) => (kind === "view" && hasParent ? [] : [path(id)]),
     contentPath: path,
     usage: (id, signal) => diskUsage(path(id), signal),
     ownLabels: () => noLabels,

@@ -6,11 +6,13 @@ import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
+import type { Checkable, CheckCounts, CheckOptions } from "../system/index.ts";
 import { collectableSnapshots } from "./collectable-snapshots.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { SnapshotFolders } from "./folders.ts";
 import { createNativeDriver } from "./native-driver.ts";
 import { createOverlayDriver, type OverlayOptions } from "./overlay-driver.ts";
+import { checkSnapshots } from "./snapshots-check.ts";
 import type { Snapshotter, Snapshotters } from "./snapshotter.ts";
 import { StoredSnapshotter } from "./stored-snapshotter.ts";
 
@@ -29,7 +31,7 @@ export type OwnSnapshotter = Snapshotter &
   AsyncDisposable & {
     /** Its folders, for garbage collection. */
     readonly folders: Pick<SnapshotFolders, "discard" | "settle">;
-  };
+  } & Checkable;
 
 /** Opens the snapshotter `overlayfs`. Effects: finishes what an earlier run left undone. */
 export async function openOverlaySnapshotter(options: SnapshotterOptions & OverlayOptions): Promise<OwnSnapshotter> {
@@ -48,7 +50,8 @@ async function openWith(options: SnapshotterOptions, driver: SnapshotDriver): Pr
   const folders = new SnapshotFolders({ driver, metadata, log });
   await folders.recover();
   const snapshotter = new StoredSnapshotter({ driver, folders, metadata, exchange, leases, clock });
-  return Object.assign(snapshotter, { folders, [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
+  const check = (given: CheckOptions): Promise<CheckCounts> => checkSnapshots({ driver, metadata, folders }, given);
+  return Object.assign(snapshotter, { folders, check, [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
 }
 
 /** Joins snapshotters under their names. */

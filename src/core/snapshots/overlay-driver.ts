@@ -29,6 +29,7 @@ export async function createOverlayDriver(root: string, options: OverlayOptions 
     mountsContext: "failed to get active mount",
     create: (snapshot) => createFolders(folder, snapshot),
     mounts: (snapshot) => overlayMounts(folder, snapshot, mountOptions),
+    foldersOf: ({ id, kind }) => (kind === "active" ? [upper(id), `${folder}/${id}/work`] : [upper(id)]),
     contentPath: upper,
     usage: (id, signal) => diskUsage(upper(id), signal),
     ownLabels: (id) => (options.upperdirLabel === true ? new Map([[upperdirLabel, upper(id)]]) : noLabels),

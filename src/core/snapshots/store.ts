@@ -196,6 +196,27 @@ export function allIds(db: Database, snapshotter: string): Map<number, SnapshotK
   return new Map(rows.map((row) => [row.id, row.kind as SnapshotKind]));
 }
 
+/** What of a snapshot must fit with others. */
+export interface ChainRow {
+  readonly id: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  readonly parent: number | null;
+}
+
+const chainColumns = "id, namespace, name, kind, parent";
+
+export function chainRowsAfter(db: Database, snapshotter: string, id: number, limit: number): ChainRow[] {
+  const sql = `SELECT ${chainColumns} FROM snapshots WHERE snapshotter = ? AND id > ? ORDER BY id LIMIT ?`;
+  return db.query<ChainRow, [string, number, number]>(sql).all(snapshotter, id, limit);
+}
+
+export function findChainRow(db: Database, snapshotter: string, id: number): ChainRow | undefined {
+  const sql = `SELECT ${chainColumns} FROM snapshots WHERE snapshotter = ? AND id = ?`;
+  return db.query<ChainRow, [string, number]>(sql).get(snapshotter, id) ?? undefined;
+}
+
 /** The first id that this daemon gave, `candidate` when it has given none yet. */
 export function originOf(tx: Transaction, snapshotter: string, candidate: number): number {
   tx.db

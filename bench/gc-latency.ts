@@ -1,13 +1,13 @@
 // Measures what callers feel of a garbage collection: latencies of the API, idle and while a large store is collected.
-// usage: bun bench/gc/latency.ts [--blobs 100000] [--snapshots 20000]
+// usage: bun bench/gc-latency.ts [--blobs 100000] [--snapshots 20000]
 import { parseArgs } from "node:util";
-import { Content } from "../../src/gen/containerd/services/content/v1/content_pb.ts";
-import { Leases } from "../../src/gen/containerd/services/leases/v1/leases_pb.ts";
-import { Version } from "../../src/gen/containerd/services/version/v1/version_pb.ts";
-import { connectGrpc } from "../../src/wire/grpc/index.ts";
-import { type Daemon, startLighter } from "../../test/support/index.ts";
-import { pssMegabytes } from "../memory.ts";
-import { fillStore } from "./synthetic-store.ts";
+import { Content } from "../src/gen/containerd/services/content/v1/content_pb.ts";
+import { Leases } from "../src/gen/containerd/services/leases/v1/leases_pb.ts";
+import { Version } from "../src/gen/containerd/services/version/v1/version_pb.ts";
+import { connectGrpc } from "../src/wire/grpc/index.ts";
+import { type Daemon, startLighter } from "../test/support/index.ts";
+import { pssMegabytes } from "./memory.ts";
+import { fillStore } from "./gc/synthetic-store.ts";
 
 const { values } = parseArgs({
   options: { blobs: { type: "string", default: "100000" }, snapshots: { type: "string", default: "20000" } },
