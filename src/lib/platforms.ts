@@ -11,9 +11,9 @@ export interface Platform {
 
 /** Which platforms will do, and which of two does better. */
 export interface PlatformMatcher {
-  matches(platform: Platform): boolean;
+  readonly matches: (platform: Platform) => boolean;
   /** Negative when `a` is to be taken before `b`; for a stable sort. */
-  compare(a: Platform, b: Platform): number;
+  readonly compare: (a: Platform, b: Platform) => number;
 }
 
 const knownSystems: ReadonlySet<string> = new Set(
@@ -50,13 +50,18 @@ export function parsePlatform(specifier: string): Platform {
   if (match === null) throw badPart(first, specifier, "OS component", systemPattern);
   for (const part of parts.slice(1))
     if (!partPattern.test(part)) throw badPart(part, specifier, "component", partPattern);
-  const os = { os: normalSystem(match[1] as string), ...systemOptions(match[2] ?? "", match[3] ?? "", specifier) };
+  const [, name, version, features] = match;
+  const os = { os: normalSystem(name ?? ""), ...systemOptions(version ?? "", features ?? "", specifier) };
   if (parts.length === 1) return loneSpecifier(first, os, specifier);
   if (parts.length > 3) throw invalidArgument(`${quote(specifier)}: cannot parse platform specifier`);
   const [architecture, variant] = normalArchitecture(second as string, third ?? "");
-  if (third === undefined)
-    return { ...os, architecture, ...variantOf(architecture === "arm" && variant === "v7" ? "" : variant) };
-  return { ...os, architecture, ...variantOf(architecture === "arm64" && variant === "" ? "v8" : variant) };
+  return { ...os, architecture, ...variantOf(statedVariant(architecture, variant, third !== undefined)) };
+}
+
+/** The variant that is written where all three parts are, or left out where only two are. */
+function statedVariant(architecture: string, variant: string, isStated: boolean): string {
+  if (isStated) return architecture === "arm64" && variant === "" ? "v8" : variant;
+  return architecture === "arm" && variant === "v7" ? "" : variant;
 }
 
 /** A platform as `os[(version+features)]/arch[/variant]`; `unknown` without an os. */
@@ -221,28 +226,34 @@ function normalSystem(os: string): string {
   return lower === "macos" ? "darwin" : lower;
 }
 
+/** Other names of architectures, some of which say the variant too. */
+const architectureNames: ReadonlyMap<string, readonly [string, string | undefined]> = new Map([
+  ["i386", ["386", ""]],
+  ["x86_64", ["amd64", undefined]],
+  ["x86-64", ["amd64", undefined]],
+  ["aarch64", ["arm64", undefined]],
+  ["armhf", ["arm", "v7"]],
+  ["armel", ["arm", "v6"]],
+]);
+/** Variants by their other names, and those that go without saying. */
+const variantNames: ReadonlyMap<string, string> = new Map([
+  ["amd64 v1", ""],
+  ["arm64 8", ""],
+  ["arm64 v8", ""],
+  ["arm64 v8.0", ""],
+  ["arm64 9", "v9"],
+  ["arm64 9.0", "v9"],
+  ["arm64 v9.0", "v9"],
+  ["arm ", "v7"],
+  ["arm 5", "v5"],
+  ["arm 6", "v6"],
+  ["arm 7", "v7"],
+  ["arm 8", "v8"],
+]);
+
 function normalArchitecture(architecture: string, variant: string): readonly [string, string] {
-  const arch = architecture.toLowerCase();
-  const lower = variant.toLowerCase();
-  switch (arch) {
-    case "i386":
-      return ["386", ""];
-    case "x86_64":
-    case "x86-64":
-    case "amd64":
-      return ["amd64", lower === "v1" ? "" : lower];
-    case "aarch64":
-    case "arm64":
-      if (lower === "8" || lower === "v8" || lower === "v8.0") return ["arm64", ""];
-      return ["arm64", lower === "9" || lower === "9.0" || lower === "v9.0" ? "v9" : lower];
-    case "armhf":
-      return ["arm", "v7"];
-    case "armel":
-      return ["arm", "v6"];
-    case "arm":
-      if (lower === "" || lower === "7") return ["arm", "v7"];
-      return ["arm", /^[568]$/.test(lower) ? `v${lower}` : lower];
-    default:
-      return [arch, lower];
-  }
+  const lower = architecture.toLowerCase();
+  const [name, implied] = architectureNames.get(lower) ?? [lower, undefined];
+  const said = implied ?? variant.toLowerCase();
+  return [name, variantNames.get(`${name} ${said}`) ?? said];
 }

@@ -174,7 +174,7 @@ async function* decoded(answer: HttpAnswer, place: string): AsyncGenerator<Uint8
   const plain = make();
   source.once("error", (error) => plain.destroy(error));
   try {
-    yield* source.pipe(plain) as AsyncIterable<Uint8Array>;
+    for await (const bytes of source.pipe(plain) as AsyncIterable<Uint8Array>) yield bytes.slice();
   } catch (error) {
     if (error instanceof FaultError) throw error;
     throw new FaultError("dataLoss", `${place}: what it packed cannot be unpacked: ${messageOf(error)}`, {

@@ -71,12 +71,13 @@ async function fill(
     await options.onOpen?.(offset);
     options.onProgress?.(offset, sizeBytes);
     if (offset < sizeBytes) {
-      const inline = data?.length === sizeBytes ? [data.subarray(offset)] : undefined;
+      const inline = data?.length === sizeBytes ? [data.slice(offset)] : undefined;
       for await (const bytes of inline ?? source.fetch(ctx, offset)) {
-        await writer.write(bytes);
         offset += bytes.length;
-        options.onProgress?.(offset, sizeBytes);
+        await writer.write(bytes);
         await options.tee?.(bytes);
+        release(bytes);
+        options.onProgress?.(offset, sizeBytes);
       }
     }
     const actual = writer.digest();
@@ -91,6 +92,14 @@ async function fill(
     }
     ctx.log.warn("content has the wrong digest, fetching it anew", { digest, actual });
   }
+}
+
+/**
+ * Gives the memory of bytes that are done with back at once: left to the garbage collector, they would pile up to some tens
+ * of megabytes before it finds them worth its while.
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 async function openWriter(

@@ -39,7 +39,10 @@ export const noSettings: HostSettings = {
 
 /** Whether the host is this machine. Source: containerd core/remotes/docker/resolver.go, IsLocalhost. */
 export function isLocalhost(authority: string): boolean {
-  const name = authority.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  const name = (/^[^:]*:[^:]*:/.test(authority) ? authority : authority.replace(/:\d+$/, "")).replace(
+    /^\[|\](?::\d+)?$/g,
+    "",
+  );
   return name === "localhost" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name) || /^(?:0*:)*:?0*1$/.test(name);
 }
 
@@ -49,20 +52,25 @@ export function isLocalhost(authority: string): boolean {
  * Source: containerd core/remotes/docker/config/hosts.go, ConfigureHosts.
  */
 export function locate(host: string, settings: HostSettings, defaultScheme: string): HostConfig {
-  if (settings.authority !== undefined && settings.scheme !== undefined) {
-    const tls = settings.caFiles.length > 0 || settings.clientPairs.length > 0 || settings.skipVerify !== undefined;
-    const located = { ...settings, scheme: settings.scheme, authority: settings.authority, path: settings.path ?? "" };
-    return settings.scheme === "http" && tls && portOf(located.authority) !== "80" ? preferTls(located) : located;
-  }
+  const { scheme, authority, path = "" } = settings;
+  if (scheme !== undefined && authority !== undefined) return located({ ...settings, scheme, authority, path });
   const base = { ...settings, path: "/v2", capabilities: allCapabilities };
   if (host === "docker.io") return { ...base, scheme: "https", authority: "registry-1.docker.io" };
-  if (defaultScheme === "http" || defaultScheme === "https") return { ...base, scheme: defaultScheme, authority: host };
+  if (defaultScheme === "http" || defaultScheme === "https") {
+    return located({ ...base, scheme: defaultScheme, authority: host });
+  }
   if (!isLocalhost(host)) return { ...base, scheme: "https", authority: host };
   const port = portOf(host);
   if (port === "80") return { ...base, scheme: "http", authority: host };
   const unchecked = { ...base, authority: host, skipVerify: settings.skipVerify ?? true };
-  if (port === "" || port === "443") return { ...unchecked, scheme: "https" };
-  return preferTls({ ...unchecked, scheme: "http" });
+  return located({ ...unchecked, scheme: port === "" || port === "443" ? "https" : "http" });
+}
+
+/** A host of plain http that has settings for TLS is tried with TLS first. */
+function located(config: HostConfig): HostConfig {
+  const hasTls = config.caFiles.length > 0 || config.clientPairs.length > 0 || config.skipVerify !== undefined;
+  if (config.scheme === "https" || !hasTls || portOf(config.authority) === "80") return config;
+  return { ...config, scheme: "https", plainFallback: true };
 }
 
 /** Reads Go's spelling of a time, `1m30.5s`. Errors: invalidArgument. */
@@ -82,10 +90,6 @@ export function parseDuration(text: string): number {
     throw new FaultError("invalidArgument", `time: invalid duration ${quote(text)}`);
   }
   return parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit as string] as number), 0);
-}
-
-function preferTls(config: HostConfig): HostConfig {
-  return { ...config, scheme: "https", plainFallback: true };
 }
 
 function portOf(authority: string): string {

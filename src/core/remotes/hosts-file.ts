@@ -55,7 +55,7 @@ function parseSettings(server: string, table: Table, folder: string, at: string)
 }
 
 function place(server: string, overridePath: boolean, at: string): Pick<HostSettings, "scheme" | "authority" | "path"> {
-  const text = server.startsWith("http") ? server : `https://${server}`;
+  const text = server.includes("://") ? server : `https://${server}`;
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:") || url.host === "") {
     throw invalidArgument(`${at}server: unable to parse server ${text}`);

@@ -12,6 +12,9 @@ export interface RangedDownloadOptions {
   readonly fetch: (ctx: Ctx, part: BlobPart, needsRanges: boolean) => AsyncIterable<Uint8Array>;
 }
 
+/** The largest piece that is handed out at once. */
+const pieceBytes = 1 << 20;
+
 /**
  * The bytes of a part of a blob, fetched as several ranges at once and handed out in order.
  * Shape: at most `maxRanges` times `chunkBytes` wait in memory.
@@ -32,7 +35,7 @@ export async function* rangedDownload(
     if (!isHead && options.slots !== undefined && slot === undefined) return false;
     const range = { from: next, to: Math.min(next + chunkBytes, part.to) };
     next = range.to;
-    running.push(new Range(options.fetch(scope.ctx, range, true), slot));
+    running.push(new Range(range.to - range.from, options.fetch(scope.ctx, range, true), slot));
     return true;
   };
   try {
@@ -43,7 +46,7 @@ export async function* rangedDownload(
         at += bytes.length;
         yield bytes;
       }
-      running.shift();
+      running.shift()?.release();
     }
   } catch (error) {
     if (!(error instanceof RangeIgnored)) throw error;
@@ -52,39 +55,51 @@ export async function* rangedDownload(
   } finally {
     scope.abort();
     await Promise.all(running.map((range) => range.ended));
+    for (const range of running) range.release();
   }
 }
 
-/** One range, read ahead into memory. */
+/** One range, read ahead into memory of its own. */
 class Range {
   readonly ended: Promise<void>;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  #filled = 0;
   #failure: { readonly error: unknown } | undefined;
   #done = false;
   #wake: (() => void) | undefined;
 
-  constructor(source: AsyncIterable<Uint8Array>, slot: Disposable | undefined) {
+  constructor(sizeBytes: number, source: AsyncIterable<Uint8Array>, slot: Disposable | undefined) {
+    this.#memory = new Uint8Array(sizeBytes);
     this.ended = this.#read(source, slot);
   }
 
+  /** What has come so far in one piece, then what has come since. */
   async *bytes(): AsyncGenerator<Uint8Array> {
+    let taken = 0;
     for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) yield chunk;
-      else if (this.#failure !== undefined) throw this.#failure.error;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      if (this.#filled > taken) {
+        const piece = this.#memory.subarray(taken, Math.min(this.#filled, taken + pieceBytes));
+        taken += piece.length;
+        yield piece;
+      } else if (this.#failure !== undefined) throw this.#failure.error;
       else if (this.#done) return;
-      else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
+      else await promise;
     }
+  }
+
+  /** Gives the memory back, without waiting for the garbage collector. */
+  release(): void {
+    if (!this.#memory.buffer.detached) this.#memory.buffer.transfer(0);
   }
 
   async #read(source: AsyncIterable<Uint8Array>, slot: Disposable | undefined): Promise<void> {
     try {
       for await (const bytes of source) {
-        this.#chunks.push(bytes);
+        this.#memory.set(bytes, this.#filled);
+        this.#filled += bytes.length;
+        if (bytes.byteLength === bytes.buffer.byteLength) (bytes.buffer as ArrayBuffer).transfer(0);
         this.#wake?.();
       }
     } catch (error) {

@@ -48,9 +48,9 @@ export class RegistryHost {
     return this.config.capabilities.has(capability);
   }
 
-  /** Goes over to plain http, where the configuration leaves that open; false when it does not, or it was done. */
+  /** Goes over to plain http; false where the configuration does not leave that open. */
   fallBack(): boolean {
-    if (this.#plain || this.config.plainFallback !== true) return false;
+    if (this.config.plainFallback !== true) return false;
     this.#plain = true;
     return true;
   }

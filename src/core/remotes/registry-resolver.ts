@@ -66,7 +66,7 @@ async function askFor(
     isChecked: wanted !== undefined,
   };
   await using head = await repository.send(ctx, host, { ...request, method: "HEAD" });
-  if (head.status === 403) {
+  if (head.status === 400 || head.status === 403) {
     // The answer to a HEAD has no words; those to a GET may say why.
     await using answer = await repository.send(ctx, host, { ...request, method: "GET" });
     await checkAnswer(repository, "HEAD", answer.status > 399 ? answer : head);

@@ -45,7 +45,8 @@ export interface FetchIntoOptions {
   readonly onOpen?: ((offset: number) => Promise<void> | void) | undefined;
   /**
    * Is handed every byte from there on, in order, once it is in the ingest and before its digest is known: what unpacks while
-   * it downloads. The promise is waited for, which holds the download back. `onOpen` is called again if all begins anew.
+   * it downloads. The promise is waited for, which holds the download back; after it the bytes are gone. `onOpen` is called
+   * again if all begins anew.
    */
   readonly tee?: ((bytes: Uint8Array) => Promise<void> | void) | undefined;
 }

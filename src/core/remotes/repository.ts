@@ -38,6 +38,15 @@ export interface HostRequest {
   readonly isChecked?: boolean | undefined;
 }
 
+/** How far a request has come. */
+interface Course {
+  attempt: number;
+  /** How often its authorization was refused. */
+  refusals: number;
+  method: string;
+  url: URL;
+}
+
 const maxRedirects = 10;
 const passingStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -99,44 +108,70 @@ export class Repository {
    * Errors: TransportError, unauthenticated, resourceExhausted (asked to wait for too long).
    */
   async send(ctx: Ctx, host: RegistryHost, request: HostRequest): Promise<HttpAnswer> {
-    const { backoff, health } = this.#options;
-    let { method, url } = request;
-    let refusals = 0;
-    for (let attempt = 1; ; attempt++) {
-      let wait: number;
-      try {
-        await this.#reach(host, request.isLast);
-        const { answer, sent } = await this.#follow(ctx, host, { ...request, method, url });
-        health.succeeded(host.key);
-        if (answer.status === 401) {
-          const again = await this.#authorize(ctx, host, answer, sent, ++refusals);
-          if (!again || refusals > backoff.maxAttempts) return answer;
-          attempt--;
-          continue;
-        }
-        if (answer.status === 405 && method === "HEAD" && url.pathname.includes("/manifests/")) {
-          // Some hosts have no HEAD there.
-          method = "GET";
-          await answer[Symbol.asyncDispose]();
-          continue;
-        }
-        if (!passingStatuses.has(answer.status) || !request.isLast || attempt >= backoff.maxAttempts) return answer;
-        wait = this.#patience(host, answer, pauseMs(backoff, attempt));
-        await answer[Symbol.asyncDispose]();
-      } catch (error) {
-        if (!(error instanceof TransportError)) throw error;
-        if (error.notTls && url.origin === host.origin.origin && host.fallBack()) {
-          url = new URL(url);
-          url.protocol = "http:";
-          continue;
-        }
-        if (error.host === host.origin.host) health.failed(host.key);
-        if (error.lasting || !request.isLast || attempt >= backoff.maxAttempts) throw wrapFault(this.spec.text, error);
-        wait = pauseMs(backoff, attempt);
-      }
-      ctx.log.debug("registry request is tried again", { host: host.name, attempt, waitMs: Math.round(wait) });
-      await pause(wait, ctx.signal);
+    const course: Course = { attempt: 1, refusals: 0, method: request.method, url: request.url };
+    for (;;) {
+      const next = await this.#attempt(ctx, host, request, course);
+      if (typeof next !== "number") return next;
+      if (next === 0) continue;
+      ctx.log.debug("registry request is tried again", {
+        host: host.name,
+        attempt: course.attempt,
+        waitMs: Math.round(next),
+      });
+      await pause(next, ctx.signal);
+      course.attempt++;
     }
+  }
+
+  /** One try: the final answer, or how long to wait before the next; 0 when that is a step forward and no repetition. */
+  async #attempt(ctx: Ctx, host: RegistryHost, request: HostRequest, course: Course): Promise<HttpAnswer | number> {
+    const { health } = this.#options;
+    const { method, url } = course;
+    try {
+      await this.#reach(host, request.isLast);
+      const { answer, sent } = await this.#follow(ctx, host, { ...request, method, url });
+      health.succeeded(host.key);
+      return await this.#judge(ctx, host, request, course, answer, sent);
+    } catch (error) {
+      if (!(error instanceof TransportError)) throw error;
+      if (error.notTls && url.protocol === "https:" && url.host === host.origin.host && host.fallBack()) {
+        course.url = new URL(url);
+        course.url.protocol = "http:";
+        return 0;
+      }
+      if (error.host === host.origin.host) health.failed(host.key);
+      if (error.lasting || !this.#mayRepeat(request, course)) throw wrapFault(this.spec.text, error);
+      return pauseMs(this.#options.backoff, course.attempt);
+    }
+  }
+
+  /** Says what an answer means for the request. */
+  async #judge(
+    ctx: Ctx,
+    host: RegistryHost,
+    request: HostRequest,
+    course: Course,
+    answer: HttpAnswer,
+    sent: string | undefined,
+  ): Promise<HttpAnswer | number> {
+    if (answer.status === 401) {
+      course.refusals++;
+      const again = await this.#authorize(ctx, host, answer, sent, course.refusals);
+      return again && course.refusals <= this.#options.backoff.maxAttempts ? 0 : answer;
+    }
+    if (answer.status === 405 && course.method === "HEAD" && course.url.pathname.includes("/manifests/")) {
+      // Some hosts have no HEAD there.
+      course.method = "GET";
+      await answer[Symbol.asyncDispose]();
+      return 0;
+    }
+    if (!passingStatuses.has(answer.status) || !this.#mayRepeat(request, course)) return answer;
+    await answer[Symbol.asyncDispose]();
+    return this.#patience(host, answer, pauseMs(this.#options.backoff, course.attempt));
+  }
+
+  #mayRepeat({ isLast }: HostRequest, { attempt }: Course): boolean {
+    return isLast && attempt < this.#options.backoff.maxAttempts;
   }
 
   /** The error of an answer that is not what was asked for. */
@@ -160,12 +195,16 @@ export class Repository {
   ): Promise<boolean> {
     const challenge = answer.headers.get("www-authenticate") ?? "";
     const authorizer = host.authorizer(answer.url);
-    const again = await authorizer.challenged(ctx, challenge, sent, refusals).catch((error: unknown) => {
-      throw isFault(error, "unauthenticated") ? wrapFault(`${this.spec.text}: access denied`, error) : error;
-    });
+    const again = await authorizer.challenged(ctx, challenge, sent, refusals).catch(this.#denied);
     if (again) await answer[Symbol.asyncDispose]();
     return again;
   }
+
+  /** What a token server says becomes what is said of the reference. */
+  readonly #denied = (error: unknown): never => {
+    if (!(error instanceof FaultError) || error instanceof TransportError || error.kind === "canceled") throw error;
+    throw wrapFault(`${this.spec.text}: access denied`, error);
+  };
 
   #patience(host: RegistryHost, answer: HttpAnswer, otherwise: number): number {
     const asked = retryAfterMs(answer.headers.get("retry-after"), Date.now());
@@ -190,7 +229,7 @@ export class Repository {
       const headers = this.#headers(host, request, own);
       let sent = headers.get("authorization") ?? undefined;
       if (sent === undefined) {
-        sent = await host.authorizer(url).authorization(ctx, request.scopes);
+        sent = await host.authorizer(url).authorization(ctx, request.scopes).catch(this.#denied);
         if (sent !== undefined) headers.set("authorization", sent);
       }
       const body = request.body?.();

@@ -22,6 +22,13 @@ export interface SteadyDownloadOptions {
   readonly onHost?: ((host: RegistryHost) => void) | undefined;
 }
 
+interface Course {
+  at: number;
+  /** Connections in a row that brought too little. */
+  failures: number;
+  host: RegistryHost | undefined;
+}
+
 /** A host does not serve parts of blobs. */
 export class RangeIgnored extends Error {}
 
@@ -35,43 +42,55 @@ export async function* steadyDownload(
   part: BlobPart,
   options: SteadyDownloadOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { repository, descriptor, backoff, avoid } = options;
-  let at = part.from;
-  let failures = 0;
-  while (at < part.to) {
-    const start = at;
-    let host: RegistryHost | undefined;
+  const course: Course = { at: part.from, failures: 0, host: undefined };
+  while (course.at < part.to) {
+    const start = course.at;
     try {
-      await using open = await openPart(ctx, repository, descriptor, { from: at, to: part.to }, { avoid });
-      if (open.ignoredRange && options.needsRanges === true) throw new RangeIgnored();
-      host = open.host;
-      options.onHost?.(host);
-      // A host that sends all is read no further than the part goes.
-      const isBounded = open.ignoredRange && part.to < descriptor.sizeBytes;
-      for await (const bytes of open.bytes()) {
-        const room = part.to - at;
-        if (bytes.length > room && !isBounded) throw overlong(repository, descriptor, host);
-        const taken = bytes.length > room ? bytes.subarray(0, room) : bytes;
-        at += taken.length;
-        yield taken;
-        if (isBounded && at === part.to) return;
-      }
-      if (at < part.to) throw new TransportError(host.origin, `connection ended ${part.to - at} bytes too early`);
+      yield* oneConnection(ctx, part, options, course);
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
-      failures = at - start >= worthwhileBytes ? 1 : failures + 1;
-      if (error.lasting || failures >= backoff.maxAttempts)
-        throw wrapFault(`${repository.spec.text}: ${descriptor.digest}`, error);
-      // Another host may have a better line; the registry itself is always left.
-      if (host !== undefined && failures > 1) avoid.add(host);
-      ctx.log.info("connection broke, going on where it ended", {
-        digest: descriptor.digest,
-        offset: at,
-        error: error.message,
-      });
-      await pause(pauseMs(backoff, failures), ctx.signal);
+      course.failures = course.at - start >= worthwhileBytes ? 1 : course.failures + 1;
+      await recover(ctx, options, course, error);
     }
   }
+}
+
+/** What one connection brings. */
+async function* oneConnection(
+  ctx: Ctx,
+  { to }: BlobPart,
+  options: SteadyDownloadOptions,
+  course: Course,
+): AsyncGenerator<Uint8Array> {
+  const { repository, descriptor, avoid } = options;
+  await using open = await openPart(ctx, repository, descriptor, { from: course.at, to }, { avoid });
+  if (open.ignoredRange && options.needsRanges === true) throw new RangeIgnored();
+  course.host = open.host;
+  options.onHost?.(open.host);
+  // A host that sends all is read no further than the part goes.
+  const isBounded = open.ignoredRange && to < descriptor.sizeBytes;
+  for await (const bytes of open.bytes()) {
+    const room = to - course.at;
+    if (bytes.length > room && !isBounded) throw overlong(repository, descriptor, open.host);
+    const taken = bytes.length > room ? bytes.subarray(0, room) : bytes;
+    course.at += taken.length;
+    yield taken;
+    if (isBounded && course.at === to) return;
+  }
+  if (course.at < to) throw new TransportError(open.host.origin, `connection ended ${to - course.at} bytes too early`);
+}
+
+/** Waits for another try, if there is to be one. */
+async function recover(ctx: Ctx, options: SteadyDownloadOptions, course: Course, error: TransportError): Promise<void> {
+  const { repository, descriptor, backoff, avoid } = options;
+  if (error.lasting || course.failures >= backoff.maxAttempts) {
+    throw wrapFault(`${repository.spec.text}: ${descriptor.digest}`, error);
+  }
+  // Another host may have a better line.
+  if (course.host !== undefined && course.failures > 1) avoid.add(course.host);
+  const fields = { digest: descriptor.digest, offset: course.at, error: error.message };
+  ctx.log.info("connection broke, going on where it ended", fields);
+  await pause(pauseMs(backoff, course.failures), ctx.signal);
 }
 
 function overlong(repository: Repository, descriptor: Descriptor, host: RegistryHost): Error {
