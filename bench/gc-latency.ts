@@ -6,8 +6,8 @@ import { Leases } from "../src/gen/containerd/services/leases/v1/leases_pb.ts";
 import { Version } from "../src/gen/containerd/services/version/v1/version_pb.ts";
 import { connectGrpc } from "../src/wire/grpc/index.ts";
 import { type Daemon, startLighter } from "../test/support/index.ts";
-import { pssMegabytes } from "./memory.ts";
 import { fillStore } from "./gc/synthetic-store.ts";
+import { pssMegabytes } from "./memory.ts";
 
 const { values } = parseArgs({
   options: { blobs: { type: "string", default: "100000" }, snapshots: { type: "string", default: "20000" } },

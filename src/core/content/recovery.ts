@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import type { Metadata } from "../metadata/index.ts";
-import { type ContentLayout, isMissing, sizeOf } from "./blob-files.ts";
+import { type ContentLayout, isMissing, relativeIngest, sizeOf } from "./blob-files.ts";
 import { dataPath, type Ingest, intentPath, loadIngest } from "./ingest-files.ts";
-import { allIngests, isNeeded } from "./store.ts";
+import { allIngests, deleteIngest, type IngestRow, isNeeded, putRemoval } from "./store.ts";
 
 export interface RecoveryOptions {
   readonly layout: ContentLayout;
@@ -22,15 +22,29 @@ export async function recoverContent(options: RecoveryOptions): Promise<Map<stri
   await mkdir(join(layout.root, "ingest"), { recursive: true });
   const ingests = new Map<string, Ingest>();
   const known = new Set<string>();
-  for (const { backend_ref } of options.metadata.read(allIngests)) {
-    const folder = layout.ingest(backend_ref);
+  const empty: IngestRow[] = [];
+  for (const row of options.metadata.read(allIngests)) {
+    const folder = layout.ingest(row.backend_ref);
     known.add(basename(folder));
     await takeBackCommit(options, folder);
-    const ingest = await loadIngest(folder, backend_ref);
-    if (ingest !== undefined) ingests.set(backend_ref, ingest);
+    const ingest = await loadIngest(folder, row.backend_ref);
+    if (ingest !== undefined) ingests.set(row.backend_ref, ingest);
+    else if (row.expected === null) empty.push(row);
   }
+  await forgetEmpty(options, empty);
   await removeCommitted(options, known);
   return ingests;
+}
+
+/** Writes of which nothing came to the disk that could be gone on with: their next writer begins anew in any case. */
+async function forgetEmpty({ metadata }: RecoveryOptions, rows: readonly IngestRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await metadata.update((tx) => {
+    for (const { namespace, ref, backend_ref } of rows) {
+      deleteIngest(tx, namespace, ref);
+      putRemoval(tx, relativeIngest(backend_ref));
+    }
+  });
 }
 
 /** The bytes of a write whose row is still there go back to it, so that its client resumes with nothing sent twice. */
