@@ -5,6 +5,8 @@ export type Fate =
   | { readonly kind: "pass" }
   /** The connection is cut after so many bytes of the answer. */
   | { readonly kind: "cut"; readonly afterBytes: number }
+  /** Nothing more comes after so many bytes of the answer. */
+  | { readonly kind: "stall"; readonly afterBytes: number }
   /** The connection is cut after so many bytes of the request. */
   | { readonly kind: "cutUpload"; readonly afterBytes: number }
   | { readonly kind: "answer"; readonly status: number; readonly headers?: Readonly<Record<string, string>> };
@@ -13,6 +15,8 @@ export interface FaultProxy extends AsyncDisposable {
   readonly host: string;
   /** Every request: method and path. */
   readonly requests: string[];
+  /** The whole head of every request, in lower case. */
+  readonly heads: string[];
   /** How many connections were cut. */
   readonly cuts: number;
 }
@@ -24,6 +28,7 @@ export async function startFaultProxy(
 ): Promise<FaultProxy> {
   const [hostname, port] = registry.split(":") as [string, string];
   const requests: string[] = [];
+  const heads: string[] = [];
   const open = new Set<Socket>();
   let cuts = 0;
   const cut = (...sockets: Socket[]): void => {
@@ -45,6 +50,7 @@ export async function startFaultProxy(
       const text = head.subarray(0, end).toString("latin1");
       const [, method = "", path = ""] = /^(\S+) (\S+)/.exec(text) ?? [];
       requests.push(`${method} ${path}`);
+      heads.push(text.toLowerCase());
       const what = fate(method, path, text);
       if (what.kind === "answer") {
         const lines = Object.entries(what.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -78,10 +84,13 @@ export async function startFaultProxy(
     if (rest.length > 0) forward(rest);
     client.on("data", forward);
     upstream.on("data", (data: Buffer) => {
-      const room = limit("cut") - down;
+      const room = Math.min(limit("cut"), limit("stall")) - down;
       down += data.length;
       if (data.length > room) {
-        client.write(data.subarray(0, Math.max(0, room)), () => cut(client, upstream));
+        client.write(data.subarray(0, Math.max(0, room)), () => {
+          if (what.kind === "cut") cut(client, upstream);
+        });
+        if (what.kind === "stall") upstream.pause();
         return;
       }
       if (!client.write(data)) {
@@ -97,6 +106,7 @@ export async function startFaultProxy(
   return {
     host: `127.0.0.1:${(server.address() as { port: number }).port}`,
     requests,
+    heads,
     get cuts() {
       return cuts;
     },

@@ -21,7 +21,8 @@ export type Need =
   | "criu"
   | "docker-registry"
   | "skopeo"
-  | "lighterd";
+  | "lighterd"
+  | "registry";
 
 const program = (name: string): boolean =>
   Bun.which(name, { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` }) !== null;
@@ -40,6 +41,10 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   "docker-registry": () => (program("docker-registry") ? undefined : "needs a registry: install docker-registry"),
   skopeo: () => (program("skopeo") ? undefined : "needs skopeo: install skopeo"),
   criu: criuTrouble,
+  registry: () => {
+    const absent = ["docker-registry", "skopeo", "openssl"].filter((name) => !program(name));
+    return absent.length === 0 ? undefined : `needs ${absent.join(", ")}: install ${absent.join(" ")}`;
+  },
   lighterd: () => (fs.existsSync(path.join(top, "bin/lighterd")) ? undefined : "needs bin/lighterd"),
 };
 

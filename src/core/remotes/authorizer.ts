@@ -47,7 +47,7 @@ class HostAuthorizer implements Authorizer {
     const scheme = this.#scheme;
     if (scheme === undefined) return undefined;
     if (scheme.kind === "fixed") return scheme.value;
-    const all = [...new Set([...scopes, ...scheme.scopes])].sort();
+    const all = mergeScopes([...scopes, ...scheme.scopes]);
     return `Bearer ${(await this.#token(ctx, scheme.realm, all)).value}`;
   }
 
@@ -137,6 +137,24 @@ class HostAuthorizer implements Authorizer {
   #refused(why: string): FaultError {
     return fault("unauthenticated", `registry host "${this.#options.origin.host}": authorization failed: ${why}`);
   }
+}
+
+/**
+ * Makes one scope of those that are about the same thing: what is asked for and what the host asked for overlap as a rule.
+ * Source: distribution docs/spec/auth/scope.md.
+ */
+export function mergeScopes(scopes: readonly string[]): readonly string[] {
+  const actions = new Map<string, Set<string>>();
+  for (const scope of scopes) {
+    const colon = scope.lastIndexOf(":");
+    const resource = scope.slice(0, Math.max(0, colon));
+    const known = actions.get(resource) ?? new Set();
+    for (const action of scope.slice(colon + 1).split(",")) known.add(action);
+    actions.set(resource, known);
+  }
+  return [...actions]
+    .map(([resource, all]) => `${resource === "" ? "" : `${resource}:`}${[...all].sort().join(",")}`)
+    .sort();
 }
 
 function fixedValue(credentials: Credentials | undefined): string | undefined {

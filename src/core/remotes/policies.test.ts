@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { mergeScopes } from "./authorizer.ts";
 import { pause, pauseMs, retryAfterMs } from "./backoff.ts";
 import { parseChallenges } from "./challenge.ts";
 import { createHostHealth } from "./host-health.ts";
@@ -35,6 +36,23 @@ describe("parseChallenges", () => {
       expect(parseChallenges(header).length).toBeLessThanOrEqual(32);
     },
   );
+});
+
+describe("mergeScopes", () => {
+  test.each([
+    [["repository:a:pull", "repository:a:pull,push"], ["repository:a:pull,push"]],
+    [
+      ["repository:b:pull", "repository:a:push,pull"],
+      ["repository:a:pull,push", "repository:b:pull"],
+    ],
+    [
+      ["registry:catalog:*", "odd"],
+      ["odd", "registry:catalog:*"],
+    ],
+    [[], []],
+  ])("of %j is %j", (scopes, want) => {
+    expect(mergeScopes(scopes)).toEqual(want);
+  });
 });
 
 describe("HostHealth", () => {

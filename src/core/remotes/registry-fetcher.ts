@@ -10,7 +10,7 @@ import { downloadContent } from "./content-download.ts";
 import { readLimited } from "./limited-body.ts";
 import { rangedDownload } from "./ranged-download.ts";
 import type { RegistryHost } from "./registry-host.ts";
-import { maxManifestBytes } from "./registry-resolver.ts";
+import { manifestAccept, maxManifestBytes } from "./registry-resolver.ts";
 import type { Fetcher, FetchIntoOptions, FetchOptions } from "./remotes.ts";
 import type { Repository } from "./repository.ts";
 import { steadyDownload } from "./steady-download.ts";
@@ -64,7 +64,7 @@ export class RegistryFetcher implements Fetcher {
           await using answer = await repository.send(ctx, host, {
             method: "HEAD",
             url: repository.url(host, `${kind}/${digest}`),
-            headers: { accept: mediaType === "" ? "*/*" : `${mediaType}, */*` },
+            headers: { accept: kind === "manifests" ? manifestAccept : "*/*" },
             scopes: [repository.scope("pull")],
             isLast,
             isChecked: true,

@@ -17,7 +17,8 @@ import type { Repository } from "./repository.ts";
 /** The largest manifest that is taken from a registry. Source: containerd core/remotes/docker/resolver.go, MaxManifestSize. */
 export const maxManifestBytes: number = 4 * 1048 * 1048;
 
-const accept = [dockerManifest, dockerManifestList, ociManifest, ociIndex, "*/*"].join(", ");
+/** What is asked for as a manifest: some hosts have nothing but what is named. */
+export const manifestAccept: string = [dockerManifest, dockerManifestList, ociManifest, ociIndex, "*/*"].join(", ");
 /** What hosts say that do not know what they serve. */
 const vagueTypes: ReadonlySet<string> = new Set(["", "application/json", "application/octet-stream"]);
 
@@ -60,7 +61,7 @@ async function askFor(
 ): Promise<Descriptor> {
   const request = {
     url: repository.url(host, path),
-    headers: { accept },
+    headers: { accept: manifestAccept },
     scopes: [repository.scope("pull")],
     isLast,
     isChecked: wanted !== undefined,
