@@ -10,6 +10,8 @@ import { mountAll, OwnedFd, unmountAll } from "../sys/index.ts";
 import { anyIs, anyTo } from "../wire/any.ts";
 import { locateCgroup } from "./cgroup/locate.ts";
 import { watchExit } from "./exits.ts";
+import { keepProcess } from "./keep.ts";
+import { drawers } from "./keeper/kept.ts";
 import { watchOom } from "./oom.ts";
 import { createRuntime, type HostParts, publish, save, topics } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
@@ -17,9 +19,8 @@ import { ProcessHandle, startTimeOf } from "./process-handle.ts";
 import { readBundleSpec } from "./spec.ts";
 import type { RuntimeRecord } from "./state/records.ts";
 import { openIo } from "./stdio/process-io.ts";
-import { Task } from "./task.ts";
+import { initPidFile, Task } from "./task.ts";
 import { ConsoleSocket } from "./terminal/console-socket.ts";
-import { endHolder, holdMaster } from "./terminal/master-holder.ts";
 import { Terminal } from "./terminal/terminal.ts";
 
 /**
@@ -101,9 +102,9 @@ function mountRootfs(parts: HostParts, task: Task, request: CreateTaskRequest, u
 async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableStack): Promise<void> {
   const { runtimeRecord: settings, bundle } = task;
   mkdirSync(settings.root, { recursive: true, mode: 0o711 });
-  const pidFile = join(bundle, "init.pid");
+  const pidFile = initPidFile(task);
   const base = { bundle, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
-  undo.defer(() => dropTerminal(parts, task.init));
+  undo.defer(() => dropTerminal(task.init));
   undo.defer(() => task.init.release());
   // What the runtime made goes again when a later step fails; it has nothing to delete when it failed itself.
   let created = false;
@@ -115,6 +116,7 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
     created = true;
     holdProcess(parts, task.init, readPidFile(pidFile));
   });
+  keepProcess(parts, task, task.init);
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
   undo.defer(() => task.oom?.[Symbol.dispose]());
@@ -142,11 +144,8 @@ export async function runWithStreams(
     await run({ stdio: undefined, consoleSocket: socket.path });
     const master = socket.receiveMaster();
     process.terminal = await Terminal.open({ kernel, watcher, master, stdio, id, namespace });
-    const holder = holdMaster(kernel, master, process.terminal.streams);
-    process.holder = holder;
-    // Readers see the end of the output only when nobody holds their FIFO any more.
-    void process.terminal.drained.then(() => endHolder(kernel, holder));
     process.logger = process.terminal.logger;
+    if (process.stdinClosed) process.terminal.closeStdin();
     return;
   }
   const { ioUid: uid, ioGid: gid } = task.runtimeRecord;
@@ -166,12 +165,11 @@ export async function runWithStreams(
   else process.stdinWriter = writer;
 }
 
-/** Closes a process's terminal and ends who holds its master. */
-export function dropTerminal(parts: HostParts, process: TaskProcess): void {
+/** Closes a process's terminal, here and where it is kept. */
+export function dropTerminal(process: TaskProcess): void {
   process.terminal?.[Symbol.dispose]();
   process.terminal = undefined;
-  if (process.holder !== undefined) endHolder(parts.kernel, process.holder);
-  process.holder = undefined;
+  process.kept?.drop(drawers.terminal);
 }
 
 /** Takes hold of a process that a runtime has just made; it is this host's child, so that its number can't be another's. */

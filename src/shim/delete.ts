@@ -86,7 +86,7 @@ async function releaseProcess(parts: HostParts, process: TaskProcess): Promise<v
   if (terminal !== undefined) {
     if (process.status === "stopped") await within(drainTimeoutMs, terminal.drained);
   }
-  dropTerminal(parts, process);
+  dropTerminal(process);
   process.release();
   if (logger !== undefined) await endLogger(parts, logger);
 }

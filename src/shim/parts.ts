@@ -5,6 +5,7 @@ import type { Logger } from "../lib/log.ts";
 import type { FdWatcher, Kernel } from "../sys/index.ts";
 import { anyOf } from "../wire/any.ts";
 import type { CgroupMounts } from "./cgroup/locate.ts";
+import type { Keeper } from "./keeper/keeper.ts";
 import { OciRuntime } from "./runtime/oci-runtime.ts";
 import type { RuntimeKinds } from "./runtime/runtime-kind.ts";
 import type { Spawner } from "./runtime/spawner.ts";
@@ -22,6 +23,7 @@ export interface HostParts {
   readonly tasks: TaskTable;
   readonly states: StateFiles;
   readonly journal: EventJournal;
+  readonly keeper: Keeper;
   readonly log: Logger;
   readonly now: () => Date;
   /** The host's own folder. */

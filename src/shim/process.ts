@@ -1,4 +1,5 @@
 import type { OwnedFd } from "../sys/index.ts";
+import { drawers, type Kept } from "./keeper/kept.ts";
 import type { ProcessExit, ProcessHandle } from "./process-handle.ts";
 import type { PidRecord, ProcessRecord, ProcessStatus, StdioRecord } from "./state/records.ts";
 import type { Terminal } from "./terminal/terminal.ts";
@@ -23,7 +24,8 @@ export class TaskProcess {
   terminal: Terminal | undefined;
   stdinWriter: OwnedFd | undefined;
   logger: PidRecord | undefined;
-  holder: PidRecord | undefined;
+  /** What of it outlives this host. */
+  kept: Kept | undefined;
   readonly #settleExited: () => void;
 
   constructor(execId: string, stdio: StdioRecord) {
@@ -44,7 +46,6 @@ export class TaskProcess {
     one.exitedAt = record.exitedAt === "" ? undefined : new Date(record.exitedAt);
     one.stdinClosed = record.stdinClosed;
     one.logger = record.logger;
-    one.holder = record.holder;
     if (one.status === "stopped") one.settleExited();
     return one;
   }
@@ -61,7 +62,6 @@ export class TaskProcess {
       exitedAt: this.exitedAt?.toISOString() ?? "",
       stdinClosed: this.stdinClosed,
       ...(this.logger === undefined ? {} : { logger: this.logger }),
-      ...(this.holder === undefined ? {} : { holder: this.holder }),
     };
   }
 
@@ -79,6 +79,8 @@ export class TaskProcess {
 
   /** Lets go of everything that the host holds for a process that has ended, or never began; its terminal may still drain. */
   release(): void {
+    this.kept?.drop(drawers.stdin);
+    this.kept?.letGoOfProcess();
     this.handle?.[Symbol.dispose]();
     this.handle = undefined;
     this.stdinWriter?.[Symbol.dispose]();

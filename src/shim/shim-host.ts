@@ -10,6 +10,7 @@ import { readCgroupMounts } from "./cgroup/locate.ts";
 import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
+import { Keeper } from "./keeper/keeper.ts";
 import { enterMountNamespace } from "./mount-namespace.ts";
 import { reapOrphans } from "./orphans.ts";
 import type { HostParts } from "./parts.ts";
@@ -37,6 +38,7 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const parts = createParts(kernel, options, log, stack);
   stack.use(reapOrphans(parts));
   const { broken } = await recoverTasks(parts);
+  parts.keeper.settle();
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const services = [
     ...createTaskServices(parts, productVersion, broken),
@@ -65,6 +67,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     tasks: new TaskTable(),
     states: new StateFiles(join(options.state, "tasks")),
     journal,
+    keeper: stack.use(new Keeper({ kernel, watcher, folder: options.state, log })),
     log,
     now: () => new Date(),
     folder: options.state,

@@ -2,8 +2,9 @@ import { rmSync } from "node:fs";
 import { TaskExecStartedSchema, TaskStartSchema } from "../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../lib/faults.ts";
 import { dropTerminal, holdProcess, readPidFile, runWithStreams } from "./create.ts";
-import { execFiles } from "./exec.ts";
+import { execFiles, removeExecFiles } from "./exec.ts";
 import { publishInitExitIfLast, watchExit } from "./exits.ts";
+import { keepProcess } from "./keep.ts";
 import { type HostParts, publish, save, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import { restoreTask } from "./restore.ts";
@@ -43,7 +44,7 @@ async function startInit(parts: HostParts, task: Task): Promise<void> {
 async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   if (task.checkpoint !== "") {
     await restoreTask(parts, task);
-    return;
+    return keepProcess(parts, task, task.init);
   }
   const { kernel, watcher } = parts;
   const { handle } = task.init;
@@ -73,9 +74,11 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
       pid: exec.pid,
     });
     save(parts, task);
+    removeExecFiles(task, exec.execId);
   } catch (error) {
     exec.release();
-    dropTerminal(parts, exec);
+    dropTerminal(exec);
+    rmSync(execFiles(task, exec.execId).pidFile, { force: true });
     // As under containerd, Wait on an exec that could not start answers at once.
     exec.settleExited();
     throw error;
@@ -92,7 +95,7 @@ async function runExec(parts: HostParts, task: Task, exec: TaskProcess): Promise
     await task.runtime.exec(task.id, { processFile, pidFile, log, ...streams });
     holdProcess(parts, exec, readPidFile(pidFile));
   });
-  for (const path of [processFile, pidFile, log]) rmSync(path, { force: true });
+  keepProcess(parts, task, exec);
 }
 
 function requireCreated(process: TaskProcess): void {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { FaultError, quote } from "../lib/faults.ts";
 import type { OomWatch } from "./cgroup/oom.ts";
 import { OperationLock } from "./operation-lock.ts";
@@ -91,6 +92,11 @@ export class Task {
       execs: Array.from(this.execs.values(), (exec) => exec.toRecord()),
     };
   }
+}
+
+/** Where a runtime writes init's number. */
+export function initPidFile(task: Pick<Task, "bundle">): string {
+  return join(task.bundle, "init.pid");
 }
 
 /** The tasks of all namespaces. */

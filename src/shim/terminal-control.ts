@@ -1,4 +1,5 @@
 import { FaultError } from "../lib/faults.ts";
+import { drawers } from "./keeper/kept.ts";
 import { type HostParts, save } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import type { Task } from "./task.ts";
@@ -21,6 +22,7 @@ export function closeStdin(parts: HostParts, task: Task, execId: string): void {
   process.stdinWriter?.[Symbol.dispose]();
   process.stdinWriter = undefined;
   process.terminal?.closeStdin();
+  process.kept?.drop(drawers.stdin);
   process.stdinClosed = true;
   save(parts, task);
 }

@@ -17,6 +17,11 @@ export interface SocketCalls {
   accept(fd: Fd): Fd | undefined;
   /** Two connected sockets that keep message boundaries. Source: socketpair(2), SOCK_SEQPACKET. */
   socketPair(): [Fd, Fd];
+  /**
+   * Lets a socket's unread messages take that much memory. Answers what the kernel granted: without CAP_NET_ADMIN no
+   * more than net.core.wmem_max. Source: socket(7), SO_SNDBUFFORCE.
+   */
+  setSendBuffer(fd: Fd, sizeBytes: number): number;
   /** Sends one message and copies of descriptors. Source: sendmsg(2), cmsg(3). Errors: SysError EAGAIN (the buffer is full). */
   sendFds(fd: Fd, bytes: Uint8Array, fds: readonly Fd[]): void;
   /** Receives one message; undefined when none waits. `peek` leaves it there, with fresh descriptors. Source: recvmsg(2). */
@@ -31,12 +36,16 @@ const libc = lazyLibrary({
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
 });
 
 const [unixFamily, stream, seqPacket] = [1, 1, 5];
 const [nonBlocking, closeOnExec] = [0o4000, 0o2000000];
 const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
 const [socketLevel, scmRights] = [1, 1];
+/** Source: asm-generic/socket.h. */
+const [sendBuffer, sendBufferForced] = [7, 32];
 const maxMessageBytes = 4096;
 const maxFds = 16;
 
@@ -83,6 +92,19 @@ export const socketCalls: SocketCalls = {
     const fds = new Int32Array(2);
     check("socketpair", () => libc().socketpair(unixFamily, seqPacket | nonBlocking | closeOnExec, 0, fds));
     return [fds[0] as number, fds[1] as number];
+  },
+  setSendBuffer: (fd, sizeBytes) => {
+    // The kernel doubles what it is given, for its own bookkeeping.
+    const size = new Int32Array([sizeBytes >> 1]);
+    try {
+      check("setsockopt", () => libc().setsockopt(fd, socketLevel, sendBufferForced, size, 4));
+    } catch (error) {
+      if (!isErrno(error, "EPERM")) throw error;
+      check("setsockopt", () => libc().setsockopt(fd, socketLevel, sendBuffer, size, 4));
+    }
+    const length = new Uint32Array([4]);
+    check("getsockopt", () => libc().getsockopt(fd, socketLevel, sendBuffer, size, length));
+    return size[0] as number;
   },
   sendFds: (fd, bytes, fds) => {
     const { size, length, level, type, data } = messageLayout.control;

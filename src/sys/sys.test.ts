@@ -219,6 +219,22 @@ describe("Kernel sockets", () => {
     expect(fdCount()).toBe(before);
   });
 
+  test("a queue holds thousands of descriptors once it may, and they stay open in it", () => {
+    const before = fdCount();
+    const [left, right] = kernel.socketPair();
+    const granted = kernel.setSendBuffer(left, 64 << 20);
+    const [read, write] = kernel.pipe(openFlags.nonBlock);
+    const count = granted >= 64 << 20 ? 5000 : 50;
+    for (let n = 0; n < count; n++) kernel.sendFds(left, Buffer.alloc(300), [write]);
+    kernel.close(write);
+    expect(code(() => kernel.read(read, new Uint8Array(1)))).toBe("EAGAIN");
+    kernel.close(right);
+    kernel.close(left);
+    expect(kernel.read(read, new Uint8Array(1))).toBe(0);
+    kernel.close(read);
+    expect(fdCount()).toBe(before);
+  });
+
   test("a listening socket takes a connection that came before accept", async () => {
     const listener = kernel.listenUnix(at("s"));
     expect(kernel.accept(listener)).toBeUndefined();

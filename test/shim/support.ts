@@ -157,6 +157,7 @@ export class HostFixture implements AsyncDisposable {
       }
       await this.host.shutdown({ force: true }, { timeoutMs: 5000 });
       await this.process?.exited;
+      if (existsSync(join(this.state, "keeper.json"))) console.error("the keeper outlived its tasks");
     } catch (error) {
       console.error("fixture:", error);
       this.process?.kill("SIGKILL");

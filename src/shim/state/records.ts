@@ -34,8 +34,6 @@ export interface ProcessRecord {
   readonly stdinClosed: boolean;
   /** The `binary://` logger, when there is one. */
   readonly logger?: PidRecord | undefined;
-  /** Who keeps a terminal's master for the next host. */
-  readonly holder?: PidRecord | undefined;
 }
 
 export interface RuntimeRecord {

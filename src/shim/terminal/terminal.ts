@@ -13,9 +13,16 @@ export interface TerminalOptions {
   readonly stdio: StdioRecord;
   readonly id: string;
   readonly namespace: string;
-  /** An adopted terminal's logger went on running, with pipes that are gone: its output ends. */
-  readonly adopted?: boolean;
-  readonly stdinClosed?: boolean;
+  /** What an earlier host had open of a terminal that is adopted; the terminal owns it from now on. */
+  readonly adopted?: AdoptedStreams;
+}
+
+export interface AdoptedStreams {
+  /** The receiver of the output: a FIFO, a file or a logger's pipe. */
+  readonly output: Fd | undefined;
+  /** The reading end of the client's FIFO. */
+  readonly input: Fd | undefined;
+  readonly stdinWriter: Fd | undefined;
 }
 
 /** End of transmission: what a terminal's line discipline reads as end of file. */
@@ -27,8 +34,8 @@ export class Terminal implements Disposable {
   readonly logger: PidRecord | undefined;
   /** Settles when all output has gone to its receiver. */
   readonly drained: Promise<void>;
-  /** The client's FIFOs that the relay holds: the output's, and the input's reading end. */
-  readonly streams: Fd[] = [];
+  /** What an adoption needs: the master, the output's receiver, and the input's reading end. */
+  readonly streams: Map<"master" | "output" | "input", Fd> = new Map();
   readonly #kernel: Kernel;
   readonly #stack = new DisposableStack();
   #output: FdPump | undefined;
@@ -40,17 +47,24 @@ export class Terminal implements Disposable {
     this.logger = logger;
     this.#stack.use(new OwnedFd(options.kernel, options.master));
     this.#kernel.setNonBlocking(this.master, true);
+    this.streams.set("master", this.master);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.drained = promise;
     this.#stack.defer(resolve);
     const output = to === undefined ? undefined : this.#stack.use(new OwnedFd(options.kernel, to));
-    if (output !== undefined) this.streams.push(output.fd);
+    if (output !== undefined) this.streams.set("output", output.fd);
     this.#relayOutput(options, output, resolve);
     if (options.stdio.stdin !== "") this.#relayInput(options);
   }
 
+  /** The host's writer for the client's FIFO, until `closeStdin`. */
+  get stdinWriter(): Fd | undefined {
+    return this.#stdinWriter?.isOpen === true ? this.#stdinWriter.fd : undefined;
+  }
+
   /** Opens the client's side and starts the relay. Errors: as opening a FIFO or starting a logger fails; the master is closed then. */
   static async open(options: TerminalOptions): Promise<Terminal> {
+    if (options.adopted !== undefined) return new Terminal(options, undefined, options.adopted.output);
     try {
       const { to, logger } = await openOutput(options);
       return new Terminal(options, logger, to);
@@ -95,12 +109,14 @@ export class Terminal implements Disposable {
     this.#stack.use(this.#output);
   }
 
-  #relayInput({ kernel, watcher, stdio, stdinClosed }: TerminalOptions): void {
-    const from = this.#own(kernel.open(stdio.stdin, openFlags.readOnly | openFlags.nonBlock));
-    this.streams.push(from);
-    if (stdinClosed !== true) {
-      this.#stdinWriter = new OwnedFd(kernel, kernel.open(stdio.stdin, openFlags.writeOnly | openFlags.nonBlock));
-    }
+  #relayInput({ kernel, watcher, stdio, adopted }: TerminalOptions): void {
+    const open = (access: number): Fd => kernel.open(stdio.stdin, access | openFlags.nonBlock);
+    const input = adopted === undefined ? open(openFlags.readOnly) : adopted.input;
+    if (input === undefined) return;
+    const from = this.#own(input);
+    this.streams.set("input", from);
+    const writer = adopted === undefined ? open(openFlags.writeOnly) : adopted.stdinWriter;
+    if (writer !== undefined) this.#stdinWriter = new OwnedFd(kernel, writer);
     // The master is watched for its output already, and an epoll set takes a descriptor once.
     const to = this.#own(kernel.duplicate(this.master));
     const onEnd = (): void => {
@@ -133,7 +149,7 @@ async function openOutput(options: TerminalOptions): Promise<{ to: Fd | undefine
       return { to: kernel.open(target.path, isFifo ? fifoFlags : fileFlags, 0o600), logger: undefined };
     }
     case "binary":
-      return options.adopted === true ? { to: undefined, logger: undefined } : await openLogger(options, target);
+      return await openLogger(options, target);
   }
 }
 

@@ -1,0 +1,227 @@
+import type { Logger } from "../../lib/log.ts";
+import {
+  closeQuietly,
+  type Fd,
+  type FdWatch,
+  type FdWatcher,
+  type Kernel,
+  OwnedFd,
+  pollEvents,
+} from "../../sys/index.ts";
+import type { PidRecord } from "../state/records.ts";
+import { Drawer } from "./drawer.ts";
+import { FdQueue, type Slot } from "./fd-queue.ts";
+import { endKeeper, findKeeper, newQueue, saveKeeper, startKeeper } from "./keeper-process.ts";
+import { decodeKept, encodeKept, Kept, type KeptRecord, keptKey } from "./kept.ts";
+
+export interface KeeperOptions {
+  readonly kernel: Kernel;
+  readonly watcher: FdWatcher;
+  /** The host's own folder. */
+  readonly folder: string;
+  readonly log: Logger;
+}
+
+/** What a found process had kept; the pidfd is the taker's. */
+export interface TakenKept {
+  readonly kept: Kept;
+  readonly pidfd: Fd | undefined;
+}
+
+/** A keeper that lived shorter is replaced only this much later: what ends it may end the next one too. */
+const shortLifeMs = 1000;
+const lifelineBytes = Buffer.from(JSON.stringify({ lifeline: true }));
+
+/**
+ * Keeps descriptors beyond this host's life: in the queue of a socket whose both ends a tiny process holds.
+ * Shape: one message a process, with its pidfd and drawers; a message that an earlier host left twice does no harm.
+ */
+export class Keeper implements Disposable {
+  readonly #options: KeeperOptions;
+  readonly #queue: FdQueue;
+  readonly #found = new Map<string, TakenKept>();
+  /** What found no room. */
+  readonly #unstored = new Set<Kept>();
+  #living = 0;
+  #process: PidRecord | undefined;
+  #watch: (FdWatch & { readonly pidfd: OwnedFd }) | undefined;
+  #lifeline: OwnedFd | undefined;
+  #startedAt = 0;
+  #replacement: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: KeeperOptions) {
+    const { kernel, folder, log } = options;
+    this.#options = options;
+    const found = findKeeper(kernel, folder);
+    this.#queue = new FdQueue(kernel, found?.ends ?? newQueue(kernel));
+    saveKeeper(folder, this.#queue.ends, found?.process);
+    if (found === undefined) return;
+    if (!this.#queue.read((bytes, fds) => this.#takeUp(bytes, fds)))
+      log.error("the keeper's queue is too full to be read");
+    this.#process = found.process;
+    this.#watchProcess(found.process);
+  }
+
+  /** How many messages lie in the queue, dead ones too. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /** Keeps a process's pidfd, and streams in drawers. Effects: when this returns, a death of this host loses neither. */
+  keep(record: KeptRecord, pidfd: Fd | undefined, streams: ReadonlyMap<string, ReadonlyMap<string, Fd>>): Kept {
+    const { kernel } = this.#options;
+    const drawers = new Map(Array.from(streams, ([name, contents]) => [name, Drawer.fill(kernel, contents)]));
+    const kept = this.#newKept(record, pidfd, drawers);
+    this.#ensureProcess();
+    this.#store(kept);
+    return kept;
+  }
+
+  /** What an earlier host had kept of exactly this process. */
+  take(record: KeptRecord): TakenKept | undefined {
+    const found = this.#found.get(keptKey(record));
+    if (found === undefined || !isSame(found.kept.record, record)) return undefined;
+    this.#found.delete(keptKey(record));
+    return found;
+  }
+
+  /** The process that an earlier host kept under a name, whatever its number. */
+  foundRecord(name: Pick<KeptRecord, "namespace" | "id" | "execId">): KeptRecord | undefined {
+    return this.#found.get(keptKey(name))?.kept.record;
+  }
+
+  /** Lets go of what nobody took, and makes sure that a process holds the rest. To be called once recovery is over. */
+  settle(): void {
+    for (const { kept, pidfd } of this.#found.values()) {
+      if (pidfd !== undefined) closeQuietly(this.#options.kernel, pidfd);
+      kept.dropAll();
+    }
+    this.#found.clear();
+    this.#ensureProcess();
+  }
+
+  /** Ends the keeper when nothing is kept; else leaves it to the next host. */
+  [Symbol.dispose](): void {
+    const { kernel, folder } = this.#options;
+    this.#unwatch();
+    if (this.#living === 0) endKeeper(kernel, folder, this.#process);
+    this.#lifeline?.[Symbol.dispose]();
+    this.#queue[Symbol.dispose]();
+  }
+
+  #newKept(record: KeptRecord, pidfd: Fd | undefined, drawers: ReadonlyMap<string, Drawer>): Kept {
+    this.#living++;
+    const kept: Kept = new Kept({ record, pidfd, drawers, onEmpty: () => this.#emptied(kept) });
+    return kept;
+  }
+
+  #emptied(kept: Kept): void {
+    this.#living--;
+    if (!this.#unstored.delete(kept)) this.#queue.bury();
+    this.#queue.tidy(this.#unstored.size > 0);
+    for (const waiting of this.#unstored) {
+      if (!this.#queue.add(slotOf(waiting))) return;
+      this.#unstored.delete(waiting);
+    }
+  }
+
+  #store(kept: Kept): void {
+    if (this.#queue.add(slotOf(kept))) return;
+    if (this.#unstored.size === 0) {
+      const text = "no room to keep more processes: exit codes are lost if this host is killed before they end";
+      this.#options.log.warn(text, { kept: this.length });
+    }
+    this.#unstored.add(kept);
+  }
+
+  /** Puts one message of an earlier host to the end of the queue again; marks of an interrupted reading are left out. */
+  #takeUp(bytes: Buffer, fds: readonly Fd[]): void {
+    const { kernel } = this.#options;
+    // The last one is the living keeper's: those before it were of keepers that were killed.
+    if (bytes.equals(lifelineBytes) && fds[0] !== undefined) return this.#holdLifeline(fds[0]);
+    const message = decodeKept(kernel, bytes, fds);
+    if (message === undefined) return;
+    const drawers = new Map<string, Drawer>();
+    for (const [name, fd] of message.fds) if (name !== "pidfd") drawers.set(name, Drawer.found(kernel, fd));
+    const pidfd = message.fds.get("pidfd");
+    const kept = this.#newKept(message.record, pidfd, drawers);
+    this.#store(kept);
+    const key = keptKey(message.record);
+    const earlier = this.#found.get(key);
+    this.#found.set(key, { kept, pidfd });
+    if (earlier !== undefined) this.#forgetEarlier(earlier, message.record);
+  }
+
+  /** A host that died in a tidying left a message twice; or an exec of the same name came later. */
+  #forgetEarlier({ kept, pidfd }: TakenKept, later: KeptRecord): void {
+    if (pidfd !== undefined) closeQuietly(this.#options.kernel, pidfd);
+    if (isSame(kept.record, later)) kept.yield();
+    else kept.dropAll();
+  }
+
+  /** Puts a keeper's lifeline into the queue that it holds itself, so that it lives on without us. */
+  #holdLifeline(fd: Fd): void {
+    if (this.#lifeline !== undefined) {
+      this.#lifeline[Symbol.dispose]();
+      this.#queue.bury();
+    }
+    const lifeline = new OwnedFd(this.#options.kernel, fd);
+    this.#lifeline = lifeline;
+    const encode = (): ReturnType<Slot["encode"]> => ({ bytes: lifelineBytes, fds: [fd] });
+    this.#queue.add({
+      get isDead() {
+        return !lifeline.isOpen;
+      },
+      encode,
+    });
+  }
+
+  /** Starts a process for the queue when there is none; without one, everything goes on, but a death of this host loses more. */
+  #ensureProcess(): void {
+    if (this.#process !== undefined) return;
+    const { kernel, folder, log } = this.#options;
+    try {
+      this.#startedAt = performance.now();
+      const { process, lifeline } = startKeeper(kernel, this.#queue.ends);
+      this.#holdLifeline(lifeline);
+      saveKeeper(folder, this.#queue.ends, process);
+      this.#process = process;
+      this.#watchProcess(process);
+    } catch (error) {
+      log.warn("no keeper: exit codes and streams are lost if this host is killed", { error });
+    }
+  }
+
+  #watchProcess(process: PidRecord): void {
+    const { kernel, watcher, log } = this.#options;
+    const pidfd = new OwnedFd(kernel, kernel.pidfdOpen(process.pid));
+    const watch = watcher.watch(pidfd.fd, pollEvents.readable, () => {
+      log.warn("the keeper is gone; another one takes its place", { pid: process.pid });
+      this.#unwatch();
+      this.#process = undefined;
+      const lived = performance.now() - this.#startedAt;
+      this.#replacement = setTimeout(() => this.#ensureProcess(), lived > shortLifeMs ? 0 : shortLifeMs);
+    });
+    this.#watch = Object.assign(watch, { pidfd });
+  }
+
+  #unwatch(): void {
+    clearTimeout(this.#replacement);
+    this.#watch?.[Symbol.dispose]();
+    this.#watch?.pidfd[Symbol.dispose]();
+    this.#watch = undefined;
+  }
+}
+
+function slotOf(kept: Kept): Slot {
+  return {
+    get isDead() {
+      return kept.isEmpty;
+    },
+    encode: () => encodeKept(kept),
+  };
+}
+
+function isSame(one: KeptRecord, other: KeptRecord): boolean {
+  return one.pid === other.pid && one.startTime === other.startTime;
+}
