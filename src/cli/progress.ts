@@ -9,6 +9,9 @@ export interface Progress extends Disposable {
   at(count: number): void;
 }
 
+/** What is counted: for work of unknown length the seconds. */
+export type ProgressUnit = "bytes" | "layers" | "seconds";
+
 const barWidth = 30;
 const redrawMs = 80;
 
@@ -20,7 +23,7 @@ export function startProgress(
   output: Output,
   title: string,
   total: number | undefined,
-  unit: "bytes" | "layers" = "bytes",
+  unit: ProgressUnit = "bytes",
 ): Progress {
   if (!output.errorTerminal) {
     output.note(title);
@@ -63,7 +66,8 @@ export function bar(count: number, total: number | undefined, width: number = ba
   return (whole + part).padEnd(width, "░");
 }
 
-function figures(count: number, total: number | undefined, unit: "bytes" | "layers", elapsedMs: number): string {
+function figures(count: number, total: number | undefined, unit: ProgressUnit, elapsedMs: number): string {
+  if (unit === "seconds") return count === 0 ? "" : `${count} s`;
   if (unit === "layers") return `${count}/${total ?? "?"} layers`;
   const speed = elapsedMs > 200 ? count / (elapsedMs / 1000) : 0;
   const left =

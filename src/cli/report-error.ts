@@ -1,4 +1,5 @@
 import { FaultError, messageOf } from "../lib/faults.ts";
+import { checkpointHint } from "./checkpoint-hint.ts";
 import type { Output } from "./output.ts";
 import { styleOf } from "./style.ts";
 import { printable } from "./table.ts";
@@ -57,7 +58,7 @@ function missingRuntime(text: string): string | undefined {
 function shortened(text: string): string {
   return text
     .replace(/^failed to create shim task: /, "")
-    .replace(/^OCI runtime (create|exec|start) failed: /, "runtime: ")
+    .replace(/^OCI runtime (create|exec|start|checkpoint|restore) failed: /, "runtime: ")
     .replace(/unable to retrieve OCI runtime error \([^)]*\): /, "")
     .replace(/: unknown$/, "");
 }
@@ -67,6 +68,8 @@ function hintOf(error: unknown, command: string): string | undefined {
   if (error instanceof UsageError)
     return error.hint ?? `lighter ${command === "" ? "" : `${command} `}--help shows what it takes`;
   const text = messageOf(error);
+  const checkpoint = checkpointHint(error, text);
+  if (checkpoint !== undefined) return checkpoint;
   if (error instanceof FaultError) return faultHint(error, text);
   if (/EACCES|EPERM/.test(text)) return "run it as root, or with sudo";
   return undefined;
@@ -93,8 +96,6 @@ function otherHint(error: FaultError, text: string): string | undefined {
   if (error.kind === "permissionDenied" || /permission denied/i.test(text)) return "run it as root, or with sudo";
   if (error.kind === "failedPrecondition" && /must be empty/.test(text))
     return "remove what is in it first: lighter -n NAME rm -f $(lighter -n NAME ps -aq), and its images likewise";
-  if (error.kind === "notImplemented" && /Checkpoints/i.test(text))
-    return "named checkpoints need lighterd; this daemon does not have them";
   if (text.startsWith("address ")) return "--address takes the path of the daemon's socket";
   if (/no space left/i.test(text)) return "the disk is full: lighter image rm gives room back";
   return undefined;

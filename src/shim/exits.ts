@@ -35,6 +35,11 @@ export function recordExit(
   else publishExit(parts, task, process, exit);
 }
 
+/** Ends a task that never came to be restored, as SIGKILL ends one that was never started. */
+export function endUnrestored(parts: HostParts, task: Task): void {
+  initExited(parts, task, { status: 128 + sigkill, known: true, at: parts.now() });
+}
+
 /**
  * Init's exit is the last of a task: whatever else runs is ended first, and its exits are published first.
  * Source: containerd cmd/containerd-shim-runc-v2/task/service.go, handleInitExit.

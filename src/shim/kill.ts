@@ -2,6 +2,7 @@ import { FaultError, messageOf } from "../lib/faults.ts";
 import { isErrno } from "../sys/index.ts";
 import { cgroupPids } from "./cgroup/cgroup-files.ts";
 import { freezerState, thaw } from "./cgroup/freezer.ts";
+import { endUnrestored } from "./exits.ts";
 import type { HostParts } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import { alreadyFinished } from "./process-handle.ts";
@@ -18,7 +19,7 @@ export function killProcess(parts: HostParts, task: Task, execId: string, signal
   const process = task.process(execId);
   if (process !== task.init) return killExec(process, signal);
   if (all) killEverything(parts, task, signal);
-  else killInit(task, signal);
+  else killInit(parts, task, signal);
   // A frozen process of cgroup v1 gets even SIGKILL only once it is thawed. Source: runc libcontainer/container_linux.go, signal.
   if (signal === sigkill && task.cgroup?.version === 1 && freezerState(task.cgroup) === "frozen") thaw(task.cgroup);
 }
@@ -31,15 +32,19 @@ function killExec(exec: TaskProcess, signal: number): void {
   send(() => exec.handle?.signal(signal), "exec kill error: ");
 }
 
-function killInit(task: Task, signal: number): void {
+function killInit(parts: HostParts, task: Task, signal: number): void {
   const { init } = task;
+  // A checkpoint that waits to be restored has no process yet, but those who wait for its end do not know that.
+  if (signal === sigkill && init.status === "created" && init.handle === undefined && !init.starting) {
+    return endUnrestored(parts, task);
+  }
   if (init.status === "stopped" || init.handle === undefined) throw alreadyFinished();
   send(() => init.handle?.signal(signal), "");
 }
 
 /** Every process in the container's cgroup; init alone where it has none. Nobody left is fine. Source: runc kill --all. */
 function killEverything(parts: HostParts, task: Task, signal: number): void {
-  if (task.cgroup === undefined) return killInit(task, signal);
+  if (task.cgroup === undefined) return killInit(parts, task, signal);
   for (const pid of cgroupPids(task.cgroup)) {
     try {
       send(() => parts.kernel.kill(pid, signal), "");

@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { locateCgroup } from "./cgroup/locate.ts";
+import { removeEmptyCgroup } from "./cgroup/cgroup-files.ts";
+import { cgroupAt, locateCgroup } from "./cgroup/locate.ts";
 import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { criuConfigVariable, restoreConfig } from "./criu/config-file.ts";
 import { withCriuLog } from "./criu/criu-log.ts";
@@ -9,6 +10,7 @@ import { type RestoreNotes, readNotes } from "./criu/restore-notes.ts";
 import { watchOom } from "./oom.ts";
 import type { HostParts } from "./parts.ts";
 import type { RuntimeKind } from "./runtime/runtime-kind.ts";
+import { readBundleSpec } from "./spec.ts";
 import type { Task } from "./task.ts";
 
 /** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
@@ -18,6 +20,7 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
   const config = join(bundle, "criu.conf");
   const kind = await parts.kinds.of(settings.binary);
   const notes = await readNotes(task.checkpoint);
+  task.init.starting = true;
   for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
   try {
     const text = await restoreConfig({
@@ -36,13 +39,27 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
       holdProcess(parts, task.init, readPidFile(pidFileOf(task)));
     });
   } catch (error) {
+    await dropLeftOvers(parts, task);
     throw withCriuLog(error, bundle, join(work, "restore.log"), "criu-restore.log");
   } finally {
+    task.init.starting = false;
     rmSync(config, { force: true });
     if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
   }
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
+}
+
+/** A runtime that fails to restore leaves the cgroup behind that it has made. */
+async function dropLeftOvers(parts: HostParts, task: Task): Promise<void> {
+  try {
+    await task.runtime.delete(task.id, { force: true });
+    const { cgroupsPath } = readBundleSpec(task.bundle);
+    const cgroup = cgroupsPath === "" ? undefined : cgroupAt(cgroupsPath, parts.cgroupMounts);
+    if (cgroup !== undefined) removeEmptyCgroup(cgroup);
+  } catch (error) {
+    parts.log.warn("could not clean up after a failed restore", { id: task.id, error });
+  }
 }
 
 const pidFileOf = (task: Task): string => join(task.bundle, "init.pid");

@@ -9,6 +9,8 @@ export interface BundleSpec {
   /** With a pid namespace of its own, the kernel ends everything in it when init ends. */
   readonly hasPrivatePids: boolean;
   readonly terminal: boolean;
+  /** The path of its cgroup, where that is one. */
+  readonly cgroupsPath: string;
 }
 
 /** Reads a bundle's config.json. Errors: unknown, worded as a failed create, when it is missing or no JSON object. */
@@ -24,7 +26,13 @@ export function readBundleSpec(bundle: string): BundleSpec {
     hasPoststartHooks: list(field(field(spec, "hooks"), "poststart")).length > 0,
     hasPrivatePids: namespaces.some((one) => field(one, "type") === "pid" && !field(one, "path")),
     terminal: field(field(spec, "process"), "terminal") === true,
+    cgroupsPath: cgroupsPathOf(field(field(spec, "linux"), "cgroupsPath")),
   };
+}
+
+/** With systemd's driver it names a slice and a unit instead. */
+function cgroupsPathOf(value: unknown): string {
+  return typeof value === "string" && value.startsWith("/") && !value.split("/").includes("..") ? value : "";
 }
 
 function field(value: unknown, name: string): unknown {

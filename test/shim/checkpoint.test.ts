@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type CheckpointOptions, CheckpointOptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
@@ -225,6 +234,10 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     const next = `c${count++}`;
     await h.tasks.create({ id: next, ...h.bundle(next), checkpoint: imagesOf(id), options: h.options(runtime) });
     expect(await failure(h.tasks.start({ id: next }))).toMatch(/OCI runtime restore failed: .*magic/is);
+    expect(existsSync(join("/sys/fs/cgroup/memory", h.namespace, next))).toBe(false);
+    const ended = h.tasks.wait({ id: next });
+    await h.tasks.kill({ id: next, signal: 9 });
+    expect(await ended).toMatchObject({ exitStatus: 137 });
     await h.tasks.delete({ id: next });
   }, 60_000);
 

@@ -1,6 +1,14 @@
 import { findContainer } from "../../client/containers/find.ts";
+import { containerLabels } from "../../client/containers/labels.ts";
+import { getTask } from "../../client/containers/tasks.ts";
+import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
-import type { Command } from "../command.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { printJson } from "../json.ts";
+import { startProgress } from "../progress.ts";
+import { formatBytes } from "../units.ts";
+import { CommandError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "Save a running container's state under a name",
@@ -13,6 +21,7 @@ export const command: Command = {
     { long: "unix", help: "Also with unix sockets to outside" },
     { long: "shell", aliases: ["terminal"], help: "Also with a terminal's jobs" },
     { long: "file-locks", help: "Also with file locks" },
+    { long: "empty-ns", value: "NAMESPACE", many: true, help: "Leave out what a namespace has: network" },
   ],
   examples: [
     ["lighter checkpoint create db before-upgrade", "save it and stop"],
@@ -21,22 +30,61 @@ export const command: Command = {
   ],
   words: [2, 2],
   completes: "container",
-  run: async ({ client, args, output }) => {
-    const [word = "", given = ""] = args.positional;
-    const name = checkIdentifier(given);
-    const { id } = await findContainer(client, word);
-    await client.checkpoints.create({
-      checkpoint: {
-        containerId: id,
-        name,
-        exit: !args.flag("leave-running"),
-        terminal: args.flag("shell"),
-        openTcp: args.flag("tcp"),
-        externalUnixSockets: args.flag("unix"),
-        fileLocks: args.flag("file-locks"),
-      },
-    });
-    output.line(name);
-    return 0;
-  },
+  json: true,
+  run: createCheckpoint,
 };
+
+async function createCheckpoint(context: CommandContext): Promise<number> {
+  const { client, args, json, output } = context;
+  const [word = "", given = ""] = args.positional;
+  const name = checkIdentifier(given);
+  const container = await findContainer(client, word);
+  const exit = !args.flag("leave-running");
+  await checkState(context, container, exit);
+  const wanted = {
+    containerId: container.id,
+    name,
+    exit,
+    terminal: args.flag("shell"),
+    openTcp: args.flag("tcp"),
+    externalUnixSockets: args.flag("unix"),
+    fileLocks: args.flag("file-locks"),
+    emptyNamespaces: [...args.list("empty-ns")],
+  };
+  const startedAt = performance.now();
+  const { checkpoint } = await withClock(context, `saving ${container.id} as ${name}`, () =>
+    client.checkpoints.create({ checkpoint: wanted }),
+  );
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  const size = formatBytes(Number(checkpoint?.sizeBytes ?? 0n));
+  output.note(`saved ${size} in ${seconds} s; ${container.id} ${exit ? "has stopped" : "goes on"}`);
+  if (json) printJson(output, checkpoint);
+  else output.line(name);
+  return 0;
+}
+
+/** What can be told before anything is stopped. */
+async function checkState({ client }: CommandContext, container: Container, exit: boolean): Promise<void> {
+  const { id, labels } = container;
+  const task = await getTask(client, id);
+  if (task?.status !== Status.RUNNING && task?.status !== Status.PAUSED) {
+    throw new CommandError(`container "${id}" does not run`, { hint: `lighter start ${id} starts it` });
+  }
+  if (exit && labels[containerLabels.autoRemove] === "true") {
+    throw new CommandError(`container "${id}" would be removed with its checkpoints as it ends (--rm)`, {
+      hint: "let it go on with --leave-running",
+    });
+  }
+}
+
+/** Shows how long it takes on a terminal; nobody knows how much there is still to do. */
+async function withClock<T>({ output }: CommandContext, title: string, work: () => Promise<T>): Promise<T> {
+  using progress = startProgress(output, title, undefined, "seconds");
+  const startedAt = performance.now();
+  const timer = setInterval(() => progress.at(Math.floor((performance.now() - startedAt) / 1000)), 1000);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -4,7 +4,7 @@ import type { Checkpoint } from "../../gen/lighter/checkpoints/v1/checkpoints_pb
 import type { Command } from "../command.ts";
 import { printJson } from "../json.ts";
 import { type Column, printTable } from "../table.ts";
-import { formatAgo } from "../units.ts";
+import { formatAgo, formatBytes } from "../units.ts";
 
 export const command: Command = {
   summary: "List checkpoints",
@@ -29,6 +29,7 @@ function columns(now: Date): Column<Checkpoint>[] {
     { title: "CONTAINER ID", value: ({ containerId }) => containerId },
     { title: "CHECKPOINT", value: ({ name }) => name },
     { title: "CREATED", value: ({ createdAt }) => formatAgo(dateOf(createdAt), now) },
+    { title: "SIZE", value: ({ sizeBytes }) => formatBytes(Number(sizeBytes)), align: "right" },
     { title: "MADE", value: madeWith },
   ];
 }
@@ -40,6 +41,7 @@ function madeWith(checkpoint: Checkpoint): string {
     ...(checkpoint.openTcp ? ["tcp"] : []),
     ...(checkpoint.externalUnixSockets ? ["unix"] : []),
     ...(checkpoint.fileLocks ? ["file locks"] : []),
+    ...checkpoint.emptyNamespaces.map((name) => `empty ${name}`),
   ];
   return words.join(", ");
 }

@@ -76,7 +76,8 @@ export async function removeIndex(ctx: Ctx, content: ContentStore, digest: Diges
   await ignoreMissing(() => content.delete(ctx, digest));
 }
 
-async function ignoreMissing(action: () => Promise<void>): Promise<void> {
+/** Does what may have been done already. */
+export async function ignoreMissing(action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {

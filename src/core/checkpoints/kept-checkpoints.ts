@@ -17,8 +17,8 @@ import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import { type NamespaceStore, requireNamespace } from "../namespaces/index.ts";
-import type { TaskManager } from "../tasks/index.ts";
-import { checkpointLabel, optionsOf, removeIndex, writeIndex } from "./checkpoint-index.ts";
+import { checkpointMediaTypes, type TaskManager } from "../tasks/index.ts";
+import { checkpointLabel, ignoreMissing, optionsOf, removeIndex, writeIndex } from "./checkpoint-index.ts";
 import type { NamedCheckpoints } from "./checkpoints.ts";
 import {
   allCheckpoints,
@@ -53,6 +53,8 @@ class KeptCheckpoints implements NamedCheckpoints {
   readonly #options: NamedCheckpointsOptions;
   readonly #clock: Clock;
   readonly #locks = new KeyedMutex();
+  /** Leases of checkpoints that are being written now. */
+  readonly #writing = new Set<string>();
   readonly #closing = new AbortController();
   readonly #background: Promise<unknown>;
 
@@ -117,20 +119,32 @@ class KeptCheckpoints implements NamedCheckpoints {
     const { content, leases, metadata, tasks, log } = this.#options;
     const createdAt = this.#clock();
     const expires = new Date(createdAt.getTime() + writingHours * 3_600_000).toISOString();
-    const lease = await leases.create(ctx, { id: "", labels: new Map([["containerd.io/gc.expire", expires]]) });
-    await using _held = { [Symbol.asyncDispose]: () => leases.delete(ctx, lease.id) };
-    const leased = createCtx({ namespace, lease: lease.id, signal: ctx.signal, log: ctx.log });
+    const labels = new Map([["containerd.io/gc.expire", expires]]).set(
+      checkpointLabel,
+      `${container.id}/${wanted.name}`,
+    );
+    const lease = `checkpoint-${crypto.randomUUID()}`;
+    this.#writing.add(lease);
+    await using _held = { [Symbol.asyncDispose]: () => this.#release(ctx, lease) };
+    await leases.create(ctx, { id: lease, labels });
+    const leased = createCtx({ namespace, lease, signal: ctx.signal, log: ctx.log });
     const options = optionsOf(wanted);
     const descriptors = await tasks.checkpoint(leased, container.id, options);
     const { name } = wanted;
     const target = await writeIndex(leased, content, { container, name, createdAt, options, descriptors });
     const { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
     const flags = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
-    const fields = { containerId: container.id, name, createdAt: timestampOf(createdAt), ...flags, target };
+    const sizeBytes = descriptors.find(({ mediaType }) => mediaType === checkpointMediaTypes.image)?.size ?? 0n;
+    const fields = { containerId: container.id, name, createdAt: timestampOf(createdAt), ...flags, target, sizeBytes };
     const checkpoint = create(CheckpointSchema, fields);
     await metadata.update((tx) => putCheckpoint(tx, { namespace, containerLife: lifeOf(container), checkpoint }));
     log.info("made a checkpoint", { namespace, container: container.id, name, digest: target.digest });
     return checkpoint;
+  }
+
+  async #release(ctx: Ctx, lease: string): Promise<void> {
+    this.#writing.delete(lease);
+    await ignoreMissing(() => this.#options.leases.delete(ctx, lease));
   }
 
   /** The content first: dying in between leaves a row, of which the removal can be repeated. */
@@ -175,6 +189,7 @@ class KeptCheckpoints implements NamedCheckpoints {
       await this.#removeStale(metadata.read(allCheckpoints));
       for (const { name: namespace } of namespaces.list()) {
         const ctx = createCtx({ namespace });
+        await this.#removeLeases(ctx);
         const rows = metadata.read((db) => checkpointsIn(db, namespace, ""));
         const known = new Set(rows.map((row) => row.checkpoint.target?.digest));
         for (const info of content.list(ctx, [`labels.${quote(checkpointLabel)}`])) {
@@ -183,6 +198,14 @@ class KeptCheckpoints implements NamedCheckpoints {
       }
     } catch (error) {
       if (!this.#closing.signal.aborted) log.error("clear away old checkpoints", { error });
+    }
+  }
+
+  /** Of checkpoints that were being written when the last life ended: what they held is for the collection. */
+  async #removeLeases(ctx: Ctx): Promise<void> {
+    const { leases } = this.#options;
+    for (const { id } of leases.list(ctx, [`labels.${quote(checkpointLabel)}`])) {
+      if (!this.#writing.has(id)) await ignoreMissing(() => leases.delete(ctx, id));
     }
   }
 

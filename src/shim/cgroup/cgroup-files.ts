@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../sys/index.ts";
 import type { CgroupRecord } from "../state/records.ts";
@@ -64,6 +64,21 @@ function* pidsBelow(folder: string, depth: number): Generator<number, void, unde
 export function hasNestedCgroups(cgroup: CgroupRecord): boolean {
   const folders = cgroup.version === 2 ? [cgroup.path] : Object.values(cgroup.paths);
   return folders.some((folder) => subfolders(folder).length > 0);
+}
+
+/** Removes a cgroup, and those below it, as far as no process is in them. */
+export function removeEmptyCgroup(cgroup: CgroupRecord): void {
+  const folders = cgroup.version === 2 ? [cgroup.path] : Object.values(cgroup.paths);
+  for (const folder of folders) removeEmpty(folder, 0);
+}
+
+function removeEmpty(folder: string, depth: number): void {
+  if (depth <= maxDepth) for (const name of subfolders(folder)) removeEmpty(join(folder, name), depth + 1);
+  try {
+    rmdirSync(folder);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT", "EBUSY", "ENOTEMPTY")) throw error;
+  }
 }
 
 function subfolders(folder: string): string[] {

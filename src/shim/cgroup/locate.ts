@@ -72,6 +72,12 @@ export function parseCgroup(text: string, mounts: CgroupMounts): CgroupRecord | 
   return unified === undefined ? undefined : { version: 2, path: unified };
 }
 
+/** The folders of a cgroup by its path, as a container's configuration names it; there or not. */
+export function cgroupAt(path: string, mounts: CgroupMounts): CgroupRecord | undefined {
+  const lines = [...mounts.v1.keys()].map((controller) => `1:${controller}:${path}`);
+  return parseCgroup([...lines, `0::${path}`].join("\n"), mounts);
+}
+
 function folderOf(mount: CgroupMount | undefined, path: string): string | undefined {
   if (mount === undefined) return undefined;
   if (mount.root === "/" || mount.root === "") return mount.folder + path;

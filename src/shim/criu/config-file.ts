@@ -36,11 +36,15 @@ export async function restoreConfig(config: RestoreConfig): Promise<string> {
   return linesOf(lines);
 }
 
-/** Puts the new streams, which the runtime has as its own, in the old ones' places. CRIU takes each descriptor once. */
+/**
+ * Puts the new streams, which the runtime has as its own, in the old ones' places, as they are: whether a stream is a
+ * FIFO or a log may have changed. CRIU takes each descriptor once, and a file's name without its first letter, which is
+ * a slash for those that have a path. Source: criu criu/files-reg.c, collect_one_regfile.
+ */
 function inheritedStreams(files: readonly ExternalFile[]): string[] {
   const free = new Set([0, 1, 2]);
   const lines: string[] = [];
-  for (const { key, stream } of files) if (free.delete(stream)) lines.push(`inherit-fd fd[${stream}]:${key}`);
+  for (const { key, stream } of files) if (free.delete(stream)) lines.push(`inherit-fd fd[${stream}]:${key.slice(1)}`);
   return lines;
 }
 

@@ -110,7 +110,7 @@ describe("restoreConfig", () => {
     ] as const;
     const notes = { ...(await readNotes(folder.path)), files };
     expect(await restoreConfig({ ...base, kind: "runc", image: folder.path, notes })).toBe(
-      "inherit-fd fd[1]:file[1:a]\ninherit-fd fd[2]:file[1:b]\n",
+      "inherit-fd fd[1]:ile[1:a]\ninherit-fd fd[2]:ile[1:b]\n",
     );
     expect(await restoreConfig({ ...base, hasStreams: false, kind: "runc", image: folder.path, notes })).toBe("");
   });
