@@ -3,7 +3,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
 import { ContentCreateSchema } from "../../gen/containerd/events/content_pb.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
-import { algorithmOf, createDigester, type Digest } from "../../lib/digest.ts";
+import { algorithmOf, createDigester, type Digest, digestProblem } from "../../lib/digest.ts";
 import { alreadyExists, failedPrecondition, quote, wrapFault } from "../../lib/faults.ts";
 import { checkLabels } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
@@ -39,6 +39,7 @@ export interface IngestWriterOptions {
   readonly ref: string;
   readonly backendRef: string;
   readonly lease: string | undefined;
+  readonly mediaType: string | undefined;
   readonly target: WriterTarget;
 }
 
@@ -184,7 +185,7 @@ export class IngestWriter implements ContentWriter {
   async #verified(ingest: Ingest, expected: Digest | undefined): Promise<Digest> {
     let digest = digesterOf(ingest).digest();
     if (expected === undefined) return digest;
-    if (algorithmOf(expected) !== algorithmOf(digest)) {
+    if (digestProblem(expected) === undefined && algorithmOf(expected) !== algorithmOf(digest)) {
       const digester = createDigester(algorithmOf(expected));
       await digestFile(dataPath(ingest.folder), digester, this.#store.signal);
       digest = digester.digest();
@@ -211,7 +212,7 @@ export class IngestWriter implements ContentWriter {
 
   /** Makes the blob the namespace's, in the transaction in which its ingest ends; true when it had the blob already. */
   #record(digest: Digest, sizeBytes: number, options: CommitOptions): Promise<boolean> {
-    const { namespace, ref, backendRef, lease } = this.#options;
+    const { namespace, ref, backendRef, lease, mediaType = "" } = this.#options;
     const { metadata, leases, exchange } = this.#store;
     const now = this.#store.now();
     const labels = options.labels ?? noLabels;
@@ -223,7 +224,7 @@ export class IngestWriter implements ContentWriter {
       this.#store.noteIngestRemoval(tx, backendRef);
       leases.detach(tx, namespace, lease, { type: "ingests", id: ref });
       leases.attach(tx, namespace, lease, { type: "content", id: digest });
-      const event = create(ContentCreateSchema, { digest, size: BigInt(sizeBytes) });
+      const event = create(ContentCreateSchema, { digest, size: BigInt(sizeBytes), mediaType });
       if (!there) {
         tx.afterCommit(() =>
           exchange.publish(createCtx({ namespace }), "/content/create", anyOf(ContentCreateSchema, event)),

@@ -25,6 +25,8 @@ export interface WriterOptions {
   readonly ref: string;
   readonly total?: number | undefined;
   readonly expected?: Digest | undefined;
+  /** What the content is, for its event; clients cannot say it, those inside can. */
+  readonly mediaType?: string | undefined;
 }
 
 /** The one writer of an ingest; holds the ref's lock until disposed. Disposing without commit keeps the ingest. */

@@ -5,7 +5,7 @@ import { ContentDeleteSchema } from "../../gen/containerd/events/content_pb.ts";
 import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { alreadyExists, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
+import { alreadyExists, FaultError, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
@@ -165,7 +165,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   read(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
     const { sizeBytes } = this.info(ctx, digest);
     const from = Math.max(0, offset);
-    if (from > sizeBytes) throw fault("outOfRange", `read past object length ${sizeBytes} bytes`);
+    if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
     const rest = sizeBytes - from;
     const count = length === undefined || length <= 0 || length > rest ? rest : length;
     return readBlob(this.layout.blob(digest), digest, from, count, ctx);
@@ -231,7 +231,8 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
       });
       if (shared === "exists") throw alreadyExists(`content ${options.expected}`);
       const target = shared ?? (await this.#openIngest(backendRef, options.total ?? 0, ctx));
-      return new IngestWriter({ store: this, namespace, ref: options.ref, backendRef, lease: ctx.lease, target });
+      const { ref, mediaType } = options;
+      return new IngestWriter({ store: this, namespace, ref, backendRef, lease: ctx.lease, mediaType, target });
     } catch (error) {
       if (locked) this.locks.delete(backendRef);
       throw error;
