@@ -149,17 +149,22 @@ export async function runWithStreams(
     return;
   }
   const { ioUid: uid, ioGid: gid } = task.runtimeRecord;
-  const io = await openIo({ kernel, watcher, stdio, id, namespace, uid, gid });
+  const waits = process.execId === "" && task.checkpoint === "";
+  const io = await openIo({ kernel, watcher, stdio, id, namespace, uid, gid, waits });
   try {
     await run({ stdio: io.child });
   } catch (error) {
     io.close();
     throw error;
   }
+  const held = io.holdStdin();
   io.closeChildEnds();
   process.logger = io.logger;
-  if (io.stdinWriter === undefined) return;
-  const writer = new OwnedFd(kernel, io.stdinWriter);
+  if (held === undefined) {
+    process.stdinClosed ||= stdio.stdin !== "";
+    return;
+  }
+  const writer = new OwnedFd(kernel, held);
   // CloseIO may have come while the runtime was at work, before there was a writer to let go of.
   if (process.stdinClosed) writer[Symbol.dispose]();
   else process.stdinWriter = writer;

@@ -1,7 +1,7 @@
 import { fchownSync, fstatSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FaultError, messageOf } from "../../lib/faults.ts";
-import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags } from "../../sys/index.ts";
+import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
 import type { ChildStdio } from "../runtime/spawner.ts";
 import type { PidRecord, StdioRecord } from "../state/records.ts";
 import { startLogger } from "./logger-process.ts";
@@ -17,14 +17,20 @@ export interface OpenIoOptions {
   /** Who owns the pipes; 0 leaves them as they are. */
   readonly uid: number;
   readonly gid: number;
+  /** The process does not run before `holdStdin`: whoever wrote to stdin and left by then had all of it written. */
+  readonly waits?: boolean;
 }
 
 /** A process's streams, opened: what the runtime gets, and what the host keeps. */
 export interface OpenedIo {
   /** To be handed to the runtime, and closed by `closeChildEnds` once it has them. */
   readonly child: ChildStdio;
-  /** Keeps stdin's FIFO from ending while clients come and go. */
-  readonly stdinWriter: Fd | undefined;
+  /**
+   * Answers with the writer that keeps stdin's FIFO from ending while clients come and go; called once, after the runtime.
+   * Undefined where stdin is no FIFO, and where a client's input ended before it could know of the process: it had
+   * nobody to send CloseIO to, and the process would wait for ever. ctr does that with short input.
+   */
+  holdStdin(): Fd | undefined;
   readonly logger: PidRecord | undefined;
   closeChildEnds(): void;
   /** Closes everything: for failures. */
@@ -50,6 +56,7 @@ export async function openIo(options: OpenIoOptions): Promise<OpenedIo> {
 class OpenStreams {
   readonly #options: OpenIoOptions;
   readonly #childEnds = new Set<Fd>();
+  #stdinIsFifo = false;
   #stdinWriter: Fd | undefined;
   #logger: PidRecord | undefined;
 
@@ -64,7 +71,7 @@ class OpenStreams {
     this.#give([stdin, stdout, stderr]);
     return {
       child: [stdin, stdout, stderr],
-      stdinWriter: this.#stdinWriter,
+      holdStdin: () => this.#holdStdin(stdin),
       logger: this.#logger,
       closeChildEnds: () => this.#closeChildEnds(),
       close: () => this.close(),
@@ -85,9 +92,23 @@ class OpenStreams {
   #openStdin(path: string): Fd {
     const { kernel } = this.#options;
     const fd = this.#keep(kernel.open(path, openFlags.readOnly | openFlags.nonBlock));
-    if (fstatSync(fd).isFIFO()) this.#stdinWriter = kernel.open(path, openFlags.writeOnly | openFlags.nonBlock);
+    this.#stdinIsFifo = fstatSync(fd).isFIFO();
+    // A process that runs before there is a writer would find its input ended.
+    if (this.#stdinIsFifo && this.#options.waits !== true) this.#stdinWriter = this.#openStdinWriter();
     kernel.setNonBlocking(fd, false);
     return fd;
+  }
+
+  #holdStdin(reader: Fd | "ignore"): Fd | undefined {
+    if (reader === "ignore" || !this.#stdinIsFifo) return undefined;
+    if (this.#stdinWriter === undefined && !isHungUp(this.#options.kernel, reader)) {
+      this.#stdinWriter = this.#openStdinWriter();
+    }
+    return this.#stdinWriter;
+  }
+
+  #openStdinWriter(): Fd {
+    return this.#options.kernel.open(this.#options.stdio.stdin, openFlags.writeOnly | openFlags.nonBlock);
   }
 
   async #openOutputs(stdio: StdioRecord): Promise<[Fd | "ignore", Fd | "ignore"]> {
@@ -161,5 +182,16 @@ class OpenStreams {
   #keep(fd: Fd): Fd {
     this.#childEnds.add(fd);
     return fd;
+  }
+}
+
+/** True when a FIFO had a writer and has none any more; one that nobody ever opened for writing is not hung up. */
+function isHungUp(kernel: Kernel, reader: Fd): boolean {
+  const epoll = kernel.epollCreate();
+  try {
+    kernel.epollSet(epoll, reader, pollEvents.hangUp, false);
+    return kernel.epollReady(epoll).some(({ events }) => (events & pollEvents.hangUp) !== 0);
+  } finally {
+    closeQuietly(kernel, epoll);
   }
 }
