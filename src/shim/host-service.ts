@@ -3,6 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Host, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
+import type { BrokenTasks } from "./broken.ts";
 import type { HostParts } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import { statusOf } from "./status.ts";
@@ -14,7 +15,7 @@ export const hostProtocol = 1;
 export interface HostServiceOptions {
   readonly parts: HostParts;
   readonly version: string;
-  readonly broken: ReadonlyMap<string, { readonly namespace: string; readonly id: string; readonly reason: string }>;
+  readonly broken: BrokenTasks;
   /** Ends the host, after the answer has gone out. */
   readonly shutdown: () => void;
 }
@@ -29,7 +30,7 @@ export function createHostService({ parts, version, broken, shutdown }: HostServ
         .all()
         .filter((task) => task.phase !== "creating")
         .map(taskMessage),
-      broken: Array.from(broken.values(), (one) => ({ ...one, bundle: "" })),
+      broken: broken.all().map(({ namespace, id, bundle, reason }) => ({ namespace, id, bundle, reason })),
     }),
     events: (ctx, { after }) => parts.journal.read(after, ctx.signal),
     acknowledge: (_ctx, { sequence }) => {

@@ -1,6 +1,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { TaskExecStartedSchema, TaskExitSchema, TaskStartSchema } from "../gen/containerd/events/task_pb.ts";
+import {
+  TaskCreateSchema,
+  TaskDeleteSchema,
+  TaskExecStartedSchema,
+  TaskExitSchema,
+  TaskStartSchema,
+} from "../gen/containerd/events/task_pb.ts";
 import { type HostParts, publish, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import type { Task } from "./task.ts";
@@ -36,4 +42,16 @@ export function journaledExit(
     }
   }
   return undefined;
+}
+
+/** Publishes the end of a creation that was announced, and then undone. */
+export function publishUndone(parts: HostParts, task: Task): void {
+  const announced = parts.journal.kept().findLast(({ namespace, topic, event }) => {
+    if (namespace !== task.namespace || event === undefined) return false;
+    if (topic === topics.delete) return fromBinary(TaskDeleteSchema, event.value).containerId === task.id;
+    return topic === topics.create && fromBinary(TaskCreateSchema, event.value).containerId === task.id;
+  });
+  if (announced?.topic !== topics.create || announced.event === undefined) return;
+  const { pid } = fromBinary(TaskCreateSchema, announced.event.value);
+  publish(parts, task, topics.delete, TaskDeleteSchema, { containerId: task.id, pid, exitStatus: 255 });
 }

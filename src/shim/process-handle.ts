@@ -120,15 +120,26 @@ export class ProcessHandle implements Disposable {
     return this.#collectForeign();
   }
 
-  /** The exit of a process that another host started: from its zombie, or from the kernel's memory of it. */
   #collectForeign(): ProcessExit | "unreaped" {
-    const stat = readStat(this.pid);
-    const zombie = stat !== undefined && stat.startTime === this.startTime && "ZX".includes(stat.state);
-    if (zombie && canReadExitCodes()) return { status: exitStatusOf(stat.exitCode), known: true, at: this.#now() };
-    if (zombie) return "unreaped";
-    const status = this.#kernel.pidfdExitStatus(this.pidfd);
+    const status = foreignExitStatus(this.#kernel, this, this.pidfd);
+    if (status === "unreaped") return status;
     return { status: status ?? unknownStatus, known: status !== undefined, at: this.#now() };
   }
+}
+
+/**
+ * The exit status of a process that has ended and is not this one's child: from its zombie, or from the kernel's memory
+ * of it; undefined when neither tells, "unreaped" when one will once its parent has reaped it.
+ */
+export function foreignExitStatus(
+  kernel: Kernel,
+  { pid, startTime }: { readonly pid: number; readonly startTime: number },
+  pidfd: Fd,
+): number | undefined | "unreaped" {
+  const stat = readStat(pid);
+  const zombie = stat !== undefined && stat.startTime === startTime && "ZX".includes(stat.state);
+  if (zombie && canReadExitCodes()) return exitStatusOf(stat.exitCode);
+  return zombie ? "unreaped" : kernel.pidfdExitStatus(pidfd);
 }
 
 export const alreadyFinished = (): FaultError => new FaultError("notFound", "process already finished: not found");

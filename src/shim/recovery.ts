@@ -1,42 +1,54 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../lib/faults.ts";
-import { unmountAll } from "../sys/index.ts";
 import { adoptProcess, pidOfStart } from "./adoption.ts";
+import { BrokenTasks } from "./broken.ts";
+import { dropTerminal } from "./create.ts";
 import { finishDelete } from "./delete.ts";
+import { publishUndone } from "./journaled.ts";
+import { cgroupOfSpec, clearCgroup, unmountRootfs } from "./leftovers.ts";
 import { createRuntime, type HostParts, save } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
 import { endRuntimeCommands } from "./runtime/stray-commands.ts";
 import type { TaskRecord } from "./state/records.ts";
 import { Task } from "./task.ts";
 
-export interface BrokenTask {
-  readonly namespace: string;
-  readonly id: string;
-  readonly reason: string;
-}
-
 /**
  * Takes up what an earlier host left: living processes are adopted, exits that nobody saw are published, half-made
- * creations are undone and half-done deletes are finished.
- * Effects: one task that can't be read, or taken up, hides no other.
+ * creations are undone and half-done deletes are finished. Answers the tasks that can't be taken up.
+ * Effects: one that can't be read, or taken up, hides no other.
  */
-export async function recoverTasks(parts: HostParts): Promise<{ broken: Map<string, BrokenTask> }> {
-  const broken = new Map<string, BrokenTask>();
+export async function recoverTasks(parts: HostParts): Promise<BrokenTasks> {
+  const broken = new BrokenTasks();
   for (const found of parts.states.load()) {
     if ("reason" in found) {
-      parts.log.error("the state of a task can't be read", { ...found });
-      broken.set(`${found.namespace}/${found.id}`, found);
+      const { namespace, id, reason, earlier } = found;
+      parts.log.error("the state of a task can't be read", { namespace, id, reason });
+      broken.add({ namespace, id, reason, record: earlier, bundle: earlier?.bundle ?? "" });
       continue;
     }
+    const { namespace, id, record } = found;
     try {
-      await recoverTask(parts, found.record);
+      await recoverTask(parts, record);
     } catch (error) {
-      const reason = messageOf(error);
-      parts.log.error("a task can't be taken up", { namespace: found.namespace, id: found.id, error });
-      broken.set(`${found.namespace}/${found.id}`, { namespace: found.namespace, id: found.id, reason });
+      parts.log.error("a task can't be taken up", { namespace, id, error });
+      letGo(parts, namespace, id);
+      broken.add({ namespace, id, reason: messageOf(error), record, bundle: record.bundle });
     }
   }
-  return { broken };
+  return broken;
+}
+
+/** What was half taken up is nobody's again. */
+function letGo(parts: HostParts, namespace: string, id: string): void {
+  const task = parts.tasks.find(namespace, id);
+  if (task === undefined) return;
+  for (const process of task.processes()) {
+    dropTerminal(process);
+    process.release();
+  }
+  task.oom?.[Symbol.dispose]();
+  parts.tasks.remove(task);
 }
 
 async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> {
@@ -60,9 +72,14 @@ function taskOf(parts: HostParts, record: TaskRecord): Task {
   return task;
 }
 
+/** A creation that nobody was told of: nothing of it stays but what the bundle's maker put there. */
 async function undoCreate(parts: HostParts, task: Task): Promise<void> {
   await task.runtime.delete(task.id, { force: true });
-  if (task.hasRootfsMounts) unmountAll(parts.kernel, join(task.bundle, "rootfs"));
+  const cgroup = task.cgroup ?? cgroupOfSpec(task.bundle, parts.cgroupMounts);
+  if (cgroup !== undefined) await clearCgroup(parts, cgroup);
+  if (task.hasRootfsMounts) unmountRootfs(parts, task.bundle);
+  for (const name of ["log.json", "init.pid"]) rmSync(join(task.bundle, name), { force: true });
+  publishUndone(parts, task);
   parts.states.remove(task.namespace, task.id);
 }
 

@@ -37,8 +37,8 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   becomeReaper(kernel, log);
   const parts = createParts(kernel, options, log, stack);
   stack.use(reapOrphans(parts));
-  const { broken } = await recoverTasks(parts);
-  parts.keeper.settle();
+  const broken = await recoverTasks(parts);
+  parts.keeper.settle(({ namespace, id }) => broken.find(namespace, id) !== undefined);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const services = [
     ...createTaskServices(parts, productVersion, broken),

@@ -1,9 +1,12 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Task as TaskV2 } from "../gen/containerd/task/v2/shim_pb.ts";
-import { Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
+import { type DeleteResponseSchema, Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
 import type { Ctx } from "../lib/ctx.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
+import { type BrokenTask, type BrokenTasks, deleteBroken } from "./broken.ts";
 import { checkpointTask } from "./checkpoint.ts";
 import { createTask } from "./create.ts";
 import { deleteProcess } from "./delete.ts";
@@ -21,30 +24,26 @@ import { closeStdin, resizeTerminal } from "./terminal-control.ts";
 export function createTaskServices(
   parts: HostParts,
   version: string,
-  broken: Map<string, unknown>,
+  broken: BrokenTasks,
 ): readonly ServiceDefinition[] {
   const impl = createTaskImpl(parts, version, broken);
   // The messages of v2 are those of v3 under another package; only the names differ.
   return [defineService(TaskV3, impl), defineService(TaskV2, impl as unknown as ServiceImpl<typeof TaskV2>)];
 }
 
-function createTaskImpl(parts: HostParts, version: string, broken: Map<string, unknown>): ServiceImpl<typeof TaskV3> {
+function createTaskImpl(parts: HostParts, version: string, broken: BrokenTasks): ServiceImpl<typeof TaskV3> {
   const find = (ctx: Ctx, id: string): Task => parts.tasks.get(namespaceOf(ctx), id);
   return {
     create: async (ctx, request) => {
-      checkIdentifier(request.id);
+      broken.refuse(namespaceOf(ctx), checkIdentifier(request.id));
       const task = await createTask(parts, namespaceOf(ctx), request);
       return { pid: task.init.pid };
     },
     start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId) }),
     delete: async (ctx, { id, execId }) => {
-      // A task whose state can't be read is removed by its id; what it ran is not known.
-      if (execId === "" && broken.delete(`${namespaceOf(ctx)}/${id}`)) {
-        parts.states.remove(namespaceOf(ctx), id);
-        return {};
-      }
-      const process = await deleteProcess(parts, find(ctx, id), execId);
-      return { pid: process.pid, ...exitOf(process) };
+      const lost = execId === "" ? broken.find(namespaceOf(ctx), id) : undefined;
+      if (lost !== undefined) return await removeBroken(parts, broken, lost);
+      return await remove(parts, find(ctx, id), execId);
     },
     exec: async (ctx, request) => {
       await addExec(parts, find(ctx, request.id), request);
@@ -92,6 +91,25 @@ function createTaskImpl(parts: HostParts, version: string, broken: Map<string, u
     // One host serves all tasks, so that the end of one task is not its end; Host.Shutdown is.
     shutdown: () => ({}),
   };
+}
+
+async function remove(
+  parts: HostParts,
+  task: Task,
+  execId: string,
+): Promise<MessageInitShape<typeof DeleteResponseSchema>> {
+  const process = await deleteProcess(parts, task, execId);
+  return { pid: process.pid, ...exitOf(process) };
+}
+
+async function removeBroken(
+  parts: HostParts,
+  broken: BrokenTasks,
+  task: BrokenTask,
+): Promise<MessageInitShape<typeof DeleteResponseSchema>> {
+  const { pid, exitStatus, exitedAt } = await deleteBroken(parts, task);
+  broken.remove(task);
+  return { pid, exitStatus, exitedAt: timestampFromDate(exitedAt) };
 }
 
 function namespaceOf(ctx: Ctx): string {

@@ -1,10 +1,11 @@
 import { describe, expect } from "bun:test";
+import { readFileSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyTo } from "../../src/wire/any.ts";
-import { type RuntimeName, runOk, testNeeding, waitFor } from "../support/index.ts";
+import { type RuntimeName, testNeeding, waitFor } from "../support/index.ts";
 import { RealDaemon } from "./real-daemon.ts";
 
 const runtimes: readonly RuntimeName[] = ["runc", "crun"];
@@ -52,17 +53,27 @@ describe.each(runtimes)("the death of the shim host on %s", (runtime) => {
     expect(await daemon.tasks.list(daemon.ctx)).toHaveLength(2);
     await daemon.tasks.delete(daemon.ctx, "c2");
     expect(await daemon.tasks.list(daemon.ctx)).toHaveLength(1);
-    // FIXME: the host forgets the task and leaves its process alone; it should end it as a delete by force does.
-    expect(alive(pid)).toBe(true);
-    const root = path.join(daemon.state, "shim/state/runtime", runtime, "default");
-    await runOk([runtime, "--root", root, "delete", "--force", "c2"]);
+    expect(alive(pid)).toBe(false);
+    expect(await cgroupsNamed("c2", path.basename(daemon.folder))).toEqual([]);
+    expect(await fs.readdir(path.join(daemon.state, "shim/state/runtime", runtime, "default"))).toEqual(["c1"]);
+    const exit = (await daemon.event("/tasks/exit")).map(({ event }) => (event ? anyTo(event, TaskExitSchema) : event));
+    expect(exit).toMatchObject([{ containerId: "c2", id: "c2", pid, exitStatus: 137 }]);
+    await daemon.event("/tasks/delete");
   });
 });
 
+async function cgroupsNamed(id: string, parent: string): Promise<string[]> {
+  const root = "/sys/fs/cgroup";
+  const places = [root, ...(await fs.readdir(root)).map((name) => path.join(root, name))];
+  const found = places.map((place) => path.join(place, parent, id));
+  const present = await Promise.all(found.map((folder) => fs.exists(folder)));
+  return found.filter((_, n) => present[n]);
+}
+
+/** A zombie has ended: its parent is whoever the machine has for orphans. */
 function alive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false; // no such process
   }

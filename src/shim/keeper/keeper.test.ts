@@ -66,7 +66,7 @@ describe("Keeper", () => {
     const next = hosts.next();
     expect(next.take(record("c", 6))).toBeUndefined();
     expect(next.foundRecord(record("c"))).toMatchObject({ pid: 5 });
-    next.settle();
+    next.settle(() => false);
     expect(next.take(record("c", 5))).toBeUndefined();
   });
 
@@ -150,10 +150,10 @@ describe("Keeper", () => {
     expect(isAlive(pid)).toBe(true);
     const next = hosts.next();
     next.take(record("c"))?.kept.letGoOfProcess();
-    next.settle();
+    next.settle(() => false);
     next[Symbol.dispose]();
     expect(() => hosts.keeperPid).toThrow();
-    hosts.next().settle();
+    hosts.next().settle(() => false);
     closeQuietly(kernel, pidfd);
   });
 });

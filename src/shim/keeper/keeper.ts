@@ -90,13 +90,26 @@ export class Keeper implements Disposable {
     return this.#found.get(keptKey(name))?.kept.record;
   }
 
-  /** Lets go of what nobody took, and makes sure that a process holds the rest. To be called once recovery is over. */
-  settle(): void {
+  /** Everything that an earlier host had kept of one task. */
+  takeAll(namespace: string, id: string): TakenKept[] {
+    const taken = [...this.#found.values()].filter(({ kept: { record } }) => {
+      return record.namespace === namespace && record.id === id;
+    });
+    for (const { kept } of taken) this.#found.delete(keptKey(kept.record));
+    return taken;
+  }
+
+  /**
+   * Lets go of what nobody took, and makes sure that a process holds the rest. To be called once recovery is over.
+   * Shape: `isMissed` names tasks whose processes may be taken later.
+   */
+  settle(isMissed: (record: KeptRecord) => boolean): void {
     for (const { kept, pidfd } of this.#found.values()) {
+      if (isMissed(kept.record)) continue;
+      this.#found.delete(keptKey(kept.record));
       if (pidfd !== undefined) closeQuietly(this.#options.kernel, pidfd);
       kept.dropAll();
     }
-    this.#found.clear();
     this.#ensureProcess();
   }
 

@@ -10,7 +10,13 @@ const compactAboveBytes = 128 << 10;
 /** A task found on disk: read, or with the reason why it could not be. */
 export type FoundTask =
   | { readonly namespace: string; readonly id: string; readonly record: TaskRecord }
-  | { readonly namespace: string; readonly id: string; readonly reason: string };
+  | {
+      readonly namespace: string;
+      readonly id: string;
+      readonly reason: string;
+      /** The newest earlier state that can be read. */
+      readonly earlier: TaskRecord | undefined;
+    };
 
 /**
  * The tasks' state files: `<folder>/<namespace>/<id>.jsonl`.
@@ -53,8 +59,9 @@ export class StateFiles {
 
   #read(namespace: string, id: string): FoundTask {
     const path = this.#path(namespace, id);
+    let content = "";
     try {
-      const content = readFileSync(path, "utf8");
+      content = readFileSync(path, "utf8");
       const record = parseTaskRecord(lastState(content));
       if (record.namespace !== namespace || record.id !== id) {
         throw new FaultError("dataLoss", `task state: holds ${record.namespace}/${record.id}`);
@@ -63,7 +70,7 @@ export class StateFiles {
       this.#sizes.set(path, content.endsWith("\n") ? content.length : Number.POSITIVE_INFINITY);
       return { namespace, id, record };
     } catch (error) {
-      return { namespace, id, reason: messageOf(error) };
+      return { namespace, id, reason: messageOf(error), earlier: earlierState(content, namespace, id) };
     }
   }
 
@@ -93,6 +100,18 @@ function lastState(content: string): unknown {
   const line = lines.at(-1);
   if (line === undefined) throw new FaultError("dataLoss", "task state: no whole line");
   return JSON.parse(line);
+}
+
+function earlierState(content: string, namespace: string, id: string): TaskRecord | undefined {
+  for (const line of content.split("\n").toReversed()) {
+    try {
+      const record = parseTaskRecord(JSON.parse(line));
+      if (record.namespace === namespace && record.id === id) return record;
+    } catch {
+      // Broken as well: the one before it may not be.
+    }
+  }
+  return undefined;
 }
 
 function folders(path: string): string[] {
