@@ -25,7 +25,7 @@ export interface FdWatcherOptions {
  * Makes a watcher: one epoll set for all, which the runtime's own loop waits on.
  * Shape: the runtime has no way to wait on a foreign descriptor, but it adopts one as a socket and, when an epoll
  * descriptor "has data", finds that it is no socket and closes it: that close is the wake-up, and a fresh duplicate is
- * adopted for the next. One wake costs about 30 us and no thread (test/runtime pins this behaviour).
+ * adopted for the next. One wake costs about 30 us and no thread (sys.test.ts pins this behaviour).
  */
 export function createFdWatcher(options: FdWatcherOptions): FdWatcher {
   return new EpollWatcher(options);
