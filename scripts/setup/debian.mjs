@@ -11,6 +11,9 @@ const needs = [
   { goals: ["test", "bench"], file: "crun", package: "crun" },
   { goals: ["test", "bench"], file: "containerd", package: "containerd" },
   { goals: ["test", "bench"], file: "ctr", package: "containerd" },
+  { goals: ["test", "bench"], file: "docker-registry", package: "docker-registry" },
+  { goals: ["test", "bench"], file: "skopeo", package: "skopeo" },
+  { goals: ["test", "bench"], file: "openssl", package: "openssl" },
   { goals: ["test", "bench"], file: "unshare", package: "util-linux" },
   { goals: ["test", "bench"], file: "iptables-restore", package: "iptables" }, // CRIU locks the network with it
 ];

@@ -70,6 +70,26 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: "containers",
     load: () => import("./commands/checkpoint-rm.ts"),
   },
+  pull: { summary: "Pull images from a registry", group: "images", load: () => import("./commands/pull.ts") },
+  "image pull": {
+    summary: "Pull images from a registry",
+    group: "images",
+    aliasOf: "pull",
+    load: () => import("./commands/pull.ts"),
+  },
+  push: { summary: "Push an image to a registry", group: "images", load: () => import("./commands/push.ts") },
+  "image push": {
+    summary: "Push an image to a registry",
+    group: "images",
+    aliasOf: "push",
+    load: () => import("./commands/push.ts"),
+  },
+  login: { summary: "Log in to a registry", group: "images", load: () => import("./commands/login.ts") },
+  logout: {
+    summary: "Forget a registry's name and password",
+    group: "images",
+    load: () => import("./commands/logout.ts"),
+  },
   "image ls": { summary: "List images", group: "images", load: () => import("./commands/image-ls.ts") },
   images: {
     summary: "List images",

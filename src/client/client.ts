@@ -7,7 +7,9 @@ import type { Introspection } from "../gen/containerd/services/introspection/v1/
 import type { Leases } from "../gen/containerd/services/leases/v1/leases_pb.ts";
 import type { Namespaces } from "../gen/containerd/services/namespaces/v1/namespace_pb.ts";
 import type { Snapshots } from "../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import type { Streaming } from "../gen/containerd/services/streaming/v1/streaming_pb.ts";
 import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import { invalidArgument, quote } from "../lib/faults.ts";
@@ -29,7 +31,9 @@ export interface Client extends Disposable {
   readonly leases: ServiceClient<typeof Leases>;
   readonly namespaces: ServiceClient<typeof Namespaces>;
   readonly snapshots: ServiceClient<typeof Snapshots>;
+  readonly streaming: ServiceClient<typeof Streaming>;
   readonly tasks: ServiceClient<typeof Tasks>;
+  readonly transfer: ServiceClient<typeof Transfer>;
   readonly version: ServiceClient<typeof Version>;
 }
 
@@ -83,8 +87,14 @@ export function openClient(options: ClientOptions): Client {
     get snapshots() {
       return connection.service<typeof Snapshots>("containerd.services.snapshots.v1.Snapshots", defaults);
     },
+    get streaming() {
+      return connection.service<typeof Streaming>("containerd.services.streaming.v1.Streaming", defaults);
+    },
     get tasks() {
       return connection.service<typeof Tasks>("containerd.services.tasks.v1.Tasks", defaults);
+    },
+    get transfer() {
+      return connection.service<typeof Transfer>("containerd.services.transfer.v1.Transfer", defaults);
     },
     get version() {
       return connection.service<typeof Version>("containerd.services.version.v1.Version", defaults);

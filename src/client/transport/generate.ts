@@ -17,8 +17,16 @@ import { Introspection } from "../../gen/containerd/services/introspection/v1/in
 import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.ts";
 import { Namespaces } from "../../gen/containerd/services/namespaces/v1/namespace_pb.ts";
 import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import {
+  file_containerd_services_streaming_v1_streaming,
+  Streaming,
+} from "../../gen/containerd/services/streaming/v1/streaming_pb.ts";
 import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Transfer } from "../../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.ts";
+import { file_containerd_types_transfer_imagestore } from "../../gen/containerd/types/transfer/imagestore_pb.ts";
+import { file_containerd_types_transfer_progress } from "../../gen/containerd/types/transfer/progress_pb.ts";
+import { file_containerd_types_transfer_registry } from "../../gen/containerd/types/transfer/registry_pb.ts";
 import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
@@ -35,7 +43,9 @@ const services: readonly DescService[] = [
   Leases,
   Namespaces,
   Snapshots,
+  Streaming,
   Tasks,
+  Transfer,
   Version,
 ];
 
@@ -49,6 +59,10 @@ const files: readonly DescFile[] = [
   file_containerd_events_task,
   file_containerd_runc_v1_oci,
   file_containerd_services_images_v1_image,
+  file_containerd_services_streaming_v1_streaming,
+  file_containerd_types_transfer_imagestore,
+  file_containerd_types_transfer_progress,
+  file_containerd_types_transfer_registry,
   file_io_containerd_cgroups_v1_metrics,
   file_io_containerd_cgroups_v2_metrics,
 ];

@@ -1,4 +1,5 @@
 export type { Backoff } from "./backoff.ts";
+export { checkAccess } from "./check-access.ts";
 export { createResolver } from "./create-resolver.ts";
 export { distributionSource } from "./distribution-source.ts";
 export { createHostHealth, type HostHealth } from "./host-health.ts";

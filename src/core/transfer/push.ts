@@ -134,7 +134,7 @@ class Push {
     const source = { read: (offset: number) => content.read(this.#ctx, descriptor.digest, offset) };
     const onProgress = (offset: number): void => tracker.moved(descriptor, offset);
     const outcome = await pusher.push(this.#ctx, descriptor, source, { onProgress });
-    if (outcome === "exists") tracker.exists(descriptor);
-    else tracker.complete(descriptor);
+    if (outcome === "pushed") tracker.complete(descriptor);
+    else tracker.exists(descriptor);
   }
 }
