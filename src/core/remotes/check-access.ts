@@ -26,7 +26,7 @@ export async function checkAccess(ctx: Ctx, host: string, options: ResolverOptio
   const config = configs.at(-1);
   if (config === undefined) throw fault("notFound", `registry ${quote(host)}: no host is configured`);
   const credentials = async (of: Ctx, name: string) => options.credentials?.(of, name, host);
-  const registry = await RegistryHost.open(config, { credentials, now: Date.now });
+  const registry = await RegistryHost.open(ctx, config, { credentials, now: Date.now });
   const health = createHostHealth();
   const { onHttp } = options;
   const repository = new Repository({

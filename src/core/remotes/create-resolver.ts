@@ -34,7 +34,7 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
     if (found === undefined) {
       const credentials = async (of: Ctx, name: string) => options.credentials?.(of, name, ref);
       found = registryHosts(ctx, host, hostFolders, defaultScheme).then((configs) =>
-        Promise.all(configs.map((config) => RegistryHost.open(config, { credentials, now: Date.now }))),
+        Promise.all(configs.map((config) => RegistryHost.open(ctx, config, { credentials, now: Date.now }))),
       );
       known.set(host, found);
       found.catch(() => known.delete(host));

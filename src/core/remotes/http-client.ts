@@ -49,7 +49,9 @@ export async function sendHttp(request: HttpRequest): Promise<HttpAnswer> {
       timeout: false,
       tls: request.tls,
       signal: watch.signal,
-      ...(request.body === undefined ? {} : { body: bodyOf(request.body, watch) }),
+      ...(request.body === undefined
+        ? {}
+        : { body: bodyOf(request.body, watch, request.answerTimeoutMs ?? answerTimeoutMs) }),
     } as RequestInit);
     return new FetchedAnswer(request, response, watch);
   } catch (error) {
@@ -66,14 +68,18 @@ function headersOf({ headers, bodyBytes }: HttpRequest): Headers {
   return all;
 }
 
-function bodyOf(body: Uint8Array | AsyncIterable<Uint8Array>, watch: Watch): Uint8Array | AsyncIterable<Uint8Array> {
+function bodyOf(
+  body: Uint8Array | AsyncIterable<Uint8Array>,
+  watch: Watch,
+  thenMs: number,
+): Uint8Array | AsyncIterable<Uint8Array> {
   if (body instanceof Uint8Array) return body;
   return (async function* () {
     for await (const bytes of body) {
       watch.moved();
       yield bytes;
     }
-    watch.expect(answerTimeoutMs, "no answer");
+    watch.expect(thenMs, "no answer");
   })();
 }
 

@@ -1,7 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
-import { type Descriptor, parseDescriptor } from "../../lib/descriptor.ts";
+import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { FaultError, fault, isFault, messageOf } from "../../lib/faults.ts";
+import { fault, isFault } from "../../lib/faults.ts";
 import { ociIndex } from "../../lib/media-types.ts";
 import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
@@ -9,6 +9,7 @@ import type { Backoff } from "./backoff.ts";
 import { downloadContent } from "./content-download.ts";
 import { readLimited } from "./limited-body.ts";
 import { rangedDownload } from "./ranged-download.ts";
+import { parseReferrers } from "./referrers-index.ts";
 import type { RegistryHost } from "./registry-host.ts";
 import { manifestAccept, maxManifestBytes } from "./registry-resolver.ts";
 import type { Fetcher, FetchIntoOptions, FetchOptions } from "./remotes.ts";
@@ -124,7 +125,10 @@ export class RegistryFetcher implements Fetcher {
         });
         if (answer.status === 404) throw fault("notFound", `${repository.spec.text}: ${path}`);
         if (answer.status > 299) throw await repository.refused({ method: "GET" }, answer);
-        return parseReferrers(await readLimited(answer, maxManifestBytes, repository.spec.text), repository, host);
+        return parseReferrers(
+          await readLimited(answer, maxManifestBytes, repository.spec.text),
+          `${repository.spec.text}: registry host "${host.name}"`,
+        );
       });
     } catch (error) {
       if (isFault(error, "notFound")) return undefined;
@@ -156,20 +160,4 @@ export class RegistryFetcher implements Fetcher {
       fetch: (of, range, needsRanges) => steadyDownload(of, range, { ...steady, needsRanges }),
     });
   }
-}
-
-function parseReferrers(bytes: Uint8Array, { spec }: Repository, host: RegistryHost): readonly Descriptor[] {
-  const place = `${spec.text}: registry host "${host.name}"`;
-  let document: { manifests?: unknown } | null;
-  try {
-    document = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new FaultError("dataLoss", `${place}: failed to decode referrers index: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  const manifests = document?.manifests ?? [];
-  if (!Array.isArray(manifests))
-    throw fault("dataLoss", `${place}: failed to decode referrers index: no list of manifests`);
-  return manifests.map((one: unknown, at) => parseDescriptor(one, `${place}: referrers index: manifests[${at}]`));
 }

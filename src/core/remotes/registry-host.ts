@@ -20,8 +20,8 @@ export class RegistryHost {
   readonly #authorizers = new Map<string, Authorizer>();
   #plain = false;
 
-  static async open(config: HostConfig, options: RegistryHostOptions): Promise<RegistryHost> {
-    return new RegistryHost(config, await loadTls(config), options);
+  static async open(ctx: Ctx, config: HostConfig, options: RegistryHostOptions): Promise<RegistryHost> {
+    return new RegistryHost(config, await loadTls(config, ctx.log), options);
   }
 
   constructor(config: HostConfig, tls: TlsSettings, options: RegistryHostOptions) {

@@ -5,6 +5,7 @@ import { isIndexType, isManifestType } from "../../lib/media-types.ts";
 import type { Backoff } from "./backoff.ts";
 import { BlobUpload } from "./blob-upload.ts";
 import { mountCandidate } from "./distribution-source.ts";
+import { listUnderSubject } from "./referrers-tag.ts";
 import type { RegistryHost } from "./registry-host.ts";
 import { maxManifestBytes } from "./registry-resolver.ts";
 import type { Pusher, PushOptions, PushOutcome, PushSource } from "./remotes.ts";
@@ -94,6 +95,8 @@ export class RegistryPusher implements Pusher {
       const place = `${repository.spec.text}: registry host "${host.name}"`;
       throw fault("dataLoss", `${place} stored ${stored} where ${descriptor.digest} was pushed`);
     }
+    // A host with the referrers API says that it has seen the subject.
+    if (answer.headers.get("oci-subject") === null) await listUnderSubject(ctx, repository, host, descriptor, bytes);
     options.onProgress?.(descriptor.sizeBytes, descriptor.sizeBytes);
     return "pushed";
   }

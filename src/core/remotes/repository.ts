@@ -48,6 +48,8 @@ interface Course {
 }
 
 const maxRedirects = 10;
+/** A host that has got all of a blob may have to read all of it again before it says so. */
+const digestingTimeoutMs = 300_000;
 const passingStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /** A repository at the hosts that have it: requests with authorization, redirects and new tries. */
@@ -235,7 +237,16 @@ export class Repository {
       const body = request.body?.();
       const { method, bodyBytes } = request;
       this.#options.onHttp?.(`> ${method} ${shownUrl(url)}`);
-      const answer = await sendHttp({ method, url, headers, body, bodyBytes, tls: host.tls, signal: ctx.signal });
+      const answer = await sendHttp({
+        method,
+        url,
+        headers,
+        body,
+        bodyBytes,
+        tls: host.tls,
+        signal: ctx.signal,
+        answerTimeoutMs: method === "PUT" ? digestingTimeoutMs : undefined,
+      });
       this.#options.onHttp?.(`< ${answer.status} ${shownUrl(url)}`);
       for (const warning of parseWarnings(answer.headers.get("warning"))) this.#options.onWarning?.(warning);
       const next = this.#redirect(request, answer);

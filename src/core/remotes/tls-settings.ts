@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { wrapFault } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
 import type { HostConfig } from "./host-config.ts";
 
 /** TLS as the runtime's client takes it. */
@@ -25,11 +26,11 @@ const systemBundles: readonly string[] = [
  * Shape: a host's CAs are trusted beside those of the machine.
  * Errors: what reading says, naming the file and the key of hosts.toml it came from.
  */
-export async function loadTls(host: HostConfig): Promise<TlsSettings> {
+export async function loadTls(host: HostConfig, log: Logger): Promise<TlsSettings> {
   if (host.scheme === "http") return {};
   if (host.clientPairs.length > 1) {
     // The runtime's client offers one; containerd's lets the server choose.
-    throw wrapFault(`host ${host.authority}: client`, new Error("only one client certificate can be configured"));
+    log.warn("only the first client certificate is offered", { host: host.authority });
   }
   const [pair] = host.clientPairs;
   const client =
