@@ -13,6 +13,9 @@ export interface UsageSample {
   readonly pidsLimit: number | undefined;
   readonly readBytes: number;
   readonly writtenBytes: number;
+  /** Of interfaces that lead out; 0 for a container in the machine's own network. */
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
 }
 
 /** Limits above this mean none: the kernel's "unlimited" rounded to pages. */
@@ -46,6 +49,7 @@ function fromV1(id: string, at: number, metrics: Message): UsageSample {
     pidsLimit: limit(number(part(metrics, "pids"), "limit")),
     readBytes: sum("read"),
     writtenBytes: sum("write"),
+    ...network(metrics),
   };
 }
 
@@ -62,7 +66,15 @@ function fromV2(id: string, at: number, metrics: Message): UsageSample {
     pidsLimit: limit(number(part(metrics, "pids"), "limit")),
     readBytes: io.reduce((total, entry) => total + number(entry, "rbytes"), 0),
     writtenBytes: io.reduce((total, entry) => total + number(entry, "wbytes"), 0),
+    ...network(metrics),
   };
+}
+
+/** Without the loopback, as docker counts. */
+function network(metrics: Message): { receivedBytes: number; sentBytes: number } {
+  const outside = list(metrics, "network").filter((entry) => entry["name"] !== "lo");
+  const sum = (name: string): number => outside.reduce((total, entry) => total + number(entry, name), 0);
+  return { receivedBytes: sum("rxBytes"), sentBytes: sum("txBytes") };
 }
 
 function limit(value: number): number | undefined {

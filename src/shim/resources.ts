@@ -16,9 +16,11 @@ export function taskStats(task: Task): Any {
   if (cgroup === undefined || folder === undefined || readCgroupFile(folder, "cgroup.procs") === undefined) {
     throw notFound("cgroup does not exist");
   }
+  // A number that is init's no more may be another's.
+  const pid = task.init.status === "running" ? task.init.pid : 0;
   return cgroup.version === 1
-    ? anyOf(MetricsV1Schema, readMetricsV1(cgroup.paths))
-    : anyOf(MetricsV2Schema, readMetricsV2(cgroup.path));
+    ? anyOf(MetricsV1Schema, readMetricsV1(cgroup.paths, pid))
+    : anyOf(MetricsV2Schema, readMetricsV2(cgroup.path, pid));
 }
 
 /** Changes a task's limits. Errors: invalidArgument (no JSON object), unknown (it is stopped; the runtime's message). */

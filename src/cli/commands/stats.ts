@@ -90,6 +90,11 @@ function rowsOf(before: ReadonlyMap<string, UsageSample>, now: ReadonlyMap<strin
     .sort((a, b) => b.cpuPercent - a.cpuPercent || (a.id < b.id ? -1 : 1));
 }
 
+/** What came in and what went out, as docker shows it. */
+function bothWays(inward: number, outward: number): string {
+  return `${formatBytes(inward)} / ${formatBytes(outward)}`;
+}
+
 /** Bars give way to the figures where the terminal is narrow. */
 function barWidthFor(output: Output): number {
   if (!output.terminal || output.columns >= 92) return 10;
@@ -122,8 +127,8 @@ function frame({ output }: CommandContext, rows: readonly UsageRow[]): string[] 
       paint: (text, row) => load(memoryShare(row))(text),
     },
     { title: "PIDS", value: ({ pids, pidsLimit }) => `${pids}${of(pidsLimit?.toString())}`, align: "right", spare: 1 },
-    { title: "READ", value: ({ readBytes }) => formatBytes(readBytes), align: "right", spare: 2 },
-    { title: "WRITTEN", value: ({ writtenBytes }) => formatBytes(writtenBytes), align: "right", spare: 2 },
+    { title: "NET I/O", value: (row) => bothWays(row.receivedBytes, row.sentBytes), align: "right", spare: 2 },
+    { title: "BLOCK I/O", value: (row) => bothWays(row.readBytes, row.writtenBytes), align: "right", spare: 2 },
   ];
   const lines = tableLines(columns, rows, { width: output.terminal ? output.columns : 0, color: output.color });
   return rows.length === 0 && output.terminal ? [...lines, "nothing runs"] : lines;

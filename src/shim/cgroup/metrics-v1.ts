@@ -1,24 +1,40 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Metrics, MetricsSchema } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
+import { blockDevices } from "./block-devices.ts";
 import { parseCount, parseFlat, readCgroupFile } from "./cgroup-files.ts";
+import { hugePageSizes } from "./huge-pages.ts";
+import { type InterfaceFigures, readNetwork } from "./network.ts";
+import { parseRdma } from "./rdma.ts";
+
+/** What the kernel tells beside the cgroup's own files. */
+export interface Surroundings {
+  readonly network: readonly InterfaceFigures[];
+  readonly devices: ReadonlyMap<string, string>;
+  readonly pageSizes: readonly string[];
+}
 
 /** A file of a controller's folder; undefined where it is not there. */
 export type ReadV1 = (controller: string, file: string) => string | undefined;
 
-/** Reads a cgroup v1 task's figures. Source: containerd cgroups cgroup1/{cpu,cpuacct,memory,pids,blkio}.go. */
-export function readMetricsV1(paths: Readonly<Record<string, string>>): Metrics {
-  return metricsV1((controller, file) => {
+/** Reads a cgroup v1 task's figures. Source: containerd cgroups cgroup1/{cpu,cpuacct,memory,pids,blkio,hugetlb,rdma}.go. */
+export function readMetricsV1(paths: Readonly<Record<string, string>>, pid: number): Metrics {
+  const read: ReadV1 = (controller, file) => {
     const folder = paths[controller];
     return folder === undefined ? undefined : readCgroupFile(folder, file);
-  });
+  };
+  return metricsV1(read, { network: readNetwork(pid), devices: blockDevices(), pageSizes: hugePageSizes() });
 }
 
-export function metricsV1(read: ReadV1): Metrics {
+export function metricsV1(read: ReadV1, { network, devices, pageSizes }: Surroundings): Metrics {
+  const rdma = read("rdma", "rdma.current");
   return create(MetricsSchema, {
+    hugetlb: pageSizes.flatMap((size) => hugetlb(read, size)),
     pids: { current: parseCount(read("pids", "pids.current")), limit: limit(read("pids", "pids.max")) },
     cpu: cpu(read),
     memory: memory(read),
-    blkio: blkio(read),
+    blkio: blkio(read, devices),
+    ...(rdma === undefined ? {} : { rdma: { current: parseRdma(rdma), limit: parseRdma(read("rdma", "rdma.max")) } }),
+    network: [...network],
     memoryOomControl: oomControl(read),
   });
 }
@@ -103,18 +119,44 @@ function oomControl(read: ReadV1): MessageInitShape<typeof MetricsSchema>["memor
   };
 }
 
-function blkio(read: ReadV1): MessageInitShape<typeof MetricsSchema>["blkio"] {
-  const entries = (name: string) =>
-    blkioEntries(read("blkio", `blkio.throttle.${name}_recursive`) ?? read("blkio", `blkio.throttle.${name}`));
-  return { ioServiceBytesRecursive: entries("io_service_bytes"), ioServicedRecursive: entries("io_serviced") };
+function hugetlb(read: ReadV1, pagesize: string): MessageInitShape<typeof MetricsSchema>["hugetlb"] & object {
+  const usage = read("hugetlb", `hugetlb.${pagesize}.usage_in_bytes`);
+  if (usage === undefined) return [];
+  const count = (name: string): bigint => parseCount(read("hugetlb", `hugetlb.${pagesize}.${name}`));
+  return [{ usage: parseCount(usage), max: count("max_usage_in_bytes"), failcnt: count("failcnt"), pagesize }];
 }
 
-/** Lines of `major:minor Op value`; the Total line has no device and is left out. */
-function blkioEntries(text: string | undefined) {
+/** Fields of the message by the files of a kernel with CFQ; BFQ and throttling have but two of them. */
+const blkioFiles = {
+  ioServiceBytesRecursive: [
+    "io_service_bytes_recursive",
+    "throttle.io_service_bytes_recursive",
+    "throttle.io_service_bytes",
+  ],
+  ioServicedRecursive: ["io_serviced_recursive", "throttle.io_serviced_recursive", "throttle.io_serviced"],
+  ioQueuedRecursive: ["io_queued_recursive"],
+  ioServiceTimeRecursive: ["io_service_time_recursive"],
+  ioWaitTimeRecursive: ["io_wait_time_recursive"],
+  ioMergedRecursive: ["io_merged_recursive"],
+  ioTimeRecursive: ["time_recursive"],
+  sectorsRecursive: ["sectors_recursive"],
+} as const;
+
+function blkio(read: ReadV1, devices: Surroundings["devices"]): MessageInitShape<typeof MetricsSchema>["blkio"] {
+  const fields = Object.entries(blkioFiles).map(([field, names]) => {
+    const lists = names.map((name) => blkioEntries(read("blkio", `blkio.${name}`), devices));
+    return [field, lists.find((entries) => entries.length > 0) ?? []];
+  });
+  return Object.fromEntries(fields);
+}
+
+/** Lines of `major:minor [Op] value`; the Total line has no device and is left out. */
+function blkioEntries(text: string | undefined, devices: Surroundings["devices"]) {
   return (text ?? "").split("\n").flatMap((line) => {
-    const match = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line);
+    const match = /^(\d+):(\d+) (?:(\w+) )?(\d+)$/.exec(line);
     if (match === null) return [];
     const [, major = "0", minor = "0", op = "", value = "0"] = match;
-    return [{ op, device: "", major: BigInt(major), minor: BigInt(minor), value: BigInt(value) }];
+    const device = devices.get(`${major}:${minor}`) ?? "";
+    return [{ op, device, major: BigInt(major), minor: BigInt(minor), value: BigInt(value) }];
   });
 }
