@@ -3,26 +3,46 @@ import type { Command, CommandContext, WordKind } from "./command.ts";
 import { commands, groupNames, otherWords } from "./commands.ts";
 import { leadingOptions } from "./global-options.ts";
 import { optionsOf } from "./main.ts";
+import { signalNumbers } from "./signals.ts";
+
+/** What a word may become, and what that means. */
+export interface Candidate {
+  readonly word: string;
+  readonly note: string;
+}
 
 /** A shell waits for this while somebody presses tab. */
 const timeoutMs = 1500;
+const files: readonly Candidate[] = [{ word: ":files", note: "" }];
 
 /**
  * What the last of these words may become.
  * Shape: words after `lighter`, the last one unfinished; the one answer `:files` stands for file names.
  */
-export async function candidates(context: CommandContext, words: readonly string[]): Promise<string[]> {
+export async function candidates(context: CommandContext, words: readonly string[]): Promise<readonly Candidate[]> {
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
+  const found = await candidatesFor(context, before, current);
+  return found === files ? files : found.filter(({ word }) => word.startsWith(current));
+}
+
+async function candidatesFor(
+  context: CommandContext,
+  before: readonly string[],
+  current: string,
+): Promise<readonly Candidate[]> {
   const start = firstWord(before, leadingOptions);
-  if (start === undefined) return begins(current, [...topWords(), ...optionWords(leadingOptions, current)]);
-  const first = otherWords[before[start] ?? ""] ?? before[start] ?? "";
+  if (start === undefined) {
+    const pending = valueOption(before.at(-1), leadingOptions);
+    if (pending !== undefined) return await valuesOf(context, pending);
+    return current.startsWith("-") ? optionWords(leadingOptions) : topWords();
+  }
+  const [first = "", second] = before.slice(start, start + 2).map((word) => otherWords[word] ?? word);
   const inGroup = groupNames.includes(first);
-  if (inGroup && before.length === start + 1) return begins(current, groupWords(first));
-  const name = inGroup ? `${first} ${otherWords[before[start + 1] ?? ""] ?? before[start + 1]}` : first;
-  if (!Object.hasOwn(commands, name)) return [];
-  const command = (await commands[name]?.load())?.command;
-  if (command === undefined) return [];
+  if (inGroup && second === undefined) return groupWords(first);
+  const entry = commands[inGroup ? `${first} ${second}` : first];
+  if (entry === undefined) return [];
+  const { command } = await entry.load();
   return await commandWords(context, command, before.slice(start + (inGroup ? 2 : 1)), current);
 }
 
@@ -31,68 +51,102 @@ async function commandWords(
   command: Command,
   before: readonly string[],
   current: string,
-): Promise<string[]> {
+): Promise<readonly Candidate[]> {
   const options = optionsOf(command);
-  const pending = valueOption(before.at(-1), options);
-  if (pending !== undefined) return begins(current, pending.choices ?? [":files"]);
-  if (current.startsWith("-")) return begins(current, optionWords(options, current));
   const position = countWords(before, options);
-  if (command.stopAtWord === true && position > 0) return [":files"];
-  return begins(current, await wordsOf(context, command.completes ?? "none"));
+  if (command.stopAtWord === true && position > 0) return files;
+  const pending = valueOption(before.at(-1), options);
+  if (pending !== undefined) return await valuesOf(context, pending);
+  const equals = /^(--[^=]+)=/.exec(current);
+  if (equals !== null) return await valuesAfterEquals(context, equals[1] ?? "", options);
+  if (current.startsWith("-")) return optionWords(options);
+  if (position >= command.words[1]) return [];
+  const kind = command.completes ?? "none";
+  const taken = new Set(before);
+  const found = await wordsOf(context, kind);
+  return found === files ? files : found.filter(({ word }) => !taken.has(word));
 }
 
-function begins(current: string, words: readonly string[]): string[] {
-  return words.filter((word) => word === ":files" || word.startsWith(current));
+/** The words of a value: its choices, names that the daemon knows, or files. */
+async function valuesOf(context: CommandContext, option: OptionSpec): Promise<readonly Candidate[]> {
+  if (option.choices !== undefined) return option.choices.map((word) => ({ word, note: "" }));
+  if (option.value === "SIGNAL") return Object.keys(signalNumbers).map((word) => ({ word, note: "" }));
+  if (option.long === "namespace") return await wordsOf(context, "namespace");
+  return files;
 }
 
-function topWords(): string[] {
+async function valuesAfterEquals(
+  context: CommandContext,
+  name: string,
+  options: readonly OptionSpec[],
+): Promise<readonly Candidate[]> {
+  const option = options.find(({ long }) => `--${long}` === name);
+  const values = option?.value === undefined ? [] : await valuesOf(context, option);
+  return values === files ? files : values.map(({ word, note }) => ({ word: `${name}=${word}`, note }));
+}
+
+function topWords(): Candidate[] {
   const single = Object.entries(commands).filter(([name, { aliasOf }]) => !name.includes(" ") && aliasOf === undefined);
-  return [...single.map(([name]) => name), ...groupNames];
+  return [
+    ...single.map(([word, { summary }]) => ({ word, note: summary })),
+    ...groupNames.map((word) => ({ word, note: `${groupWords(word).length} commands` })),
+  ];
 }
 
-function groupWords(group: string): string[] {
+function groupWords(group: string): Candidate[] {
   return Object.entries(commands)
     .filter(([name, { aliasOf }]) => name.startsWith(`${group} `) && aliasOf === undefined)
-    .map(([name]) => name.slice(group.length + 1));
+    .map(([name, { summary }]) => ({ word: name.slice(group.length + 1), note: summary }));
 }
 
-function optionWords(options: readonly OptionSpec[], current: string): string[] {
-  if (!current.startsWith("-")) return [];
-  return options.filter(({ hidden }) => hidden !== true).map(({ long }) => `--${long}`);
+function optionWords(options: readonly OptionSpec[]): Candidate[] {
+  return options.filter(({ hidden }) => hidden !== true).map(({ long, help }) => ({ word: `--${long}`, note: help }));
 }
 
 /** The option that a word leaves waiting for its value. */
 function valueOption(word: string | undefined, options: readonly OptionSpec[]): OptionSpec | undefined {
   if (word === undefined || !word.startsWith("-") || word.includes("=")) return undefined;
   const option = word.startsWith("--")
-    ? options.find(({ long }) => `--${long}` === word)
+    ? options.find(({ long, aliases }) => `--${long}` === word || aliases?.includes(word.slice(2)) === true)
     : options.find(({ short }) => short !== undefined && short !== "" && word.endsWith(short));
   return option?.value === undefined ? undefined : option;
 }
 
+function isPlain(word: string, previous: string | undefined, options: readonly OptionSpec[]): boolean {
+  return !word.startsWith("-") && valueOption(previous, options) === undefined;
+}
+
 function firstWord(words: readonly string[], options: readonly OptionSpec[]): number | undefined {
-  const at = words.findIndex((word, i) => !word.startsWith("-") && valueOption(words[i - 1], options) === undefined);
+  const at = words.findIndex((word, i) => isPlain(word, words[i - 1], options));
   return at < 0 ? undefined : at;
 }
 
 function countWords(words: readonly string[], options: readonly OptionSpec[]): number {
-  return words.filter((word, i) => !word.startsWith("-") && valueOption(words[i - 1], options) === undefined).length;
+  return words.filter((word, i) => isPlain(word, words[i - 1], options)).length;
 }
 
-async function wordsOf(context: CommandContext, kind: WordKind): Promise<string[]> {
+async function wordsOf(context: CommandContext, kind: WordKind): Promise<readonly Candidate[]> {
   const { client } = context;
   try {
     switch (kind) {
       case "container":
-        return (await client.containers.list({}, { timeoutMs })).containers.map(({ id }) => id);
+        return (await client.containers.list({}, { timeoutMs })).containers.map(({ id, image }) => ({
+          word: id,
+          note: image,
+        }));
       case "image":
-        return (await client.images.list({}, { timeoutMs })).images.map(({ name }) => name);
+        return (await client.images.list({}, { timeoutMs })).images.map(({ name }) => ({ word: name, note: "" }));
       case "namespace":
-        return (await client.namespaces.list({}, { timeoutMs })).namespaces.map(({ name }) => name);
+        return (await client.namespaces.list({}, { timeoutMs })).namespaces.map(({ name }) => ({
+          word: name,
+          note: "",
+        }));
       case "command":
         return topWords();
+      case "shell":
+        return ["bash", "zsh", "fish"].map((word) => ({ word, note: "" }));
       case "file":
-        return [":files"];
+        return files;
       case "none":
         return [];
     }

@@ -16,7 +16,7 @@ export interface CommandContext {
 }
 
 /** What a word of the command line may be, for completion. */
-export type WordKind = "container" | "image" | "namespace" | "file" | "command" | "none";
+export type WordKind = "container" | "image" | "namespace" | "file" | "command" | "shell" | "none";
 
 /** One command, or one of a group's. */
 export interface Command {

@@ -116,7 +116,7 @@ function textWidth(text: string): number {
   return Bun.stringWidth(text);
 }
 
-/** Text that a terminal cannot take for orders. */
-export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, "?");
+/** Text that a terminal cannot take for orders; `allowed` is let through. */
+export function printable(text: string, allowed = ""): string {
+  return text.replace(/\p{Cc}/gu, (letter) => (letter === allowed ? letter : "?"));
 }
