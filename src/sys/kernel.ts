@@ -1,5 +1,7 @@
 import { type FileCalls, fileCalls } from "./files.ts";
 import { type IsolationCalls, isolationCalls } from "./isolation.ts";
+import { type LoopCalls, loopCalls } from "./loop-devices.ts";
+import { type MountTreeCalls, mountTreeCalls } from "./mount-trees.ts";
 import { type MountCalls, mountCalls } from "./mounts.ts";
 import { type PollCalls, pollCalls } from "./polling.ts";
 import { type ProcessCalls, processCalls } from "./processes.ts";
@@ -14,6 +16,8 @@ import { type XattrCalls, xattrCalls } from "./xattrs.ts";
 export interface Kernel
   extends FileCalls,
     MountCalls,
+    MountTreeCalls,
+    LoopCalls,
     XattrCalls,
     ProcessCalls,
     IsolationCalls,
@@ -26,6 +30,8 @@ export function createKernel(): Kernel {
   return {
     ...fileCalls,
     ...mountCalls,
+    ...mountTreeCalls,
+    ...loopCalls,
     ...xattrCalls,
     ...processCalls,
     ...isolationCalls,

@@ -1,7 +1,13 @@
+import { mkdtempSync, rmdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { FaultError, fault, messageOf } from "../lib/faults.ts";
+import type { Fd } from "./files.ts";
 import type { Kernel } from "./kernel.ts";
+import { attachLoop } from "./loop-devices.ts";
 import { mountFlags, unmountFlags } from "./mounts.ts";
 import { isErrno } from "./sys-error.ts";
+import { openUserNamespace } from "./user-namespaces.ts";
 
 /** A mount as mount(8) and containerd's API write it. */
 export interface MountRequest {
@@ -17,6 +23,10 @@ export interface MountOptions {
   /** Propagation (shared, private, ...), which takes a call of its own. */
   readonly propagation: number;
   readonly data: readonly string[];
+  /** Whose the files are to seem, as `container:host:size` lists; only where both are given. */
+  readonly idMap: { readonly uids: string; readonly gids: string } | undefined;
+  /** The source is a file that is to become a block device. */
+  readonly loop: boolean;
 }
 
 const set = (flag: number): { readonly clear: boolean; readonly flag: number } => ({ clear: false, flag });
@@ -64,23 +74,29 @@ const propagationOptions: ReadonlyMap<string, number> = new Map([
 
 /**
  * Splits mount(8) options into mount(2) flags and the filesystem's own data.
- * Errors: notImplemented (loop, uidmap and gidmap), invalidArgument (an X-containerd option that nobody took out).
+ * Errors: invalidArgument (an X-containerd option that nobody took out).
  */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   let [flags, propagation] = [0, 0];
   const data: string[] = [];
+  let loop = false;
+  const maps = new Map<string, string>();
   for (const option of options) {
     const known = flagOptions.get(option);
     const spread = propagationOptions.get(option);
     if (known !== undefined) flags = known.clear ? flags & ~known.flag : flags | known.flag;
     else if (spread !== undefined) propagation |= spread;
     else if (option === "defaults" || option === "") continue;
-    else if (option === "loop" || /^[ug]idmap=/.test(option)) throw fault("notImplemented", `mount option "${option}"`);
+    else if (option === "loop") loop = true;
+    else if (/^[ug]idmap=/.test(option)) maps.set(option.slice(0, 3), option.slice("uidmap=".length));
     else if (option.startsWith("X-containerd.")) {
       throw fault("invalidArgument", `internal mount option "${option}" was not consumed by the mount manager`);
     } else data.push(option);
   }
-  return { flags, propagation, data };
+  const [uids, gids] = [maps.get("uid") ?? "", maps.get("gid") ?? ""];
+  // Only both together are a mapping, as in containerd.
+  const idMap = uids === "" || gids === "" ? undefined : { uids, gids };
+  return { flags, propagation, data, idMap, loop };
 }
 
 /** mount(2) takes at most a page of data; containerd leaves this much of it free. */
@@ -92,19 +108,63 @@ const spareBytes = 512;
  * Errors: SysError with containerd's wording, invalidArgument (options longer than a page).
  */
 export function mountRequest(kernel: Kernel, request: MountRequest, target: string): void {
-  const compact = request.type === "overlay" ? compactLowerDirs(request.options) : undefined;
-  const { flags, propagation, data } = parseMountOptions(compact?.options ?? request.options);
-  const text = data.join(",");
-  if (text.length > maxDataBytes) throw fault("invalidArgument", "mount options is too long");
   const where = request.target === "" ? target : `${target}/${request.target}`;
-  const call = (): void => {
-    if ((flags & f.remount) === 0 || text !== "") kernel.mount(request.source, where, request.type, flags, text);
+  const { idMap } = parseMountOptions(request.options);
+  if (idMap === undefined) return mountPlain(kernel, request, where);
+  using namespace = openUserNamespace(kernel, idMap.uids, idMap.gids);
+  if (request.type === "overlay") return mountMappedOverlay(kernel, request, where, namespace.fd);
+  mountPlain(kernel, request, where);
+  kernel.idMapMount(where, where, namespace.fd, false);
+}
+
+/** Of a loop mount: the file beneath is not to be cached. Source: containerd core/mount/losetup_linux.go, hasDirectIO. */
+const directOption = "direct-io";
+
+/** Mounts without regard to a mapping of ids. */
+function mountPlain(kernel: Kernel, request: MountRequest, where: string): void {
+  const compact = request.type === "overlay" ? compactLowerDirs(request.options) : undefined;
+  const { flags, propagation, data, loop } = parseMountOptions(compact?.options ?? request.options);
+  const text = data.filter((option) => !loop || option !== directOption).join(",");
+  if (text.length > maxDataBytes) throw fault("invalidArgument", "mount options is too long");
+  const call = (source: string): void => {
+    if ((flags & f.remount) === 0 || text !== "") kernel.mount(source, where, request.type, flags, text);
   };
-  if (compact === undefined) call();
-  else inFolder(compact.folder, call);
+  if (loop) {
+    using device = attachLoop(kernel, request.source, {
+      readOnly: (flags & f.readOnly) !== 0,
+      direct: data.includes(directOption),
+    });
+    call(device.path);
+  } else if (compact === undefined) call(request.source);
+  else inFolder(compact.folder, () => call(request.source));
   if (propagation !== 0) kernel.mount("", where, "", propagation, "");
   const readOnlyBind = f.bind | f.readOnly;
   if ((flags & readOnlyBind) === readOnlyBind) kernel.mount("", where, "", flags | f.remount, "");
+}
+
+/**
+ * An overlay cannot be mapped itself: its lower folders are, through a mount of the folder that holds them all, which the
+ * overlay keeps once it is mounted. Its upper folder has the right owner already.
+ * Source: containerd core/mount/mount_linux.go, prepareIDMappedOverlay.
+ */
+function mountMappedOverlay(kernel: Kernel, request: MountRequest, where: string, namespace: Fd): void {
+  const options = request.options.filter((option) => !/^[ug]idmap=/.test(option));
+  const at = options.findIndex((option) => option.startsWith("lowerdir="));
+  const lower = (options[at] ?? "").slice("lowerdir=".length).split(":");
+  const common = lower.length === 1 ? `${dirname(lower[0] as string)}/` : commonFolder(lower);
+  if (at === -1 || common === undefined) throw fault("invalidArgument", "overlay without lower folders in one place");
+  const mapped = mkdtempSync(join(tmpdir(), "ovl-idmapped"));
+  try {
+    kernel.idMapMount(common, mapped, namespace, true);
+    try {
+      const through = lower.map((folder) => `${mapped}/${folder.slice(common.length)}`).join(":");
+      mountPlain(kernel, { ...request, options: options.toSpliced(at, 1, `lowerdir=${through}`) }, where);
+    } finally {
+      kernel.unmount(mapped, unmountFlags.detach);
+    }
+  } finally {
+    rmdirSync(mapped);
+  }
 }
 
 /**

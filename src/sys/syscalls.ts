@@ -4,9 +4,12 @@ import { check, lazyLibrary } from "./libc.ts";
 /** Calls that the C library may not wrap, by number. Source: asm/unistd_64.h; these are the same on x86-64 and arm64. */
 const numbers = {
   pidfd_send_signal: 424,
+  open_tree: 428,
+  move_mount: 429,
   pidfd_open: 434,
   openat2: 437,
   pidfd_getfd: 438,
+  mount_setattr: 442,
 } as const;
 
 export type SyscallName = keyof typeof numbers;

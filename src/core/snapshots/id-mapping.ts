@@ -15,6 +15,12 @@ export function mappedRoot(labels: ReadonlyMap<string, string>): Owner | undefin
   return { uid: rootOf(uids ?? ""), gid: rootOf(gids ?? "") };
 }
 
+/** The mappings as mount options. */
+export function mapOptions(labels: ReadonlyMap<string, string>): readonly string[] {
+  const [uids, gids] = [labels.get(uidLabel), labels.get(gidLabel)];
+  return [...(uids === undefined ? [] : [`uidmap=${uids}`]), ...(gids === undefined ? [] : [`gidmap=${gids}`])];
+}
+
 function rootOf(mapping: string): number {
   for (const part of mapping.split(",")) {
     const match = /^([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})$/.exec(part);

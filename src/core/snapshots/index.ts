@@ -6,7 +6,7 @@ export {
   type SnapshotterOptions,
   snapshotsToCollect,
 } from "./open-snapshotters.ts";
-export type { OverlayOptions } from "./overlay-driver.ts";
+export { inUserNamespace, type OverlayOptions, supportsIdMapping } from "./overlay-driver.ts";
 export { createSnapshotsService } from "./service.ts";
 export type {
   MountSpec,

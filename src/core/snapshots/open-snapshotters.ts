@@ -23,6 +23,8 @@ export interface SnapshotterOptions {
   readonly exchange: Exchange;
   readonly leases: LeaseManager;
   readonly log: Logger;
+  /** A removal answers only when the files are gone. */
+  readonly syncRemove?: boolean | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -44,12 +46,12 @@ export function openNativeSnapshotter(options: SnapshotterOptions): Promise<OwnS
 }
 
 async function openWith(options: SnapshotterOptions, driver: SnapshotDriver): Promise<OwnSnapshotter> {
-  const { metadata, exchange, leases, log, clock = systemClock } = options;
+  const { metadata, exchange, leases, log, syncRemove = false, clock = systemClock } = options;
   await mkdir(options.root, { recursive: true, mode: 0o700 });
   await chmod(options.root, 0o700);
   const folders = new SnapshotFolders({ driver, metadata, log });
   await folders.recover();
-  const snapshotter = new StoredSnapshotter({ driver, folders, metadata, exchange, leases, clock });
+  const snapshotter = new StoredSnapshotter({ driver, folders, metadata, exchange, leases, syncRemove, clock });
   const check = (given: CheckOptions): Promise<CheckCounts> => checkSnapshots({ driver, metadata, folders }, given);
   return Object.assign(snapshotter, { folders, check, [Symbol.asyncDispose]: () => folders[Symbol.asyncDispose]() });
 }

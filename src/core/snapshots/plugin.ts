@@ -24,8 +24,10 @@ import {
   createSnapshotsService,
   createSnapshotters,
   hasSnapshots,
+  inUserNamespace,
   openNativeSnapshotter,
   openOverlaySnapshotter,
+  supportsIdMapping,
 } from "./index.ts";
 
 const requires = {
@@ -49,9 +51,13 @@ const overlayPlugin: PluginDefinition = definePlugin({
   init: async (given, { config, meta, root: own, log, scope }) => {
     const root = config.root_path || own;
     describe(meta, root, given.namespaces, "overlayfs");
-    // Commits may be rebased onto another parent; what a container's users are mapped to is not built yet.
-    meta.capabilities.push("rebase");
-    const options = { mountOptions: config.mount_options, upperdirLabel: config.upperdir_label };
+    const remapIds = await supportsIdMapping();
+    if (remapIds) meta.capabilities.push("remap-ids");
+    // Clients that cannot have their ids mapped by the kernel change the owner of every file, unless told not to.
+    if (!config.slow_chown) meta.capabilities.push("only-remap-ids");
+    if (!(await inUserNamespace())) meta.capabilities.push("rebase");
+    const { mount_options: mountOptions, upperdir_label: upperdirLabel, sync_remove: syncRemove } = config;
+    const options = { mountOptions, upperdirLabel, syncRemove, remapIds };
     return scope.use(await openOverlaySnapshotter({ ...given, ...options, root, log }));
   },
 });

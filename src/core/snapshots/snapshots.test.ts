@@ -111,6 +111,12 @@ test("overlayfs: a layer that was prepared on nothing finds its parent at its co
   await sn.commit(ctx, "n2", "k2", { parent: "n1" });
   expect(sn.stat(ctx, "n2").parent).toBe("n1");
   expect((await failureOf(() => sn.remove(ctx, "n1"))).message).toContain("cannot remove snapshot with child");
+  await sn.prepare(ctx, "k3", "n2");
+  expect(await failureOf(() => sn.commit(ctx, "n3", "k3", { parent: "n1" }))).toEqual({
+    kind: "invalidArgument",
+    message: expect.stringContaining('cannot change parent of active snapshot "k3" on commit: invalid argument'),
+  });
+  await sn.commit(ctx, "n3", "k3", { parent: "n2" });
 });
 
 requiresRoot("overlayfs: more layers than a page of mount options holds", async () => {
@@ -143,6 +149,40 @@ requiresRoot("a new snapshot's root belongs to whom its parent's does", async ()
   await sn.prepare(ctx, "k3", "n1", { labels });
   const mapped = fs.statSync(join(root, "snapshots/3/fs"));
   expect([mapped.uid, mapped.gid]).toEqual([1000, 2000]);
+});
+
+requiresRoot("a snapshot whose labels map ids is mounted with its layers' files under the mapped owners", async () => {
+  await using fixture = await open((options) => openOverlaySnapshotter({ ...options, remapIds: true }));
+  const { snapshotter: sn } = fixture;
+  fixture.mounted(await sn.prepare(ctx, "k1", ""), (top) => {
+    files.write(`${top}/file`, "x");
+    fs.chownSync(`${top}/file`, 5, 6);
+  });
+  await sn.commit(ctx, "n1", "k1");
+  const labels = new Map([
+    ["containerd.io/snapshot/uidmapping", "0:100000:65536"],
+    ["containerd.io/snapshot/gidmapping", "0:200000:65536"],
+  ]);
+  const mounts = await sn.prepare(ctx, "k2", "n1", { labels });
+  expect(mounts[0]?.options.slice(0, 2)).toEqual(["uidmap=0:100000:65536", "gidmap=0:200000:65536"]);
+  fixture.mounted(mounts, (root) => {
+    const [stats, own] = [fs.statSync(`${root}/file`), fs.statSync(root)];
+    expect([stats.uid, stats.gid, own.uid, own.gid]).toEqual([100_005, 200_006, 100_000, 200_000]);
+  });
+  expect((await sn.view(ctx, "v", "n1", { labels }))[0]?.options).toEqual([
+    "uidmap=0:100000:65536",
+    "gidmap=0:200000:65536",
+    "ro",
+    "rbind",
+  ]);
+});
+
+test("with sync_remove a removal answers when the folder is gone", async () => {
+  await using fixture = await open((options) => openOverlaySnapshotter({ ...options, syncRemove: true }));
+  const { snapshotter: sn } = fixture;
+  await sn.prepare(ctx, "k1", "");
+  await sn.remove(ctx, "k1");
+  expect(fixture.folders()).toEqual([]);
 });
 
 test("start-up removes folders that no snapshot owns, but none that came with a store", async () => {

@@ -46,6 +46,7 @@ export interface StoredSnapshotterOptions {
   readonly metadata: Metadata;
   readonly exchange: Exchange;
   readonly leases: LeaseManager;
+  readonly syncRemove: boolean;
   readonly clock: Clock;
 }
 
@@ -62,6 +63,7 @@ export class StoredSnapshotter implements Snapshotter {
   readonly #metadata: Metadata;
   readonly #exchange: Exchange;
   readonly #leases: LeaseManager;
+  readonly #syncRemove: boolean;
   readonly #now: Clock;
 
   constructor(options: StoredSnapshotterOptions) {
@@ -70,6 +72,7 @@ export class StoredSnapshotter implements Snapshotter {
     this.#metadata = options.metadata;
     this.#exchange = options.exchange;
     this.#leases = options.leases;
+    this.#syncRemove = options.syncRemove;
     this.#now = options.clock;
   }
 
@@ -149,7 +152,7 @@ export class StoredSnapshotter implements Snapshotter {
       this.#leases.attach(tx, namespace, ctx.lease, this.#resource(name));
       const record = this.#committable(tx.db, namespace, name, key);
       if (record === undefined) return true;
-      const parent = this.#parentAtCommit(tx, namespace, record, options.parent ?? "");
+      const parent = this.#parentAtCommit(tx, namespace, key, record, options.parent ?? "");
       const now = this.#now();
       const info: SnapshotInfo = { ...record.info, kind: "committed", name, labels, createdAt: now, updatedAt: now };
       updateSnapshot(tx, this.name, { ...record, ...measured, parent, info });
@@ -175,6 +178,7 @@ export class StoredSnapshotter implements Snapshotter {
       return record;
     });
     this.#folders.discard(id);
+    if (this.#syncRemove) await this.#folders.settle();
   }
 
   cleanup(_ctx: Ctx): Promise<void> {
@@ -265,7 +269,17 @@ export class StoredSnapshotter implements Snapshotter {
   }
 
   /** A snapshot that was prepared on nothing may be given its parent now, so that layers unpack in any order. */
-  #parentAtCommit(tx: Transaction, namespace: string, record: SnapshotRecord, wanted: string): number | null {
+  #parentAtCommit(
+    tx: Transaction,
+    namespace: string,
+    key: string,
+    record: SnapshotRecord,
+    wanted: string,
+  ): number | null {
+    if (record.parent !== null && wanted !== "" && wanted !== record.info.parent) {
+      const context = `failed to commit snapshot ${key}: cannot change parent of active snapshot`;
+      throw invalidArgument(`${context} ${quote(key)} on commit`);
+    }
     if (record.parent !== null || wanted === "") return record.parent;
     const parent = findSnapshot(tx.db, this.name, namespace, wanted);
     if (parent === undefined) throw notFound(`parent snapshot ${wanted} does not exist`);
