@@ -41,7 +41,8 @@ export interface HostRequest {
 /** How far a request has come. */
 interface Course {
   attempt: number;
-  /** How often its authorization was refused. */
+  /** How often it was asked for authorization, and how often that was refused. */
+  challenges: number;
   refusals: number;
   method: string;
   url: URL;
@@ -110,7 +111,7 @@ export class Repository {
    * Errors: TransportError, unauthenticated, resourceExhausted (asked to wait for too long).
    */
   async send(ctx: Ctx, host: RegistryHost, request: HostRequest): Promise<HttpAnswer> {
-    const course: Course = { attempt: 1, refusals: 0, method: request.method, url: request.url };
+    const course: Course = { attempt: 1, challenges: 0, refusals: 0, method: request.method, url: request.url };
     for (;;) {
       const next = await this.#attempt(ctx, host, request, course);
       if (typeof next !== "number") return next;
@@ -157,9 +158,10 @@ export class Repository {
     sent: string | undefined,
   ): Promise<HttpAnswer | number> {
     if (answer.status === 401) {
-      course.refusals++;
+      course.challenges++;
+      if (sent !== undefined) course.refusals++;
       const again = await this.#authorize(ctx, host, answer, sent, course.refusals);
-      return again && course.refusals <= this.#options.backoff.maxAttempts ? 0 : answer;
+      return again && course.challenges <= this.#options.backoff.maxAttempts ? 0 : answer;
     }
     if (answer.status === 405 && course.method === "HEAD" && course.url.pathname.includes("/manifests/")) {
       // Some hosts have no HEAD there.
