@@ -1,7 +1,7 @@
 import { openSync } from "node:fs";
 import { createDigester } from "../lib/digest.ts";
 import { FaultError } from "../lib/faults.ts";
-import { displayName, TarError, TarReader } from "../lib/tar/index.ts";
+import { type ByteString, displayName, type TarEntry, TarError, TarReader, type TarSink } from "../lib/tar/index.ts";
 import type { Kernel } from "../sys/index.ts";
 import { enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
@@ -12,45 +12,78 @@ import { ignoringSink, LayerUnpacker } from "./unpacking/layer-unpacker.ts";
 
 await serveJob<"unpack">(unpack);
 
-/** Applies a layer, hashing all of the archive on the way, whatever follows its end mark included. */
+/** Applies a layer to the job's tree. */
 async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8Array>): Promise<UnpackResult> {
   const compression = compressionOf(job.mediaType);
   const bytes = job.blob === undefined ? { pieces: input } : { fd: openSync(job.blob, "r") };
   const userNamespace = inUserNamespace();
   const tree = enterTree(kernel, job.target);
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, job.limits);
-  const reader = new TarReader(unpacker ?? ignoringSink);
+  const read = await readArchive(openLayer(bytes, compression), job.limits.maxBytes, unpacker ?? ignoringSink, () =>
+    unpacker?.finish(),
+  );
+  if (unpacker === undefined) return { ...read, notes: [], impliedFolders: [] };
+  if (job.syncFs) kernel.syncfs(openSync("/", "r"));
+  const { notes, impliedFolders } = unpacker;
+  return { ...read, notes, impliedFolders, usage: job.measure === true ? treeUsage("/") : undefined };
+}
+
+/** Reads an archive to its last byte, hashing all of it, whatever follows its end mark included. */
+async function readArchive(
+  pieces: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  into: TarSink,
+  finish: () => void,
+): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+  const sink = new LastEntrySink(into);
+  const reader = new TarReader(sink);
   const digester = createDigester();
   let sizeBytes = 0;
   try {
-    for await (const piece of openLayer(bytes, compression)) {
+    for await (const piece of pieces) {
       digester.update(piece);
       sizeBytes += piece.length;
-      if (sizeBytes > job.limits.maxBytes) {
-        throw new FaultError("resourceExhausted", `more than ${job.limits.maxBytes} bytes`);
-      }
+      if (sizeBytes > maxBytes) throw new FaultError("resourceExhausted", `more than ${maxBytes} bytes`);
       reader.push(piece);
     }
     reader.finish();
-    unpacker?.finish();
+    finish();
   } catch (error) {
-    throw withEntry(error, reader);
+    throw withEntry(error, reader.current, sink.last);
   }
-  if (job.syncFs && unpacker !== undefined) kernel.syncfs(openSync("/", "r"));
-  return {
-    digest: digester.digest(),
-    sizeBytes,
-    notes: unpacker?.notes ?? [],
-    impliedFolders: unpacker?.impliedFolders ?? [],
-    usage: job.measure === true && unpacker !== undefined ? treeUsage("/") : undefined,
-  };
+  return { digest: digester.digest(), sizeBytes };
 }
 
-/** Says at which member it went wrong. */
-function withEntry(error: unknown, reader: TarReader): FaultError {
-  const entry = error instanceof TarError ? (error.entry ?? reader.current) : reader.current;
+/** Remembers the last member, so that what goes wrong after it can be placed. */
+class LastEntrySink implements TarSink {
+  last: ByteString | undefined;
+  readonly #sink: TarSink;
+
+  constructor(sink: TarSink) {
+    this.#sink = sink;
+  }
+
+  entry(entry: TarEntry): void {
+    this.last = entry.name;
+    this.#sink.entry(entry);
+  }
+
+  data(bytes: Uint8Array, offset: number): void {
+    this.#sink.data(bytes, offset);
+  }
+
+  end(): void {
+    this.#sink.end();
+  }
+}
+
+/** Says at which member it went wrong, or after which. */
+function withEntry(error: unknown, current: ByteString | undefined, last: ByteString | undefined): FaultError {
+  const entry = error instanceof TarError ? (error.entry ?? current) : current;
   const { kind, message } =
     error instanceof TarError ? { kind: "invalidArgument" as const, message: error.message } : asFault(error);
-  const where = entry === undefined ? "" : `entry ${JSON.stringify(displayName(entry))}: `;
-  return new FaultError(kind, `${where}${message}`, { cause: error });
+  const shown = (name: ByteString): string => JSON.stringify(displayName(name));
+  const after = last === undefined ? "at the beginning" : `after entry ${shown(last)}`;
+  const where = entry === undefined ? after : `entry ${shown(entry)}`;
+  return new FaultError(kind, `${where}: ${message}`, { cause: error });
 }
