@@ -12,7 +12,11 @@ export function checkpointHint(error: unknown, text: string): string | undefined
 /** By CRIU's own words, and the runtimes' when there is no CRIU. */
 const criuHints: readonly (readonly [RegExp, string])[] = [
   [
-    /criu"?: executable file not found|libcriu|could not load|criu.*No such file/i,
+    /unknown command (?:checkpoint|restore)/,
+    "this crun is built without CRIU: run the container with --runtime runc, or install a crun that has it",
+  ],
+  [
+    /criu"?: executable file not found|failed checking version|libcriu|could not load|criu.*No such file/i,
     "install criu (package criu); lighter doctor says whether it is there",
   ],
   [/--tcp-established/, "it has open connections: add --tcp"],

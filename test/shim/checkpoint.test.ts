@@ -241,6 +241,21 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     await h.tasks.delete({ id: next });
   }, 60_000);
 
+  test("goes its way, and so does the task, when the host is killed in the middle", async () => {
+    const one = join(h.folder, `${runtime}11.log`);
+    const id = await start(counter, logTo(one));
+    await eventually(() => counted(one) > 0);
+    const pending = failure(checkpoint(id));
+    await eventually(() => existsSync(imagesOf(id)) && readdirSync(imagesOf(id)).length > 0);
+    await h.killHost();
+    expect(await pending).not.toBe("none");
+    await h.startHost();
+    await eventually(async () => (await h.tasks.state({ id })).status === Status.RUNNING);
+    const before = counted(one);
+    await eventually(() => counted(one) > before);
+    await end(id);
+  }, 60_000);
+
   test("can be made of a paused task", async () => {
     const [one, two] = [join(h.folder, `${runtime}9.log`), join(h.folder, `${runtime}10.log`)];
     const id = await start(counter, logTo(one));
