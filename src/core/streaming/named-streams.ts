@@ -1,5 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, fault, notFound, quote } from "../../lib/faults.ts";
+import type { ResourceCollector, ResourceNode } from "../gc/index.ts";
 import { requireNamespace } from "../namespaces/index.ts";
 import type { Stream, StreamManager } from "./streams.ts";
 
@@ -35,13 +36,33 @@ export function createStreamManager(): StreamManager {
       if (entry === undefined) throw notFound(`stream ${quote(name)}`);
       return entry.stream;
     },
-    closeLeased: (namespace, lease) => {
-      if (lease === "") return;
-      for (const [name, entry] of namespaces.get(namespace) ?? []) {
-        if (entry.lease !== lease) continue;
-        remove(namespace, name, entry);
-        entry.stream.close();
-      }
+    collector: streamCollector(namespaces, remove),
+  };
+}
+
+const kind = "stream";
+
+/** A stream without a lease lives as long as its connection; one with a lease no longer than that. */
+function streamCollector(
+  namespaces: ReadonlyMap<string, ReadonlyMap<string, Entry>>,
+  remove: (namespace: string, name: string, entry: Entry) => void,
+): ResourceCollector {
+  function* nodes(wanted: (namespace: string, entry: Entry) => boolean): Generator<ResourceNode> {
+    for (const [namespace, streams] of namespaces) {
+      for (const [key, entry] of streams) if (wanted(namespace, entry)) yield { kind, namespace, key };
+    }
+  }
+  return {
+    kind,
+    referenceLabel: kind,
+    all: () => nodes(() => true),
+    active: () => nodes((_namespace, { lease }) => lease === ""),
+    leased: (namespace, lease) => nodes((of, entry) => of === namespace && entry.lease === lease),
+    remove: ({ namespace, key }) => {
+      const entry = namespaces.get(namespace)?.get(key);
+      if (entry === undefined) return;
+      remove(namespace, key, entry);
+      entry.stream.close();
     },
   };
 }

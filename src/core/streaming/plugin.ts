@@ -1,11 +1,16 @@
 import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
-import { GRPC, STREAMING, streamsToken } from "../tokens.ts";
+import { GRPC, gcToken, STREAMING, streamsToken } from "../tokens.ts";
 import { createStreamingService, createStreamManager } from "./index.ts";
 
 const managerPlugin: PluginDefinition = definePlugin({
   type: STREAMING,
   id: "manager",
-  init: () => createStreamManager(),
+  requires: { gc: gcToken },
+  init: ({ gc }, { scope }) => {
+    const manager = createStreamManager();
+    scope.use(gc.register(manager.collector));
+    return manager;
+  },
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

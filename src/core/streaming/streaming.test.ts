@@ -89,9 +89,13 @@ describe("the streaming service", () => {
   test("is closed with its lease", async () => {
     const { ctx, answers } = openStream("leased", "here", "l1");
     await answers.next();
-    manager.closeLeased("here", "other");
+    const { collector } = manager;
+    const node = { kind: "stream", namespace: "here", key: "leased" };
+    expect([...collector.active()]).toEqual([]);
+    expect([...collector.leased("here", "other")]).toEqual([]);
+    expect([...collector.leased("here", "l1")]).toEqual([node]);
     expect(manager.get(ctx, "leased")).toBeDefined();
-    manager.closeLeased("here", "l1");
+    collector.remove(node);
     expect((await answers.next()).done).toBe(true);
   });
 

@@ -1,5 +1,6 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Ctx } from "../../lib/ctx.ts";
+import type { ResourceCollector } from "../gc/index.ts";
 
 /** A conversation with a client that another call of its refers to by name. */
 export interface Stream {
@@ -17,6 +18,6 @@ export interface StreamManager {
   register(ctx: Ctx, name: string, stream: Stream): Disposable;
   /** Errors: notFound. */
   get(ctx: Ctx, name: string): Stream;
-  /** Ends those that were opened under a lease which is no more. */
-  closeLeased(namespace: string, lease: string): void;
+  /** For garbage collection, which ends those that were opened under a lease which is no more. */
+  readonly collector: ResourceCollector;
 }
