@@ -1,15 +1,17 @@
 import { openSync } from "node:fs";
 import { createDigester } from "../lib/digest.ts";
 import { FaultError } from "../lib/faults.ts";
-import { type ByteString, displayName, type TarEntry, TarError, TarReader, type TarSink } from "../lib/tar/index.ts";
+import { type ByteString, displayName, TarError, TarReader, type TarSink } from "../lib/tar/index.ts";
 import type { Kernel } from "../sys/index.ts";
 import { enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
 import { asFault, serveJob } from "./serve-job.ts";
 import { treeUsage } from "./tree-usage.ts";
 import { compressionOf, openLayer } from "./unpacking/decompress.ts";
+import { LastEntrySink } from "./unpacking/last-entry-sink.ts";
 import { ignoringSink, LayerUnpacker } from "./unpacking/layer-unpacker.ts";
 
+// Nothing that is declared below and is no function is there yet while the job runs.
 await serveJob<"unpack">(unpack);
 
 /** Applies a layer to the job's tree. */
@@ -52,29 +54,6 @@ async function readArchive(
     throw withEntry(error, reader.current, sink.last);
   }
   return { digest: digester.digest(), sizeBytes };
-}
-
-/** Remembers the last member, so that what goes wrong after it can be placed. */
-class LastEntrySink implements TarSink {
-  last: ByteString | undefined;
-  readonly #sink: TarSink;
-
-  constructor(sink: TarSink) {
-    this.#sink = sink;
-  }
-
-  entry(entry: TarEntry): void {
-    this.last = entry.name;
-    this.#sink.entry(entry);
-  }
-
-  data(bytes: Uint8Array, offset: number): void {
-    this.#sink.data(bytes, offset);
-  }
-
-  end(): void {
-    this.#sink.end();
-  }
 }
 
 /** Says at which member it went wrong, or after which. */

@@ -1,0 +1,124 @@
+import fs from "node:fs/promises";
+import path from "node:path";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { Streaming } from "../../src/gen/containerd/services/streaming/v1/streaming_pb.ts";
+import { Transfer } from "../../src/gen/containerd/services/transfer/v1/transfer_pb.ts";
+import { ImageStoreSchema } from "../../src/gen/containerd/types/transfer/imagestore_pb.ts";
+import { ImageImportStreamSchema } from "../../src/gen/containerd/types/transfer/importexport_pb.ts";
+import { OCIRegistrySchema } from "../../src/gen/containerd/types/transfer/registry_pb.ts";
+import { anyOf } from "../../src/wire/any.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
+import { type Daemon, runOk, waitFor } from "../../test/support/index.ts";
+import { openStream, sendBytes, type TransferApi, transfer } from "../../test/support/transfer.ts";
+import type { Harbour } from "./harbour.ts";
+
+/** What one piece of work took on one side. */
+export interface Figure {
+  readonly kind: Daemon["kind"];
+  readonly what: string;
+  readonly round: number;
+  readonly seconds: number;
+  /** Of the daemon, its children, and the client. */
+  readonly cpuSeconds: number;
+  /** By how much the daemon's memory grew at most. */
+  readonly growthMegabytes: number;
+}
+
+const longMs = { timeoutMs: 300_000 };
+const sampleMs = 50;
+const ticksPerSecond = 100;
+
+/** Imports, exports and pulls the image, unpacked, the store being empty before each. */
+export async function measureImages(daemon: Daemon, harbour: Harbour): Promise<Figure[]> {
+  const { image, folder, reference } = harbour;
+  const figures: Figure[] = [];
+  const measure = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+    figures.push(await measureOne(daemon, what, work));
+  };
+  await measure("import by ctr", () => daemon.ctrOk(["images", "import", image.archive], longMs));
+  const exported = path.join(folder, "out.tar");
+  await measure("export by ctr", () => daemon.ctrOk(["images", "export", exported, image.name], longMs));
+  await fs.rm(exported);
+  await emptied(daemon);
+  await measure("pull by ctr", () => daemon.ctrOk(["images", "pull", "--plain-http", reference], longMs));
+  await emptied(daemon);
+  if (daemon.kind !== "lighter") return figures;
+  await using connection = await connectGrpc({ path: daemon.address });
+  const defaults = { namespace: daemon.namespace };
+  const api = { streaming: connection.client(Streaming, defaults), transfer: connection.client(Transfer, defaults) };
+  await measure("pull by transfer", () => pull(api, reference));
+  await emptied(daemon);
+  await measure("import by transfer", () => importArchive(api, image.archive));
+  await emptied(daemon);
+  return figures;
+}
+
+const any = <D extends DescMessage>(schema: D, value: MessageInitShape<D>): Any => anyOf(schema, create(schema, value));
+const platform = { os: "linux", architecture: process.arch === "arm64" ? "arm64" : "amd64" };
+
+function pull(api: TransferApi, reference: string): Promise<void> {
+  const source = any(OCIRegistrySchema, { reference, resolver: { defaultScheme: "http" } });
+  const store = { name: reference, platforms: [platform], unpacks: [{ platform }] };
+  return transfer(api, source, any(ImageStoreSchema, store), { onProgress: () => {} });
+}
+
+async function importArchive(api: TransferApi, archive: string): Promise<void> {
+  const stream = await openStream(api.streaming, "import");
+  const sending = sendBytes(stream, Bun.file(archive).stream());
+  const extraReferences = [{ name: "lighter.test/big", isPrefix: true }];
+  const store = any(ImageStoreSchema, { platforms: [platform], unpacks: [{ platform }], extraReferences });
+  await transfer(api, any(ImageImportStreamSchema, { stream: stream.id }), store);
+  await sending;
+}
+
+async function measureOne(daemon: Daemon, what: string, work: () => Promise<unknown>): Promise<Figure> {
+  await runOk(["sync"], longMs);
+  const before = await memoryOf(daemon.pid);
+  let [most, done] = [before, false];
+  const watching = (async (): Promise<void> => {
+    while (!done) {
+      most = Math.max(most, await memoryOf(daemon.pid));
+      await Bun.sleep(sampleMs);
+    }
+  })();
+  const [cpu, start] = [await cpuOf(daemon.pid), performance.now()];
+  await work();
+  const seconds = (performance.now() - start) / 1000;
+  done = true;
+  await watching;
+  const cpuSeconds = (await cpuOf(daemon.pid)) - cpu;
+  return { kind: daemon.kind, what, round: 0, seconds, cpuSeconds, growthMegabytes: (most - before) / 1e6 };
+}
+
+/** The bytes of a process by its share of each page. */
+async function memoryOf(pid: number): Promise<number> {
+  const text = await fs.readFile(`/proc/${pid}/smaps_rollup`, "utf8");
+  return Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0) * 1024;
+}
+
+/** The daemon's own, its ended children's and this process's, with its own children's. */
+async function cpuOf(pid: number): Promise<number> {
+  const ticks = await Promise.all(
+    [String(pid), "self"].map(async (of) => {
+      const text = await fs.readFile(`/proc/${of}/stat`, "utf8");
+      const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+      return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+    }),
+  );
+  return ticks.reduce((sum, one) => sum + one, 0) / ticksPerSecond;
+}
+
+/** Removes every image, and waits until nothing of them is left. */
+async function emptied(daemon: Daemon): Promise<void> {
+  const names = (await daemon.ctrOk(["images", "ls", "-q"])).split("\n").filter((name) => name !== "");
+  if (names.length > 0) await daemon.ctrOk(["images", "rm", "--sync", ...names], longMs);
+  await waitFor(
+    "an empty store",
+    async () => {
+      const [blobs, snapshots] = [await daemon.ctrOk(["content", "ls", "-q"]), await daemon.ctrOk(["snapshots", "ls"])];
+      return blobs.trim() === "" && snapshots.trim().split("\n").length <= 1;
+    },
+    60_000,
+  );
+}
