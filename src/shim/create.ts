@@ -12,6 +12,7 @@ import { locateCgroup } from "./cgroup/locate.ts";
 import { watchExit } from "./exits.ts";
 import { keepProcess } from "./keep.ts";
 import { drawers } from "./keeper/kept.ts";
+import { keepRootfs } from "./kept-rootfs.ts";
 import { watchOom } from "./oom.ts";
 import { createRuntime, type HostParts, publish, save, topics } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
@@ -39,6 +40,7 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   });
   save(parts, task);
   mountRootfs(parts, task, request, undo);
+  if (task.checkpoint !== "") keepRootfs(task, request.rootfs);
   if (task.checkpoint === "") await createInit(parts, task, undo);
   task.init.status = "created";
   task.phase = "ready";

@@ -9,6 +9,7 @@ import { publishUndone } from "./journaled.ts";
 import { cgroupOfSpec, clearCgroup, unmountRootfs } from "./leftovers.ts";
 import { createRuntime, type HostParts, save } from "./parts.ts";
 import { TaskProcess } from "./process.ts";
+import { retakeRestore } from "./restore.ts";
 import { endRuntimeCommands } from "./runtime/stray-commands.ts";
 import type { TaskRecord } from "./state/records.ts";
 import { Task } from "./task.ts";
@@ -55,6 +56,7 @@ async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> 
   const task = taskOf(parts, record);
   if (mayHaveCommands(task)) await endRuntimeCommands(parts, task, ownPids(task));
   if (task.phase === "creating") return await undoCreate(parts, task);
+  if (waitsForRestore(task)) await retakeRestore(parts, task);
   parts.tasks.add(task);
   for (const exec of task.execs.values()) await adoptProcess(parts, task, exec);
   await adoptProcess(parts, task, task.init);
@@ -81,6 +83,12 @@ async function undoCreate(parts: HostParts, task: Task): Promise<void> {
   for (const name of ["log.json", "init.pid"]) rmSync(join(task.bundle, name), { force: true });
   publishUndone(parts, task);
   parts.states.remove(task.namespace, task.id);
+}
+
+/** No process has come of its checkpoint yet, as far as the runtime has said. */
+function waitsForRestore(task: Task): boolean {
+  const { init } = task;
+  return task.checkpoint !== "" && init.status === "created" && init.pid === 0 && pidOfStart(task, init) === 0;
 }
 
 /** A runtime command that ended, or went on, under our hands would make what is found here untrue. */

@@ -1,17 +1,18 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { removeEmptyCgroup } from "./cgroup/cgroup-files.ts";
-import { cgroupAt, locateCgroup } from "./cgroup/locate.ts";
+import { unmountAll } from "../sys/index.ts";
+import { locateCgroup } from "./cgroup/locate.ts";
 import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { criuConfigVariable, restoreConfig } from "./criu/config-file.ts";
 import { withCriuLog } from "./criu/criu-log.ts";
 import { type RestoreNotes, readNotes } from "./criu/restore-notes.ts";
+import { forgetRootfs, mountKeptRootfs } from "./kept-rootfs.ts";
+import { cgroupOfSpec, clearCgroup } from "./leftovers.ts";
 import { watchOom } from "./oom.ts";
 import type { HostParts } from "./parts.ts";
 import type { RuntimeKind } from "./runtime/runtime-kind.ts";
-import { readBundleSpec } from "./spec.ts";
-import type { Task } from "./task.ts";
+import { initPidFile, type Task } from "./task.ts";
 
 /** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
 export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
@@ -21,8 +22,10 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
   const kind = await parts.kinds.of(settings.binary);
   const notes = await readNotes(task.checkpoint);
   task.init.starting = true;
-  for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
   try {
+    for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
+    // One of an earlier try would tell a process that is not this one's.
+    rmSync(initPidFile(task), { force: true });
     const text = await restoreConfig({
       kind,
       image: task.checkpoint,
@@ -36,7 +39,7 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
       const terminal = consoleSocket === undefined ? [] : ["--console-socket", consoleSocket];
       await task.runtime.command("OCI runtime restore failed", [...args, ...terminal, task.id], { stdio, env });
-      holdProcess(parts, task.init, readPidFile(pidFileOf(task)));
+      holdProcess(parts, task.init, readPidFile(initPidFile(task)));
     });
   } catch (error) {
     await dropLeftOvers(parts, task);
@@ -46,27 +49,46 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     rmSync(config, { force: true });
     if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
   }
+  forgetRootfs(task);
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
 }
 
-/** A runtime that fails to restore leaves the cgroup behind that it has made. */
+/** A runtime that fails to restore, or is killed, leaves a cgroup behind, and perhaps what CRIU has half restored in it. */
 async function dropLeftOvers(parts: HostParts, task: Task): Promise<void> {
   try {
+    dropCriuRoots(parts, task);
     await task.runtime.delete(task.id, { force: true });
-    const { cgroupsPath } = readBundleSpec(task.bundle);
-    const cgroup = cgroupsPath === "" ? undefined : cgroupAt(cgroupsPath, parts.cgroupMounts);
-    if (cgroup !== undefined) removeEmptyCgroup(cgroup);
+    const cgroup = cgroupOfSpec(task.bundle, parts.cgroupMounts);
+    if (cgroup !== undefined) await clearCgroup(parts, cgroup);
   } catch (error) {
     parts.log.warn("could not clean up after a failed restore", { id: task.id, error });
   }
 }
 
-const pidFileOf = (task: Task): string => join(task.bundle, "init.pid");
+/** Where the runtimes mount the root for CRIU. It must be gone before somebody removes the folders around it. */
+function dropCriuRoots({ kernel }: HostParts, task: Task): void {
+  for (const folder of [task.bundle, join(task.runtimeRecord.root, task.id)]) {
+    const path = join(folder, "criu-root");
+    if (!existsSync(path)) continue;
+    unmountAll(kernel, path);
+    rmdirSync(path);
+  }
+}
+
+/** Makes ready again what waits to be restored, and takes back a restore in which an earlier host died. */
+export async function retakeRestore(parts: HostParts, task: Task): Promise<void> {
+  mountKeptRootfs(parts.kernel, task);
+  const config = join(task.bundle, "criu.conf");
+  if (!existsSync(config)) return;
+  await dropLeftOvers(parts, task);
+  rmSync(join(task.bundle, "criu-work"), { recursive: true, force: true });
+  rmSync(config, { force: true });
+}
 
 function placeFlags(kind: RuntimeKind, task: Task, work: string): string[] {
   const { runtimeRecord: settings, bundle } = task;
-  const args = ["--detach", "--bundle", bundle, "--pid-file", pidFileOf(task)];
+  const args = ["--detach", "--bundle", bundle, "--pid-file", initPidFile(task)];
   args.push("--image-path", task.checkpoint, "--work-path", work);
   if (settings.noPivotRoot) args.push("--no-pivot");
   if (kind === "runc") args.push("--no-subreaper");

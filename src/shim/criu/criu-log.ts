@@ -24,6 +24,6 @@ export function withCriuLog(error: unknown, bundle: string, log: string, name: s
 
 /** The line that tells why, without its time and place. */
 export function firstError(log: string): string | undefined {
-  const lines = log.split("\n").filter((line) => line.includes("Error") && !unhelpful.test(line));
+  const lines = log.split("\n").filter((line) => /Error \(/.test(line) && !unhelpful.test(line));
   return lines[0]?.replace(/^\([0-9.]+\)\s*(?:\d+: )?Error \([^)]*\): /, "").trim();
 }

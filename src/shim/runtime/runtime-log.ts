@@ -11,12 +11,13 @@ export function logSize(path: string): number {
 
 /**
  * The message of the last error line that was added to a runtime's JSON log; undefined when there is none.
- * Shape: one JSON object a line with `level` and `msg`, as runc and crun write with --log-format json.
+ * Shape: JSON objects with `level` and `msg`, each at the start of a line, as runc and crun write with --log-format json;
+ * newer ones of crun spread one over several lines.
  */
 export function lastError(path: string, from: number): string | undefined {
   let message: string | undefined;
-  for (const line of tail(path, from).split("\n")) {
-    const entry = parseLine(line);
+  for (const entryText of tail(path, from).split(/\n(?=\{)/)) {
+    const entry = parseEntry(entryText);
     if (entry?.level === "error" && typeof entry.msg === "string") message = entry.msg.trim();
   }
   return message === "" ? undefined : message;
@@ -40,7 +41,7 @@ export function tail(path: string, from = 0, limit: number = tailBytes): string 
   }
 }
 
-function parseLine(line: string): { level?: unknown; msg?: unknown } | undefined {
+function parseEntry(line: string): { level?: unknown; msg?: unknown } | undefined {
   if (line === "") return undefined;
   try {
     const value: unknown = JSON.parse(line);
