@@ -50,7 +50,13 @@ export async function startDaemon({ plugins, settings, log }: DaemonParts): Prom
   const started = await startPlugins({
     plugins: ordered,
     required: settings.top.required_plugins,
-    daemon: { root: settings.root, state: settings.state, grpcAddress, ttrpcAddress },
+    daemon: {
+      root: settings.root,
+      state: settings.state,
+      grpcAddress,
+      ttrpcAddress,
+      streamProcessors: settings.top.stream_processors,
+    },
     log,
     config: (plugin) => configs.byUri.get(plugin.uri),
   });

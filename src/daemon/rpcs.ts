@@ -71,7 +71,13 @@ async function composedServices(
   await using started = await startPlugins({
     plugins: orderPlugins(all, new Set()),
     required: all.map((plugin) => plugin.uri),
-    daemon: { root: `${folder}/root`, state: `${folder}/state`, grpcAddress: "", ttrpcAddress: "" },
+    daemon: {
+      root: `${folder}/root`,
+      state: `${folder}/state`,
+      grpcAddress: "",
+      ttrpcAddress: "",
+      streamProcessors: new Map(),
+    },
     log: silentLogger,
     config: (plugin) => byUri.get(plugin.uri),
   });

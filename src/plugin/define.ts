@@ -1,4 +1,5 @@
 import type { Logger } from "../lib/log.ts";
+import type { StreamProcessorConfig } from "./config.ts";
 import type { ConfigSchema } from "./schema.ts";
 
 /** A plugin's type, as Introspection shows it; every plugin of a kind gives a T. */
@@ -70,6 +71,8 @@ export interface DaemonFacts {
   readonly state: string;
   readonly grpcAddress: string;
   readonly ttrpcAddress: string;
+  /** The configuration's `stream_processors`, by id. */
+  readonly streamProcessors: ReadonlyMap<string, StreamProcessorConfig>;
 }
 
 /** What `init` is given beside its needs. */

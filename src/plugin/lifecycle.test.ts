@@ -13,7 +13,7 @@ const start = (plugins: readonly PluginDefinition[], required: readonly string[]
   startPlugins({
     plugins,
     required,
-    daemon: { root: "/r", state: "/s", grpcAddress: "/g", ttrpcAddress: "/t" },
+    daemon: { root: "/r", state: "/s", grpcAddress: "/g", ttrpcAddress: "/t", streamProcessors: new Map() },
     log: silentLogger,
     config: (plugin) => plugin.config.decode(undefined, [], { unknown: () => {}, invalid: () => {} }),
   });

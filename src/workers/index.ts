@@ -7,6 +7,7 @@ export type {
   DiffResult,
   RemoveTreeJob,
   SettleTreeJob,
+  StreamProcessor,
   TreeSource,
   TreeUsage,
   UnpackJob,

@@ -15,9 +15,22 @@ export interface UnpackLimits {
   readonly maxBytes: number;
 }
 
+/** A program that turns one kind of layer into another, from its standard input to its standard output. */
+export interface StreamProcessor {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** `KEY=value`, beside a usual PATH. */
+  readonly env: readonly string[];
+  /** What it is given, in base64, on a descriptor of its own. */
+  readonly payload?: string | undefined;
+}
+
 export interface UnpackJob {
   /** The archive's file; undefined when its bytes follow the job on standard input. */
   readonly blob: string | undefined;
+  /** Programs that the blob goes through first, one after the other; only for one that is a file. */
+  readonly processors?: readonly StreamProcessor[] | undefined;
+  /** Of what comes out of the last of them. */
   readonly mediaType: string;
   readonly target: TreeSource;
   /** Brings the target's filesystem to disk at the end. */

@@ -7,9 +7,10 @@ import { enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
 import { asFault, serveJob } from "./serve-job.ts";
 import { treeUsage } from "./tree-usage.ts";
-import { compressionOf, openLayer } from "./unpacking/decompress.ts";
+import { compressionOf, type LayerBytes, openLayer } from "./unpacking/decompress.ts";
 import { LastEntrySink } from "./unpacking/last-entry-sink.ts";
 import { ignoringSink, LayerUnpacker } from "./unpacking/layer-unpacker.ts";
+import { processed } from "./unpacking/stream-processors.ts";
 
 // Nothing that is declared below and is no function is there yet while the job runs.
 await serveJob<"unpack">(unpack);
@@ -17,7 +18,7 @@ await serveJob<"unpack">(unpack);
 /** Applies a layer to the job's tree. */
 async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8Array>): Promise<UnpackResult> {
   const compression = compressionOf(job.mediaType);
-  const bytes = job.blob === undefined ? { pieces: input } : { fd: openSync(job.blob, "r") };
+  const bytes = layerBytes(job, input);
   const userNamespace = inUserNamespace();
   const tree = enterTree(kernel, job.target);
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, job.limits);
@@ -28,6 +29,12 @@ async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8
   if (job.syncFs) kernel.syncfs(openSync("/", "r"));
   const { notes, impliedFolders } = unpacker;
   return { ...read, notes, impliedFolders, usage: job.measure === true ? treeUsage("/") : undefined };
+}
+
+function layerBytes({ blob, processors = [] }: UnpackJob, input: AsyncIterable<Uint8Array>): LayerBytes {
+  if (blob === undefined) return { pieces: input };
+  const fd = openSync(blob, "r");
+  return processors.length === 0 ? { fd } : { pieces: processed(fd, processors) };
 }
 
 /** Reads an archive to its last byte, hashing all of it, whatever follows its end mark included. */

@@ -20,6 +20,8 @@ export interface AppliedLayer extends LayerDescriptor {
 export interface ApplyOptions {
   /** Brings the target's filesystem to disk before it answers. */
   readonly syncFs?: boolean | undefined;
+  /** What the programs that the layer goes through are given, by their ids. */
+  readonly payloads?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Counts what the target takes afterwards. */
   readonly measure?: boolean | undefined;
   /**
@@ -52,12 +54,7 @@ export interface Differ {
    * Errors: notFound (no such content), invalidArgument (damaged; each names the layer and the entry), resourceExhausted.
    * Effects: a short-lived process, killed with the context; nothing stays mounted, whatever happens.
    */
-  apply(
-    ctx: Ctx,
-    layer: LayerDescriptor,
-    mounts: readonly MountSpec[],
-    options?: ApplyOptions,
-  ): Promise<AppliedLayer>;
+  apply(ctx: Ctx, layer: LayerDescriptor, mounts: readonly MountSpec[], options?: ApplyOptions): Promise<AppliedLayer>;
   /** Whether a layer of that type can be applied while it arrives. */
   takesStream?(mediaType: string): boolean;
   /**

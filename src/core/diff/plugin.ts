@@ -2,14 +2,16 @@ import { definePlugin, flag, type PluginDefinition, table, texts } from "../../p
 import { contentToken, DIFFER, differToken, GRPC, hostPlatform, SERVICE, walkingToken } from "../tokens.ts";
 import type { Differ } from "./differ.ts";
 import { createDiffer, createDiffService } from "./index.ts";
+import { defaultProcessors } from "./processors.ts";
 
 const walkingPlugin: PluginDefinition = definePlugin({
   type: DIFFER,
   id: "walking",
   requires: { content: contentToken },
-  init: ({ content }, { meta, root }) => {
+  init: ({ content }, { meta, root, daemon }) => {
     meta.platforms.push(hostPlatform);
-    return createDiffer({ content, root });
+    const processors = new Map([...defaultProcessors, ...daemon.streamProcessors]);
+    return createDiffer({ content, root, processors });
   },
 });
 

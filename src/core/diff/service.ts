@@ -1,4 +1,5 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Any, AnySchema, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { invalidArgument } from "../../lib/faults.ts";
@@ -10,12 +11,16 @@ import type { Differ, LayerDescriptor } from "./differ.ts";
 /** The gRPC face of the differ. */
 export function createDiffService({ differ }: { readonly differ: Differ }): ServiceDefinition {
   return defineService(Diff, {
-    apply: async (ctx, { diff, mounts, syncFs }) => {
+    apply: async (ctx, { diff, mounts, syncFs, payloads }) => {
       const digest = diff?.digest ?? "";
       const problem = digestProblem(digest);
       if (problem !== undefined) throw invalidArgument(`failed to get reader from content store: ${problem}`);
       const layer = { mediaType: diff?.mediaType ?? "", digest: digest as Digest, sizeBytes: Number(diff?.size ?? 0n) };
-      return { applied: encode(await differ.apply(ctx, layer, decodeMounts(mounts), { syncFs })) };
+      return {
+        applied: encode(
+          await differ.apply(ctx, layer, decodeMounts(mounts), { syncFs, payloads: encodedPayloads(payloads) }),
+        ),
+      };
     },
     diff: async (ctx, { left, right, mediaType, ref, labels, sourceDateEpoch }) => {
       const layer = await differ.compare(ctx, decodeMounts(left), decodeMounts(right), {
@@ -27,6 +32,11 @@ export function createDiffService({ differ }: { readonly differ: Differ }): Serv
       return { diff: encode(layer) };
     },
   });
+}
+
+/** Each payload in its envelope, as the programs are handed them. */
+function encodedPayloads(payloads: Readonly<Record<string, Any>>): ReadonlyMap<string, Uint8Array> {
+  return new Map(Object.entries(payloads).map(([id, payload]) => [id, toBinary(AnySchema, payload)]));
 }
 
 function encode({ mediaType, digest, sizeBytes }: LayerDescriptor): {

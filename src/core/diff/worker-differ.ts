@@ -9,6 +9,7 @@ import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../work
 import type { ContentStore, ContentWriter } from "../content/index.ts";
 import type { MountSpec } from "../snapshots/index.ts";
 import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
+import { processorChain, type StreamProcessorConfig } from "./processors.ts";
 
 export interface DifferOptions {
   readonly content: ContentStore;
@@ -17,6 +18,8 @@ export interface DifferOptions {
   /** Syncs after every apply, asked for or not. */
   readonly syncFs?: boolean | undefined;
   readonly limits?: Partial<UnpackLimits> | undefined;
+  /** Programs that layers of some media types go through first, by their ids. */
+  readonly processors?: ReadonlyMap<string, StreamProcessorConfig> | undefined;
   /** How many workers run at once; the others wait. */
   readonly maxWorkers?: number | undefined;
 }
@@ -44,6 +47,7 @@ class WorkerDiffer implements Differ {
   readonly #syncFs: boolean;
   readonly #limits: UnpackLimits;
   readonly #slots: Slots;
+  readonly #processors: ReadonlyMap<string, StreamProcessorConfig>;
   #ready: Promise<void> | undefined;
 
   constructor(options: DifferOptions) {
@@ -51,6 +55,7 @@ class WorkerDiffer implements Differ {
     this.#root = options.root;
     this.#syncFs = options.syncFs ?? false;
     this.#limits = { ...defaultLimits, ...options.limits };
+    this.#processors = options.processors ?? new Map();
     this.#slots = createSlots(options.maxWorkers ?? Math.max(2, availableParallelism()));
   }
 
@@ -62,6 +67,7 @@ class WorkerDiffer implements Differ {
   ): Promise<AppliedLayer> {
     const { input } = options;
     const blob = input === undefined ? this.#content.blobPath(ctx, layer.digest) : undefined;
+    const chain = processorChain(this.#processors, layer.mediaType, options.payloads ?? new Map());
     await this.#prepared();
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
     using _slot = input === undefined ? await this.#slots.take(ctx.signal) : undefined;
@@ -70,7 +76,8 @@ class WorkerDiffer implements Differ {
         "unpack",
         {
           blob,
-          mediaType: layer.mediaType,
+          processors: chain.processors,
+          mediaType: chain.mediaType,
           target: { mounts, mountPoint: join(this.#root, "upper") },
           syncFs: this.#syncFs || options.syncFs === true,
           limits: this.#limits,
@@ -86,8 +93,8 @@ class WorkerDiffer implements Differ {
     }
   }
 
-  takesStream(_mediaType: string): boolean {
-    return true;
+  takesStream(mediaType: string): boolean {
+    return processorChain(this.#processors, mediaType, new Map()).processors.length === 0;
   }
 
   async settle(ctx: Ctx, mounts: readonly MountSpec[], options: SettleOptions): Promise<void> {
