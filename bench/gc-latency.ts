@@ -1,5 +1,5 @@
 // Measures what callers feel of a garbage collection: latencies of the API, idle and while a large store is collected.
-// usage: bun bench/gc-latency.ts [--blobs 100000] [--snapshots 20000]
+// usage: bun bench/gc-latency.ts [--blobs 100000] [--snapshots 20000] [--rounds 5]
 import { parseArgs } from "node:util";
 import { Content } from "../src/gen/containerd/services/content/v1/content_pb.ts";
 import { Leases } from "../src/gen/containerd/services/leases/v1/leases_pb.ts";
@@ -8,9 +8,14 @@ import { connectGrpc } from "../src/wire/grpc/index.ts";
 import { type Daemon, startLighter } from "../test/support/index.ts";
 import { fillStore } from "./gc/synthetic-store.ts";
 import { pssMegabytes } from "./memory.ts";
+import { summarize } from "./statistics.ts";
 
 const { values } = parseArgs({
-  options: { blobs: { type: "string", default: "100000" }, snapshots: { type: "string", default: "20000" } },
+  options: {
+    blobs: { type: "string", default: "100000" },
+    snapshots: { type: "string", default: "20000" },
+    rounds: { type: "string", default: "5" },
+  },
 });
 
 const settings = `[plugins."io.containerd.gc.v1.scheduler"]
@@ -63,36 +68,53 @@ function describe(name: string, times: number[]): number {
 await using daemon = await startLighter({ config: settings, logLevel: "debug" });
 await daemon.stop();
 console.log("filling the store");
-const alive = await fillStore(daemon.root, "stored", {
-  blobs: Number(values.blobs),
-  snapshots: Number(values.snapshots),
-});
+const size = { blobs: Number(values.blobs), snapshots: Number(values.snapshots) };
+const alive = await fillStore(daemon.root, "stored", size);
 await daemon.start();
-let until = performance.now() + 2000;
-await sampleUntil(daemon, () => performance.now() > until);
-until = performance.now() + 8000;
-const idle = await sampleUntil(daemon, () => performance.now() > until);
+const idleMs = 5000;
+const idleFor = (ms: number): Promise<Sample> => {
+  const until = performance.now() + ms;
+  return sampleUntil(daemon, () => performance.now() > until);
+};
+await idleFor(2000);
 const before = await pssMegabytes(daemon.pid);
-for (const who of ["a collection with work", "a collection without"]) {
-  await using connection = await connectGrpc({ path: daemon.address });
-  const leases = connection.client(Leases, { namespace: "stored" });
-  await leases.create({ id: "trigger" });
-  const start = performance.now();
-  let over = false;
-  const collected = leases.delete({ id: "trigger", sync: true }).finally(() => {
-    over = true;
-  });
-  const during = await sampleUntil(daemon, () => over);
-  await collected;
-  console.log(
-    `\n${who}: ${((performance.now() - start) / 1000).toFixed(1)} s, PSS ${before.toFixed(0)} -> ${(await pssMegabytes(daemon.pid)).toFixed(0)} MB`,
-  );
-  const reads = describe("reads, collecting", during.read) / describe("reads, idle", idle.read);
-  const writes = describe("writes, collecting", during.write) / describe("writes, idle", idle.write);
-  console.log(`p99 collecting to idle: reads ${reads.toFixed(2)}, writes ${writes.toFixed(2)}`);
+const ratios = { read: [] as number[], write: [] as number[] };
+// The machine may be busier or quieter than a moment ago: each collection is compared with what came right before and after.
+let quiet = await idleFor(idleMs);
+for (let round = 0; round < Number(values.rounds); round++) {
+  const what = round === 0 ? "with work" : "without";
+  const { sample, seconds } = await whileCollecting();
+  const memory = `PSS ${before.toFixed(0)} -> ${(await pssMegabytes(daemon.pid)).toFixed(0)} MB`;
+  const after = await idleFor(idleMs);
+  console.log(`\na collection ${what}: ${seconds.toFixed(1)} s, ${memory}`);
+  for (const way of ["read", "write"] as const) {
+    const ratio =
+      describe(`${way}s, collecting`, sample[way]) / describe(`${way}s, idle`, [...quiet[way], ...after[way]]);
+    ratios[way].push(ratio);
+    console.log(`p99 of ${way}s, collecting to idle: ${ratio.toFixed(2)}`);
+  }
+  quiet = after;
+}
+for (const way of ["read", "write"] as const) {
+  console.log(`${way}s: median of the ratios of p99: ${summarize(ratios[way]).median.toFixed(2)}`);
 }
 await using connection = await connectGrpc({ path: daemon.address });
 let left = 0;
 for await (const { info } of connection.client(Content, { namespace: "stored" }).list({})) left += info.length;
 console.log(left === alive ? `\n${left} blobs are left, as there should be` : `\n${left} blobs are left, not ${alive}`);
 for (const line of (await daemon.logs()).split("\n")) if (line.includes("garbage collected")) console.log(line);
+
+/** Collects, and calls meanwhile. */
+async function whileCollecting(): Promise<{ readonly sample: Sample; readonly seconds: number }> {
+  await using connection = await connectGrpc({ path: daemon.address });
+  const leases = connection.client(Leases, { namespace: "stored" });
+  await leases.create({ id: "trigger" });
+  const start = performance.now();
+  let seconds: number | undefined;
+  const collected = leases.delete({ id: "trigger", sync: true }).finally(() => {
+    seconds = (performance.now() - start) / 1000;
+  });
+  const sample = await sampleUntil(daemon, () => seconds !== undefined);
+  await collected;
+  return { sample, seconds: seconds ?? Number.NaN };
+}

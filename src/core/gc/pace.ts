@@ -1,7 +1,7 @@
 /** How work on the loop is cut up, so that others hardly feel it. */
 export interface Pace {
-  /** How long the loop is kept at once. */
-  readonly sliceMs: number;
+  /** How long the loop is kept at once, now. */
+  sliceMs(): number;
   /** Gives the loop to others. */
   rest(): Promise<void>;
 }
@@ -23,7 +23,8 @@ export async function runPaced(
     signal.throwIfAborted();
     const start = performance.now();
     let now = start;
-    while (!done && now - start < pace.sliceMs) {
+    const sliceMs = pace.sliceMs();
+    while (!done && now - start < sliceMs) {
       done = steps.next().done === true;
       now = performance.now();
     }
@@ -45,10 +46,10 @@ const eagerRests = 100;
  * Slices so short that a call in their way hardly shows, and rests so long that the daemon, on a machine that is busy with
  * other things, is not taken for one that wants a processor to itself; shorter ones while somebody waits.
  */
-export function createPace(isAwaited: () => boolean, sliceMs = 0.2): Pace {
+export function createPace(isAwaited: () => boolean): Pace {
   let rests = 0;
   return {
-    sliceMs,
+    sliceMs: () => (isAwaited() ? 0.4 : 0.2),
     rest: () =>
       new Promise((resolve) => {
         const awaited = isAwaited();

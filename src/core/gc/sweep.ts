@@ -4,8 +4,8 @@ import type { Marking } from "./marking.ts";
 import { type Busy, note, type Pace } from "./pace.ts";
 
 /** How many rows are looked at at once, and how many are removed in one transaction. */
-const pageRows = 32;
-const batchRows = 12;
+const pageRows = 48;
+const batchRows = 16;
 /** How much of what was touched meanwhile is followed inside a transaction; more is followed outside, in slices. */
 const settleSteps = 24;
 

@@ -1,0 +1,49 @@
+// Measures how fast content comes in and goes out over the API, with the same Go client against both daemons, in turn.
+// usage: bun bench/content.ts [--mebibytes 256] [--rounds 7]
+import fs from "node:fs/promises";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { type Daemon, runOk, startContainerd, startLighter } from "../test/support/index.ts";
+import { pairedRatio, summarize } from "./statistics.ts";
+
+const { values } = parseArgs({
+  options: { mebibytes: { type: "string", default: "256" }, rounds: { type: "string", default: "7" } },
+});
+const mebibytes = Number(values.mebibytes);
+const rounds = Number(values.rounds);
+
+interface Rates {
+  readonly write: number[];
+  readonly read: number[];
+}
+
+async function measure(daemon: Daemon, file: string, digest: string, rates: Rates): Promise<void> {
+  const ctr = (words: string): string => `ctr -a ${daemon.address} -n ${daemon.namespace} content ${words}`;
+  const timed = async (into: number[], command: string): Promise<void> => {
+    const start = performance.now();
+    await runOk(["sh", "-c", command]);
+    into.push((mebibytes * 1000) / (performance.now() - start));
+  };
+  await timed(rates.write, ctr(`ingest --expected-digest ${digest} bench < ${file}`));
+  await timed(rates.read, ctr(`get ${digest} > /dev/null`));
+  await runOk(["sh", "-c", ctr(`rm ${digest}`)]);
+}
+
+await using lighter = await startLighter({ logLevel: "info" });
+await using containerd = await startContainerd({ logLevel: "info" });
+const file = path.join(lighter.workspace.folder, "blob");
+await runOk(["sh", "-c", `head -c ${mebibytes}M /dev/urandom > ${file}`]);
+const digest = `sha256:${(await runOk(["sha256sum", file])).split(" ")[0]}`;
+await fs.readFile(file); // in the page cache, for both sides alike
+const sides = { lighter: { write: [], read: [] } as Rates, containerd: { write: [], read: [] } as Rates };
+for (let round = 0; round < rounds; round++) {
+  const order = round % 2 === 0 ? ([lighter, containerd] as const) : ([containerd, lighter] as const);
+  for (const daemon of order) await measure(daemon, file, digest, sides[daemon.kind]);
+}
+for (const way of ["write", "read"] as const) {
+  const [ours, theirs] = [summarize(sides.lighter[way]).median, summarize(sides.containerd[way]).median];
+  const ratio = pairedRatio(sides.lighter[way], sides.containerd[way]);
+  console.log(
+    `${way}: lighter ${ours.toFixed(0)} MiB/s, containerd ${theirs.toFixed(0)} MiB/s, ratio in pairs ${ratio.toFixed(2)}`,
+  );
+}
