@@ -189,6 +189,8 @@ suite(`a registry${reason === undefined ? "" : ` [${reason}]`}`, () => {
     const untrusting = createResolver({ defaultScheme: "https" });
     const name = `localhost:${registry.host.split(":")[1]}/a:1`;
     expect((await faultOf(untrusting.resolve(ctx, name))).message).toMatch(/"ca" in its hosts.toml/);
+    const plain = await faultOf(createResolver().resolve(ctx, `${registry.host}/a:1`));
+    expect(plain.message).toMatch(/client certificate/);
     const nameless = await writeHosts(registry.host, `server = "https://${registry.host}"\nca = "${authority.ca}"`);
     const anonymous = createResolver({ hostFolders: [nameless] });
     expect((await faultOf(anonymous.resolve(ctx, `${registry.host}/a:1`))).message).toMatch(/client certificate/);

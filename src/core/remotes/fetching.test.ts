@@ -185,4 +185,33 @@ describe("referrers", () => {
     expect((await fetcher.fetchReferrers(ctx, blob.digest, ["y"])).map((one) => one.artifactType)).toEqual(["y"]);
     expect(registry.requests.at(-1)).toBe(`GET /v2/a/b/referrers/${blob.digest}?artifactType=y`);
   });
+
+  test("come page after page, and no further than they should", async () => {
+    const answers: Record<string, string> = {
+      last: `<?page=2>; rel="next"`,
+      "": `</v2/a/b/referrers/x?page=last>; rel="next"`,
+    };
+    let link: (page: string) => string | undefined = (page) => answers[page];
+    const entry = { mediaType: "m", digest: blob.digest, size: 1 };
+    await using registry = fakeRegistry((_request, url) => {
+      const header = link(url.searchParams.get("page") ?? "");
+      return Response.json({ manifests: [entry] }, header === undefined ? {} : { headers: { link: header } });
+    });
+    const fetcher = await resolver().fetcher(ctx, `${registry.host}/a/b:1`);
+    expect(await fetcher.fetchReferrers(ctx, blob.digest)).toHaveLength(3);
+    for (const [evil, why] of [
+      [`<http://127.0.0.1:1/v2/>; rel="next"`, "which is elsewhere"],
+      [`<file:///etc/passwd>; rel=next`, "which is elsewhere"],
+      [`<http://[>; rel="next"`, "which is elsewhere"],
+      [`<?page=9>; rel="next"`, "does not end"],
+    ] as const) {
+      link = () => evil;
+      expect(await faultOf(fetcher.fetchReferrers(ctx, blob.digest))).toEqual({
+        kind: "failedPrecondition",
+        message: expect.stringContaining(why),
+      });
+    }
+    link = () => `<nonsense; rel="prev", <>;;;`;
+    expect(await fetcher.fetchReferrers(ctx, blob.digest)).toHaveLength(1);
+  });
 });

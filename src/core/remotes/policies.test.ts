@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { FaultError } from "../../lib/faults.ts";
+import { parsePlatform } from "../../lib/platforms.ts";
 import { mergeScopes } from "./authorizer.ts";
 import { pause, pauseMs, retryAfterMs } from "./backoff.ts";
 import { parseChallenges } from "./challenge.ts";
 import { createHostHealth } from "./host-health.ts";
+import { parseHostsFile } from "./hosts-file.ts";
+import { parseRef } from "./reference.ts";
 import { shownUrl } from "./registry-error.ts";
 import { parseWarnings } from "./warnings.ts";
 
@@ -155,5 +159,43 @@ describe("shownUrl", () => {
   test("hides what may be secret", () => {
     const url = new URL("https://user:secret@h/v2/a?ns=docker.io&sig=abc&sig=def");
     expect(shownUrl(url)).toBe("https://h/v2/a?ns=docker.io&sig=REDACTED");
+  });
+});
+
+describe("what hosts and files say, changed at random", () => {
+  const seeds = [
+    `Bearer realm="https://auth.docker.io/token",service="x",scope="repository:a/b:pull,push", Basic realm="y"`,
+    `server = "https://h"\n[host."https://m"]\ncapabilities = ["pull"]\nclient = [["a", "b"]]\n[host."https://m".header]\nx = ["1"]`,
+    "registry.example:5000/some/name:tag@sha256:0123456789abcdef",
+    `299 - "text \\" and more", 299 - "two"`,
+    "linux(10.0+feature)/arm64/v8",
+  ];
+
+  test("is read or refused, and nothing else", () => {
+    let state = 99;
+    const random = (below: number): number => {
+      state = (state * 1103515245 + 12345) & 0x7fffffff;
+      return (state >> 8) % below;
+    };
+    const readers = [
+      (text: string) => parseChallenges(text),
+      (text: string) => parseHostsFile(text, "/x"),
+      (text: string) => parseRef(text),
+      (text: string) => parseWarnings(text),
+      (text: string) => parsePlatform(text),
+    ];
+    for (let round = 0; round < 10_000; round++) {
+      const which = random(seeds.length);
+      const characters = (seeds[which] ?? "").split("");
+      for (let changes = 1 + random(6); changes > 0; changes--) {
+        const other = String.fromCharCode(random(4) === 0 ? random(0x10000) : random(128));
+        characters.splice(random(characters.length), random(3), ...(random(2) === 0 ? [other] : []));
+      }
+      try {
+        readers[which]?.(characters.join(""));
+      } catch (error) {
+        expect(error).toBeInstanceOf(FaultError);
+      }
+    }
   });
 });

@@ -2,16 +2,14 @@ import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { fault, isFault } from "../../lib/faults.ts";
-import { ociIndex } from "../../lib/media-types.ts";
 import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Backoff } from "./backoff.ts";
 import { downloadContent } from "./content-download.ts";
-import { readLimited } from "./limited-body.ts";
 import { rangedDownload } from "./ranged-download.ts";
-import { parseReferrers } from "./referrers-index.ts";
+import { listReferrers } from "./referrers.ts";
 import type { RegistryHost } from "./registry-host.ts";
-import { manifestAccept, maxManifestBytes } from "./registry-resolver.ts";
+import { manifestAccept } from "./registry-resolver.ts";
 import type { Fetcher, FetchIntoOptions, FetchOptions } from "./remotes.ts";
 import type { Repository } from "./repository.ts";
 import { steadyDownload } from "./steady-download.ts";
@@ -89,51 +87,8 @@ export class RegistryFetcher implements Fetcher {
     throw fault("notFound", `${repository.spec.text}: could not fetch content ${digest} from remote`);
   }
 
-  /** Source: OCI distribution-spec, Listing Referrers; containerd core/remotes/docker/referrers.go. */
-  async fetchReferrers(
-    ctx: Ctx,
-    subject: Digest,
-    artifactTypes: readonly string[] = [],
-  ): Promise<readonly Descriptor[]> {
-    const repository = this.#repository;
-    const able = repository.hostsFor("referrers");
-    const fallback = able.length > 0 ? able : repository.hostsFor("resolve");
-    const query = artifactTypes.map((type) => ["artifactType", type] as const);
-    const found =
-      (await this.#referrers(ctx, able, `referrers/${subject}`, query)) ??
-      (await this.#referrers(ctx, fallback, `manifests/${subject.replace(":", "-")}`, [])) ??
-      [];
-    return artifactTypes.length === 0 ? found : found.filter((one) => artifactTypes.includes(one.artifactType ?? ""));
-  }
-
-  async #referrers(
-    ctx: Ctx,
-    hosts: readonly RegistryHost[],
-    path: string,
-    query: readonly (readonly [string, string])[],
-  ): Promise<readonly Descriptor[] | undefined> {
-    if (hosts.length === 0) return undefined;
-    const repository = this.#repository;
-    try {
-      return await repository.anyOf(ctx, hosts, async (host, isLast) => {
-        await using answer = await repository.send(ctx, host, {
-          method: "GET",
-          url: repository.url(host, path, query),
-          headers: { accept: `${ociIndex}, */*` },
-          scopes: [repository.scope("pull")],
-          isLast,
-        });
-        if (answer.status === 404) throw fault("notFound", `${repository.spec.text}: ${path}`);
-        if (answer.status > 299) throw await repository.refused({ method: "GET" }, answer);
-        return parseReferrers(
-          await readLimited(answer, maxManifestBytes, repository.spec.text),
-          `${repository.spec.text}: registry host "${host.name}"`,
-        );
-      });
-    } catch (error) {
-      if (isFault(error, "notFound")) return undefined;
-      throw error;
-    }
+  fetchReferrers(ctx: Ctx, subject: Digest, artifactTypes: readonly string[] = []): Promise<readonly Descriptor[]> {
+    return listReferrers(ctx, this.#repository, subject, artifactTypes);
   }
 
   async *#fetch(

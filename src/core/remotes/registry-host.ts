@@ -3,6 +3,7 @@ import { type Authorizer, createAuthorizer } from "./authorizer.ts";
 import type { HostCapability, HostConfig } from "./host-config.ts";
 import type { Credentials } from "./remotes.ts";
 import { loadTls, type TlsSettings } from "./tls-settings.ts";
+import type { TransportError } from "./transport-error.ts";
 
 export interface RegistryHostOptions {
   readonly credentials: (ctx: Ctx, host: string) => Promise<Credentials | undefined>;
@@ -19,6 +20,7 @@ export class RegistryHost {
   readonly #options: RegistryHostOptions;
   readonly #authorizers = new Map<string, Authorizer>();
   #plain = false;
+  #tlsTrouble: TransportError | undefined;
 
   static async open(ctx: Ctx, config: HostConfig, options: RegistryHostOptions): Promise<RegistryHost> {
     return new RegistryHost(config, await loadTls(config, ctx.log), options);
@@ -48,11 +50,17 @@ export class RegistryHost {
     return this.config.capabilities.has(capability);
   }
 
-  /** Goes over to plain http; false where the configuration does not leave that open. */
-  fallBack(): boolean {
+  /** Goes over to plain http, TLS having failed so; false where the configuration does not leave that open. */
+  fallBack(trouble: TransportError): boolean {
     if (this.config.plainFallback !== true) return false;
     this.#plain = true;
+    this.#tlsTrouble ??= trouble;
     return true;
+  }
+
+  /** Why it is spoken to in plain http; undefined when it is not, or was meant to be. */
+  get tlsTrouble(): TransportError | undefined {
+    return this.#tlsTrouble;
   }
 
   /** An address of the registry's API. */

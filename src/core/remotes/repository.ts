@@ -137,7 +137,7 @@ export class Repository {
       return await this.#judge(ctx, host, request, course, answer, sent);
     } catch (error) {
       if (!(error instanceof TransportError)) throw error;
-      if (error.notTls && url.protocol === "https:" && url.host === host.origin.host && host.fallBack()) {
+      if (error.notTls && url.protocol === "https:" && url.host === host.origin.host && host.fallBack(error)) {
         course.url = new URL(url);
         course.url.protocol = "http:";
         return 0;
@@ -157,6 +157,11 @@ export class Repository {
     answer: HttpAnswer,
     sent: string | undefined,
   ): Promise<HttpAnswer | number> {
+    if (answer.status === 400 && host.tlsTrouble !== undefined && answer.url.origin === host.origin.origin) {
+      // It does speak TLS, and was asked in plain text because something else was wrong with that.
+      await answer[Symbol.asyncDispose]();
+      throw wrapFault(this.spec.text, host.tlsTrouble);
+    }
     if (answer.status === 401) {
       course.challenges++;
       if (sent !== undefined) course.refusals++;
