@@ -1,6 +1,5 @@
-import type { Kernel } from "../sys/index.ts";
 import { isTerminalFd } from "./output.ts";
-import type { OwnTerminal } from "./terminal.ts";
+import type { OwnTerminal, TerminalCalls } from "./terminal.ts";
 import { CommandError } from "./usage-error.ts";
 
 /**
@@ -8,10 +7,7 @@ import { CommandError } from "./usage-error.ts";
  * Shape: without `interactive` only its size is of interest, and ctrl-c stays a signal.
  * Errors: CommandError when keys shall be passed on and there is no keyboard, as docker has it.
  */
-export async function ownTerminal(
-  kernel: Pick<Kernel, "windowSize">,
-  interactive: boolean,
-): Promise<OwnTerminal | undefined> {
+export async function ownTerminal(kernel: TerminalCalls, interactive: boolean): Promise<OwnTerminal | undefined> {
   if (interactive && !isTerminalFd(0)) {
     throw new CommandError("standard input is not a terminal", {
       hint: "leave -t out, or run it in a terminal",

@@ -1,5 +1,5 @@
 import { ReadStream } from "node:tty";
-import type { Kernel } from "../sys/index.ts";
+import { type Kernel, rawAttributes } from "../sys/index.ts";
 
 export interface TerminalSize {
   readonly width: number;
@@ -21,21 +21,24 @@ export interface OwnTerminal {
 
 const [ctrlP, ctrlQ] = [0x10, 0x11];
 
-type SizeSource = Pick<Kernel, "windowSize">;
+/** What of the kernel a terminal takes. */
+export type TerminalCalls = Pick<Kernel, "windowSize" | "terminalAttributes" | "setTerminalAttributes">;
 
 /**
  * Takes the terminal into raw mode, so that keys reach the container as they are.
  * Shape: only where standard input is a terminal.
  * Effects: however this process ends, short of SIGKILL, the terminal is put back.
  */
-export function takeTerminal(kernel: SizeSource): OwnTerminal {
+export function takeTerminal(kernel: TerminalCalls): OwnTerminal {
+  // The runtime's own raw mode still turns line feeds into two characters, which garbles what draws a screen.
+  const found = kernel.terminalAttributes(0);
+  kernel.setTerminalAttributes(0, rawAttributes(found));
   const keyboard = new ReadStream(0);
-  keyboard.setRawMode(true);
   let raw = true;
   const restore = (): void => {
     if (!raw) return;
     raw = false;
-    keyboard.setRawMode(false);
+    kernel.setTerminalAttributes(0, found);
     keyboard.pause();
   };
   process.on("exit", restore);
@@ -48,7 +51,7 @@ export function takeTerminal(kernel: SizeSource): OwnTerminal {
 }
 
 /** A terminal that only shows: its size is followed, its keys are left alone. */
-export function watchTerminal(kernel: SizeSource, fd: number): OwnTerminal {
+export function watchTerminal(kernel: TerminalCalls, fd: number): OwnTerminal {
   const size = (): TerminalSize => {
     const { columns, rows } = kernel.windowSize(fd);
     return { width: columns, height: rows };

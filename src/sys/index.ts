@@ -27,3 +27,4 @@ export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
 export type { FdMessage } from "./sockets.ts";
 export { isErrno, SysError } from "./sys-error.ts";
+export { rawAttributes } from "./terminals.ts";

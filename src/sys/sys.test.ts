@@ -29,6 +29,7 @@ import {
 import { epollEventLayout } from "./polling.ts";
 import { pidfdInfoLayout } from "./processes.ts";
 import { messageLayout } from "./sockets.ts";
+import { rawClears, termiosLayout } from "./terminals.ts";
 import { createFakeKernel } from "./testing.ts";
 
 const kernel = createKernel();
@@ -317,13 +318,16 @@ describe("struct layouts", () => {
 #include <sys/socket.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <asm/termbits.h>
 #include <fcntl.h>
 int main(void) {
   printf("%zu %zu %zu %zu %zu ", sizeof(struct msghdr), offsetof(struct msghdr, msg_iov), offsetof(struct msghdr, msg_iovlen), offsetof(struct msghdr, msg_control), offsetof(struct msghdr, msg_controllen));
   printf("%zu %zu %zu ", sizeof(struct cmsghdr), offsetof(struct cmsghdr, cmsg_level), offsetof(struct cmsghdr, cmsg_type));
   printf("%zu %zu ", sizeof(struct epoll_event), offsetof(struct epoll_event, data));
   printf("%d %d %d ", O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK);
-  printf("%zu %d %d\\n", sizeof(struct winsize), TIOCGWINSZ, TIOCSWINSZ);
+  printf("%zu %d %d ", sizeof(struct winsize), TIOCGWINSZ, TIOCSWINSZ);
+  printf("%zu %zu %zu %zu %zu ", sizeof(struct termios), offsetof(struct termios, c_oflag), offsetof(struct termios, c_cflag), offsetof(struct termios, c_lflag), offsetof(struct termios, c_cc) + VTIME);
+  printf("%zu %d %d\\n", offsetof(struct termios, c_cc) + VMIN, IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON, ECHO | ECHONL | ICANON | ISIG | IEXTEN);
   return 0;
 }`,
     );
@@ -352,6 +356,14 @@ int main(void) {
       8,
       0x5413,
       0x5414,
+      termiosLayout.size,
+      termiosLayout.output,
+      termiosLayout.control,
+      termiosLayout.local,
+      termiosLayout.vtime,
+      termiosLayout.vmin,
+      rawClears.input,
+      rawClears.local,
     ]);
     expect<number>(pidfdInfoLayout.size).toBe(8 + 8 + 11 * 4 + 4);
   });

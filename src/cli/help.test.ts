@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+import { commands, groupNames } from "./commands.ts";
+import { printHelp } from "./help.ts";
+import type { Output } from "./output.ts";
+
+async function helpOf(name: string, columns = 80): Promise<string> {
+  const lines: string[] = [];
+  const line = (text: string): void => void lines.push(text);
+  const output: Output = {
+    ...{ line, write: line, note: line },
+    ...{ terminal: false, errorTerminal: false, color: false, columns, rows: 0 },
+  };
+  await printHelp(name, output);
+  return lines.join("\n");
+}
+
+test.each(Object.keys(commands))("lighter %s has help with an example that calls it", async (name) => {
+  const text = await helpOf(name);
+  expect(text).toStartWith(`Usage:  lighter ${name}`);
+  expect(text).toMatch(/\nExamples:\n {2}# .+\n {2}\S/);
+  expect(text).toContain("--help");
+  for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(110);
+});
+
+test.each(["", ...groupNames])("the overview %p names every command in it", async (group) => {
+  const text = await helpOf(group);
+  for (const [name, { aliasOf }] of Object.entries(commands)) {
+    if (aliasOf !== undefined || !name.startsWith(group)) continue;
+    expect(text).toContain(group === "" ? name : name.slice(group.length + 1));
+  }
+});
