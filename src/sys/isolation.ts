@@ -11,17 +11,43 @@ export interface IsolationCalls {
   chroot(path: string): void;
   /** Has the kernel send this signal when the thread that started this process ends. Source: prctl(2), PR_SET_PDEATHSIG. */
   dieWithParent(signal: number): void;
+  /**
+   * Gives up every capability of the calling thread, and of threads that it starts from here on, but these, for good.
+   * Source: capset(2); prctl(2), PR_CAPBSET_DROP and PR_SET_NO_NEW_PRIVS.
+   */
+  keepCapabilities(kept: readonly Capability[]): void;
 }
+
+/** Capabilities by the names that capabilities(7) has. Source: linux/capability.h. */
+export const capabilities = {
+  chown: 0,
+  dacOverride: 1,
+  fowner: 3,
+  fsetid: 4,
+  sysAdmin: 21,
+  mknod: 27,
+  setfcap: 31,
+} as const;
+
+export type Capability = keyof typeof capabilities;
 
 const libc = lazyLibrary({
   unshare: { args: ["i32"], returns: "i32" },
   chroot: { args: ["ptr"], returns: "i32" },
+  capset: { args: ["ptr", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
 });
 
 /** CLONE_NEWNS. Source: linux/sched.h. */
 const newMountNamespace = 0x00020000;
 const setParentDeathSignal = 1;
+const dropFromBounds = 24;
+const setNoNewPrivileges = 38;
+/** Source: linux/capability.h, _LINUX_CAPABILITY_VERSION_3 (two words of each set). */
+const capabilityVersion = 0x20080522;
+const capabilityWords = 2;
+/** More than any kernel knows; the first that it does not know ends the list. */
+const maxCapabilities = 64;
 
 /** SAFETY: the path lives through the call. JUSTIFICATION: the runtime has none of these. */
 export const isolationCalls: IsolationCalls = {
@@ -35,5 +61,22 @@ export const isolationCalls: IsolationCalls = {
   },
   dieWithParent: (signal) => {
     check("prctl", () => libc().prctl(setParentDeathSignal, signal, 0, 0, 0));
+  },
+  keepCapabilities: (kept) => {
+    const numbers = kept.map((name) => capabilities[name]);
+    check("prctl", () => libc().prctl(setNoNewPrivileges, 1, 0, 0, 0));
+    for (let one = 0; one < maxCapabilities; one++) {
+      if ((numbers as readonly number[]).includes(one)) continue;
+      if (libc().prctl(dropFromBounds, one, 0, 0, 0) !== 0) break;
+    }
+    const header = new Uint32Array([capabilityVersion, 0]);
+    // effective, permitted, inheritable, for each word
+    const data = new Uint32Array(3 * capabilityWords);
+    for (const one of numbers) {
+      const word = Math.floor(one / 32);
+      data[word * 3] = (data[word * 3] as number) | (1 << (one % 32));
+      data[word * 3 + 1] = data[word * 3] as number;
+    }
+    check("capset", () => libc().capset(header, data));
   },
 };

@@ -3,7 +3,7 @@ import { createDigester } from "../lib/digest.ts";
 import { FaultError } from "../lib/faults.ts";
 import { type ByteString, displayName, TarError, TarReader, type TarSink } from "../lib/tar/index.ts";
 import type { Kernel } from "../sys/index.ts";
-import { enterTree, inUserNamespace } from "./enter-tree.ts";
+import { type EnteredTree, enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
 import { asFault, serveJob } from "./serve-job.ts";
 import { treeUsage } from "./tree-usage.ts";
@@ -21,6 +21,7 @@ async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8
   const bytes = layerBytes(job, input);
   const userNamespace = inUserNamespace();
   const tree = enterTree(kernel, job.target);
+  giveUpRights(kernel, tree, userNamespace);
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, job.limits);
   const read = await readArchive(openLayer(bytes, compression), job.limits.maxBytes, unpacker ?? ignoringSink, () =>
     unpacker?.finish(),
@@ -29,6 +30,19 @@ async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8
   if (job.syncFs) kernel.syncfs(openSync("/", "r"));
   const { notes, impliedFolders } = unpacker;
   return { ...read, notes, impliedFolders, usage: job.measure === true ? treeUsage("/") : undefined };
+}
+
+/**
+ * From here on this thread, which reads the archive and makes the files, can do what that takes and no more. The runtime's
+ * own threads were there before; they decompress, and make no system call that an archive has a say in.
+ */
+function giveUpRights(kernel: Kernel, tree: EnteredTree, userNamespace: boolean): void {
+  // In a user namespace these are no rights over the machine.
+  if (userNamespace || process.getuid?.() !== 0) return;
+  const needed = ["chown", "dacOverride", "fowner", "fsetid", "mknod", "setfcap"] as const;
+  // overlay's own marks are attributes that take more.
+  const marks = tree.kind === "overlay" && tree.overlayXattrs === "trusted.overlay.";
+  kernel.keepCapabilities(marks ? [...needed, "sysAdmin"] : needed);
 }
 
 function layerBytes({ blob, processors = [] }: UnpackJob, input: AsyncIterable<Uint8Array>): LayerBytes {

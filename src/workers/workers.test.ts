@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeHeader, noXattrs, type TarEntry, zeroTime } from "../lib/tar/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { copyTree, removeTrees, spawnWorker } from "./index.ts";
 import { cleanName } from "./paths.ts";
@@ -28,6 +29,11 @@ function parentOf(pid: number): number | undefined {
     // It ended while the list was read.
     return undefined;
   }
+}
+
+function fileEntry(name: string, sizeBytes: number): TarEntry {
+  const owner = { uid: 0, gid: 0, devMajor: 0, devMinor: 0, mtime: zeroTime, xattrs: noXattrs };
+  return { name, linkName: "", kind: "file", mode: 0o644, sizeBytes, ...owner };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -96,6 +102,33 @@ describe("spawnWorker", () => {
       rmSync(folder, { recursive: true });
     }
   }, 40_000);
+
+  requiresRoot("a worker that reads an archive holds no right but those that files take", async () => {
+    const folder = freshFolder();
+    const blocks = Buffer.alloc(4 << 20);
+    // A member, then nothing more until it was looked at.
+    blocks.set(encodeHeader(fileEntry("made", 1 << 20)));
+    const seen: string[] = [];
+    async function* input(): AsyncGenerator<Uint8Array> {
+      yield blocks.subarray(0, 1 << 20);
+      await until(() => existsSync(join(folder, "made")));
+      for (const pid of childrenOf(process.pid)) {
+        const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("unpack")) {
+          seen.push(`${/CapEff:\s*(\S+)/.exec(status)?.[1]} ${/NoNewPrivs:\s*(\S+)/.exec(status)?.[1]}`);
+        }
+      }
+      yield blocks.subarray(1 << 20);
+    }
+    const mounts = [{ type: "bind", source: folder, target: "", options: ["rw", "rbind"] }];
+    const limits = { maxEntries: 10, maxBytes: 1 << 30 };
+    const mediaType = "application/vnd.oci.image.layer.v1.tar";
+    const job = { blob: undefined, mediaType, target: { mounts, mountPoint: "/" }, syncFs: false, limits };
+    await spawnWorker("unpack", job, { input: input() });
+    // chown, dac_override, fowner, fsetid, mknod, setfcap
+    expect(seen).toEqual(["000000008800001b 1"]);
+    rmSync(folder, { recursive: true });
+  });
 
   test("a failure keeps its kind and text", async () => {
     const missing = join(tmpdir(), "lighter-no-such-folder");
