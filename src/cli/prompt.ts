@@ -30,9 +30,10 @@ export function askLine(question: string): string {
  */
 export async function askSecret(question: string): Promise<string> {
   requireTerminal();
-  writeAll(2, question);
   const keyboard = new ReadStream(0);
+  // Before the question, so that no key is shown that answers it.
   keyboard.setRawMode(true);
+  writeAll(2, question);
   const typed: number[] = [];
   try {
     for await (const chunk of keyboard as AsyncIterable<Uint8Array>) {

@@ -2,10 +2,11 @@ import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import { type Backoff, pause, pauseMs } from "./backoff.ts";
+import type { HostRequest } from "./exchange.ts";
 import type { HttpAnswer } from "./http-client.ts";
 import type { RegistryHost } from "./registry-host.ts";
 import type { OnProgress, PushOutcome, PushSource } from "./remotes.ts";
-import type { HostRequest, Repository } from "./repository.ts";
+import type { Repository } from "./repository.ts";
 import { TransportError } from "./transport-error.ts";
 
 export interface BlobUploadOptions {

@@ -172,6 +172,11 @@ describe("mirrors", () => {
   });
 });
 
+test("a header that cannot be sent is the caller's mistake", async () => {
+  const { kind } = await faultOf(fetchFrom("127.0.0.1:1", { headers: new Map([["x", "a\r\nhost: evil"]]) }));
+  expect(kind).toBe("invalidArgument");
+});
+
 describe("referrers", () => {
   test("come from the API where there is one, filtered by type", async () => {
     const entry = (artifactType: string): unknown => ({ mediaType: "m", digest: blob.digest, size: 1, artifactType });

@@ -1,41 +1,21 @@
 import type { Ctx } from "../../lib/ctx.ts";
-import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
+import { FaultError, fault, isFault, wrapFault } from "../../lib/faults.ts";
 import { type Backoff, longestRetryAfterMs, pause, pauseMs, retryAfterMs } from "./backoff.ts";
 import { dial, isProxied, mirrorDialTimeoutMs } from "./dial.ts";
-import { userAgent } from "./headers.ts";
+import { deniedBy, Exchange, type ExchangeOptions, type HostRequest } from "./exchange.ts";
 import type { HostCapability } from "./host-config.ts";
 import type { HostHealth } from "./host-health.ts";
-import { type HttpAnswer, sendHttp } from "./http-client.ts";
+import type { HttpAnswer } from "./http-client.ts";
 import type { RefSpec } from "./reference.ts";
-import { shownUrl, statusError } from "./registry-error.ts";
+import { statusError } from "./registry-error.ts";
 import type { RegistryHost } from "./registry-host.ts";
 import { TransportError } from "./transport-error.ts";
-import { parseWarnings } from "./warnings.ts";
 
-export interface RepositoryOptions {
-  readonly spec: RefSpec;
+export interface RepositoryOptions extends ExchangeOptions {
   /** The registry itself is the last. */
   readonly hosts: readonly RegistryHost[];
   readonly health: HostHealth;
   readonly backoff: Backoff;
-  readonly headers: ReadonlyMap<string, string>;
-  readonly onHttp: ((line: string) => void) | undefined;
-  readonly onWarning: ((warning: string) => void) | undefined;
-}
-
-/** A request to one of the hosts. */
-export interface HostRequest {
-  readonly method: string;
-  readonly url: URL;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly scopes: readonly string[];
-  /** Made anew for each try. */
-  readonly body?: (() => Uint8Array | AsyncIterable<Uint8Array>) | undefined;
-  readonly bodyBytes?: number | undefined;
-  /** No other host can be asked: failures that may pass are tried again here. */
-  readonly isLast: boolean;
-  /** What comes is checked against a digest: then it may come from anywhere, in plain text too. */
-  readonly isChecked?: boolean | undefined;
 }
 
 /** How far a request has come. */
@@ -48,9 +28,6 @@ interface Course {
   url: URL;
 }
 
-const maxRedirects = 10;
-/** A host that has got all of a blob may have to read all of it again before it says so. */
-const digestingTimeoutMs = 300_000;
 const passingStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /** A repository at the hosts that have it: requests with authorization, redirects and new tries. */
@@ -58,11 +35,13 @@ export class Repository {
   readonly spec: RefSpec;
   readonly hosts: readonly RegistryHost[];
   readonly #options: RepositoryOptions;
+  readonly #exchange: Exchange;
 
   constructor(options: RepositoryOptions) {
     this.spec = options.spec;
     this.hosts = options.hosts;
     this.#options = options;
+    this.#exchange = new Exchange(options);
   }
 
   /** The hosts that can do all of this, in order. */
@@ -132,7 +111,7 @@ export class Repository {
     const { method, url } = course;
     try {
       await this.#reach(host, request.isLast);
-      const { answer, sent } = await this.#follow(ctx, host, { ...request, method, url });
+      const { answer, sent } = await this.#exchange.run(ctx, host, { ...request, method, url });
       health.succeeded(host.key);
       return await this.#judge(ctx, host, request, course, answer, sent);
     } catch (error) {
@@ -204,16 +183,12 @@ export class Repository {
   ): Promise<boolean> {
     const challenge = answer.headers.get("www-authenticate") ?? "";
     const authorizer = host.authorizer(answer.url);
-    const again = await authorizer.challenged(ctx, challenge, sent, refusals).catch(this.#denied);
+    const again = await authorizer
+      .challenged(ctx, challenge, sent, refusals)
+      .catch((error: unknown) => deniedBy(this.spec, error));
     if (again) await answer[Symbol.asyncDispose]();
     return again;
   }
-
-  /** What a token server says becomes what is said of the reference. */
-  readonly #denied = (error: unknown): never => {
-    if (!(error instanceof FaultError) || error instanceof TransportError || error.kind === "canceled") throw error;
-    throw wrapFault(`${this.spec.text}: access denied`, error);
-  };
 
   #patience(host: RegistryHost, answer: HttpAnswer, otherwise: number): number {
     const asked = retryAfterMs(answer.headers.get("retry-after"), Date.now());
@@ -224,79 +199,6 @@ export class Repository {
       kind,
       `${this.spec.text}: registry host "${host.name}" asks to come back in ${Math.ceil(asked / 1000)}s`,
     );
-  }
-
-  /** Sends a request and goes where its answer leads; what is secret goes to the host itself only. */
-  async #follow(
-    ctx: Ctx,
-    host: RegistryHost,
-    request: HostRequest,
-  ): Promise<{ answer: HttpAnswer; sent: string | undefined }> {
-    let { url } = request;
-    for (let hops = 0; ; hops++) {
-      const own = url.origin === host.origin.origin;
-      const headers = this.#headers(host, request, own);
-      let sent = headers.get("authorization") ?? undefined;
-      if (sent === undefined) {
-        sent = await host.authorizer(url).authorization(ctx, request.scopes).catch(this.#denied);
-        if (sent !== undefined) headers.set("authorization", sent);
-      }
-      const body = request.body?.();
-      const { method, bodyBytes } = request;
-      this.#options.onHttp?.(`> ${method} ${shownUrl(url)}`);
-      const answer = await sendHttp({
-        method,
-        url,
-        headers,
-        body,
-        bodyBytes,
-        tls: host.tls,
-        signal: ctx.signal,
-        answerTimeoutMs: method === "PUT" ? digestingTimeoutMs : undefined,
-      });
-      this.#options.onHttp?.(`< ${answer.status} ${shownUrl(url)}`);
-      for (const warning of parseWarnings(answer.headers.get("warning"))) this.#options.onWarning?.(warning);
-      const next = this.#redirect(request, answer);
-      if (next === undefined) return { answer, sent };
-      await answer[Symbol.asyncDispose]();
-      if (hops >= maxRedirects) throw this.#misled(url, `stopped after ${maxRedirects} redirects`);
-      url = next;
-    }
-  }
-
-  #headers(host: RegistryHost, request: HostRequest, own: boolean): Headers {
-    const headers = new Headers({ "user-agent": userAgent });
-    if (own) {
-      for (const [name, value] of this.#options.headers) headers.set(name, value);
-      for (const [name, values] of host.config.headers) {
-        headers.delete(name);
-        for (const value of values) headers.append(name, value);
-      }
-    }
-    for (const [name, value] of Object.entries(request.headers ?? {})) headers.set(name, value);
-    return headers;
-  }
-
-  #redirect(request: HostRequest, answer: HttpAnswer): URL | undefined {
-    const { status, url } = answer;
-    const isRead = request.method === "GET" || request.method === "HEAD";
-    const leads = status === 307 || status === 308 || (isRead && [301, 302, 303].includes(status));
-    const location = answer.headers.get("location");
-    if (!leads || location === null) return undefined;
-    const next = URL.parse(location, url.href);
-    if (next === null || (next.protocol !== "http:" && next.protocol !== "https:")) {
-      throw this.#misled(url, `leads to ${quote(location.slice(0, 256))}, which is no web address`);
-    }
-    if (url.protocol === "https:" && next.protocol === "http:" && request.isChecked !== true) {
-      throw this.#misled(url, `leads from https to plain http at ${quote(next.host)}, which is not followed`);
-    }
-    next.username = "";
-    next.password = "";
-    return next;
-  }
-
-  #misled(url: URL, why: string): FaultError {
-    return new FaultError("failedPrecondition", `${this.spec.text}: registry host "${url.host}" ${why}`);
   }
 }
 
