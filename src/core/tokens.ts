@@ -10,6 +10,7 @@ import type { Introspection } from "./introspection/index.ts";
 import type { LeaseManager } from "./leases/index.ts";
 import type { Metadata } from "./metadata/index.ts";
 import type { NamespaceStore } from "./namespaces/index.ts";
+import type { SandboxController, SandboxStore } from "./sandbox/index.ts";
 import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
 import type { StreamManager } from "./streaming/index.ts";
 import type { TaskManager } from "./tasks/index.ts";
@@ -34,6 +35,10 @@ export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
 export const STREAMING: Kind<StreamManager> = kind("io.containerd.streaming.v1");
 export const TRANSFER: Kind<Transferrer> = kind("io.containerd.transfer.v1");
 export const IMAGE_VERIFIER: Kind<ImageVerifier> = kind("io.containerd.image-verifier.v1");
+export const SANDBOX_STORE: Kind<SandboxStore> = kind("io.containerd.sandbox.store.v1");
+export const SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.sandbox.controller.v1");
+/** CRI's own, with a pause container. */
+export const POD_SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.podsandbox.controller.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 export const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
@@ -52,8 +57,8 @@ export const contentToken: Token<ContentStore> = token(SERVICE, "content-service
 export const snapshottersToken: Token<Snapshotters> = token(SERVICE, "snapshots-service");
 export const streamsToken: Token<StreamManager> = token(STREAMING, "manager");
 export const transferToken: Token<Transferrer> = token(TRANSFER, "local");
+export const sandboxStoreToken: Token<SandboxStore> = token(SANDBOX_STORE, "local");
 export const tasksToken: Token<TaskManager> = token(RUNTIME, "task");
-export const walkingToken: Token<Differ> = token(DIFFER, "walking");
 export const differToken: Token<Differ> = token(SERVICE, "diff-service");
 export const imagesToken: Token<ImageStore> = token(SERVICE, "images-service");
 export const introspectionToken: Token<Introspection> = token(SERVICE, "introspection-service");

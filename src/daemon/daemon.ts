@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import { proxyPlugins } from "../core/proxies/plugin.ts";
 import { FaultError } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import {
@@ -33,7 +34,9 @@ export interface Daemon extends AsyncDisposable {
  * Errors: invalidArgument (configuration), failedPrecondition (root or socket in use, a required plugin failed). Nothing
  * stays open then.
  */
-export async function startDaemon({ plugins, settings, log }: DaemonParts): Promise<Daemon> {
+export async function startDaemon({ plugins: own, settings, log }: DaemonParts): Promise<Daemon> {
+  const proxies = proxyPlugins(settings.top.proxy_plugins);
+  const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
   const configs = decodePlugins(plugins, settings.config);
   for (const note of [...settings.config.notes, ...configs.notes])
@@ -46,6 +49,7 @@ export async function startDaemon({ plugins, settings, log }: DaemonParts): Prom
   for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
   await setOomScore(settings.top.oom_score, log);
   await cleanTemporaryMounts(settings.root, kernel, log);
+  for (const name of proxies.unbuilt) log.warn("proxy plugins of this type are not built, it has no effect", { name });
   warnOfUnbuilt(settings, log);
   const started = await startPlugins({
     plugins: ordered,
@@ -88,7 +92,5 @@ async function setOomScore(score: number, log: Logger): Promise<void> {
 }
 
 function warnOfUnbuilt({ top }: Settings, log: Logger): void {
-  for (const [name, { type }] of top.proxy_plugins)
-    log.warn("proxy plugins are not built yet, this one has no effect", { name, type });
   if (top.cgroup.path !== "") log.warn("cgroup.path is not built yet and has no effect", { path: top.cgroup.path });
 }

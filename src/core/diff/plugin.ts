@@ -1,5 +1,6 @@
+import { isFault, notFound, notImplemented } from "../../lib/faults.ts";
 import { definePlugin, flag, type PluginDefinition, table, texts } from "../../plugin/index.ts";
-import { contentToken, DIFFER, differToken, GRPC, hostPlatform, SERVICE, walkingToken } from "../tokens.ts";
+import { contentToken, DIFFER, differToken, GRPC, hostPlatform, SERVICE } from "../tokens.ts";
 import type { Differ } from "./differ.ts";
 import { createDiffer, createDiffService } from "./index.ts";
 import { defaultProcessors } from "./processors.ts";
@@ -18,10 +19,39 @@ const walkingPlugin: PluginDefinition = definePlugin({
 const localPlugin: PluginDefinition = definePlugin({
   type: SERVICE,
   id: "diff-service",
-  requires: { walking: walkingToken },
+  requires: { all: DIFFER },
   config: table({ default: texts(["walking"]), sync_fs: flag() }),
-  init: ({ walking }, { config }) => (config.sync_fs ? syncing(walking) : walking),
+  init: ({ all }, { config }) => {
+    const chosen = config.default.map((id) => {
+      const differ = all.get(id);
+      if (differ === undefined) throw notFound(`needed differ not loaded: ${id}`);
+      return differ;
+    });
+    const [only] = chosen;
+    const differ = chosen.length === 1 && only !== undefined ? only : inTurn(chosen);
+    return config.sync_fs ? syncing(differ) : differ;
+  },
 });
+
+/** Asks one after the other, as long as they say that it is none of theirs. Source: plugins/services/diff/local.go. */
+function inTurn(differs: readonly Differ[]): Differ {
+  const ask = async <T>(action: (differ: Differ) => Promise<T>): Promise<T> => {
+    let last: unknown = notImplemented("no differ");
+    for (const differ of differs) {
+      try {
+        return await action(differ);
+      } catch (error) {
+        if (!isFault(error, "notImplemented")) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  };
+  return {
+    apply: (ctx, layer, mounts, options) => ask((differ) => differ.apply(ctx, layer, mounts, options)),
+    compare: (ctx, lower, upper, options) => ask((differ) => differ.compare(ctx, lower, upper, options)),
+  };
+}
 
 /** Applies as the other does, and brings each layer to disk, whether asked to or not. */
 function syncing(differ: Differ): Differ {

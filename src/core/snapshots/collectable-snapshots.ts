@@ -43,7 +43,7 @@ function remove(
   const record = findSnapshot(tx.db, snapshotter, namespace, name);
   // With a child it has to wait for it: the child's removal names its parent again.
   if (record === undefined || hasChildren(tx.db, snapshotter, record.id)) return { removed: false, next: [] };
-  deleteSnapshot(tx, snapshotter, record.id);
+  deleteSnapshot(tx, snapshotter, record, namespace);
   const event = anyOf(SnapshotRemoveSchema, create(SnapshotRemoveSchema, { key: name, snapshotter }));
   tx.afterCommit(() => {
     options.exchange.publish(createCtx({ namespace }), "/snapshot/remove", event);

@@ -3,6 +3,7 @@ export {
   type OwnSnapshotter,
   openNativeSnapshotter,
   openOverlaySnapshotter,
+  openProxySnapshotter,
   type SnapshotterOptions,
   snapshotsToCollect,
 } from "./open-snapshotters.ts";

@@ -153,7 +153,7 @@ export class NamedSnapshots {
 
   /** A snapshot that was prepared on nothing may be given its parent now, so that layers unpack in any order. */
   protected parentAtCommit(
-    tx: Transaction,
+    tx: Pick<Transaction, "db">,
     namespace: string,
     key: string,
     record: SnapshotRecord,

@@ -1,17 +1,22 @@
 import { chmod, mkdir } from "node:fs/promises";
+import type { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { FaultError } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { ServiceClient } from "../../wire/service.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import type { Checkable, CheckCounts, CheckOptions } from "../system/index.ts";
+import { createSnapshotBackend } from "./backend.ts";
+import { BackendRemovals } from "./backend-removals.ts";
 import { collectableSnapshots } from "./collectable-snapshots.ts";
 import type { SnapshotDriver } from "./driver.ts";
 import { SnapshotFolders } from "./folders.ts";
 import { createNativeDriver } from "./native-driver.ts";
 import { createOverlayDriver, type OverlayOptions } from "./overlay-driver.ts";
+import { committedKey, ProxiedSnapshotter } from "./proxied-snapshotter.ts";
 import { checkSnapshots } from "./snapshots-check.ts";
 import type { Snapshotter, Snapshotters } from "./snapshotter.ts";
 import { StoredSnapshotter } from "./stored-snapshotter.ts";
@@ -32,8 +37,35 @@ export interface SnapshotterOptions {
 export type OwnSnapshotter = Snapshotter &
   AsyncDisposable & {
     /** Its folders, for garbage collection. */
-    readonly folders: Pick<SnapshotFolders, "discard" | "settle">;
+    readonly folders: Discarded;
   } & Checkable;
+
+/** What of a snapshotter takes away the files of rows that went. */
+interface Discarded {
+  discard(id: number): void;
+  settle(): Promise<void>;
+}
+
+/** A snapshotter that another process keeps, with the removals there that garbage collection waits for. */
+export type ProxySnapshotter = Snapshotter & AsyncDisposable & { readonly folders: Discarded };
+
+export interface ProxySnapshotterOptions extends Omit<SnapshotterOptions, "root" | "syncRemove"> {
+  readonly name: string;
+  /** Connects on first use, and again when the connection is gone. */
+  readonly connect: () => Promise<ServiceClient<typeof Snapshots>>;
+}
+
+/** Opens a snapshotter that another process serves by containerd's own API. Effects: none there before it is used. */
+export function openProxySnapshotter(options: ProxySnapshotterOptions): ProxySnapshotter {
+  const { name, metadata, log, connect, clock = systemClock } = options;
+  const backend = createSnapshotBackend(name, connect);
+  const removals = new BackendRemovals({ snapshotter: name, backend, metadata, log, committedKey });
+  const snapshotter = new ProxiedSnapshotter({ ...options, backend, removals, clock });
+  return Object.assign(snapshotter, {
+    folders: removals,
+    [Symbol.asyncDispose]: () => removals[Symbol.asyncDispose](),
+  });
+}
 
 /** Opens the snapshotter `overlayfs`. Effects: finishes what an earlier run left undone. */
 export async function openOverlaySnapshotter(options: SnapshotterOptions & OverlayOptions): Promise<OwnSnapshotter> {
@@ -83,6 +115,6 @@ export function snapshotsToCollect(all: readonly Snapshotter[], exchange: Exchan
   });
 }
 
-function isOwn(snapshotter: Snapshotter): snapshotter is OwnSnapshotter {
+function isOwn(snapshotter: Snapshotter): snapshotter is ProxySnapshotter {
   return "folders" in snapshotter;
 }

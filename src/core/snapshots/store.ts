@@ -21,6 +21,12 @@ export const snapshotsSchema: SchemaPart = {
      CREATE UNIQUE INDEX snapshots_by_name ON snapshots (snapshotter, namespace, name);
      CREATE INDEX snapshots_by_parent ON snapshots (snapshotter, parent) WHERE parent IS NOT NULL;
      CREATE TABLE snapshot_origins (snapshotter TEXT PRIMARY KEY, first_id INTEGER NOT NULL) WITHOUT ROWID, STRICT;`,
+    // Where another process keeps the files: its name for the snapshot, and those of its that are to go.
+    `ALTER TABLE snapshots ADD COLUMN backend_key TEXT;
+     CREATE TABLE snapshot_removals (
+       snapshotter TEXT NOT NULL, namespace TEXT NOT NULL, backend_key TEXT NOT NULL,
+       PRIMARY KEY (snapshotter, namespace, backend_key)
+     ) WITHOUT ROWID, STRICT;`,
   ],
 };
 
@@ -32,6 +38,8 @@ export interface SnapshotRecord {
   readonly usage: SnapshotUsage;
   /** Whose the root folder is: what a child's one starts as. */
   readonly owner: Owner;
+  /** The name by which another process knows it; undefined where the files are this daemon's own. */
+  readonly backendKey?: string | undefined;
 }
 
 export interface Owner {
@@ -52,10 +60,11 @@ interface Row {
   readonly size: number;
   readonly root_uid: number;
   readonly root_gid: number;
+  readonly backend_key: string | null;
 }
 
 const select = `SELECT s.id, s.name, s.parent, p.name AS parent_name, s.kind, s.labels, s.created_at, s.updated_at,
-    s.inodes, s.size, s.root_uid, s.root_gid
+    s.inodes, s.size, s.root_uid, s.root_gid, s.backend_key
   FROM snapshots s LEFT JOIN snapshots p ON p.snapshotter = s.snapshotter AND p.id = s.parent`;
 
 export function findSnapshot(
@@ -106,6 +115,12 @@ export function snapshotRow(
   return db.query<SnapshotRow, [string, string, string]>(sql).get(snapshotter, namespace, name) ?? undefined;
 }
 
+export function findById(db: Database, snapshotter: string, id: number): SnapshotRecord | undefined {
+  const sql = `${select} WHERE s.snapshotter = ? AND s.id = ?`;
+  const row = db.query<Row, [string, number]>(sql).get(snapshotter, id);
+  return row === null ? undefined : recordOf(row);
+}
+
 /** Every snapshot of a namespace, by name. */
 export function allSnapshots(db: Database, snapshotter: string, namespace: string): SnapshotRecord[] {
   return db
@@ -136,12 +151,13 @@ export function insertSnapshot(
   tx: Transaction,
   snapshotter: string,
   namespace: string,
-  { id, parent, info, owner }: SnapshotRecord,
+  { id, parent, info, owner, usage, backendKey }: SnapshotRecord,
 ): void {
   tx.db
     .query(
-      `INSERT INTO snapshots (snapshotter, id, namespace, name, parent, kind, labels, created_at, updated_at, root_uid, root_gid)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO snapshots (snapshotter, id, namespace, name, parent, kind, labels, created_at, updated_at,
+         inodes, size, root_uid, root_gid, backend_key)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     .run(
       snapshotter,
@@ -153,20 +169,23 @@ export function insertSnapshot(
       labelsToText(info.labels),
       info.createdAt.getTime(),
       info.updatedAt.getTime(),
+      usage.inodes,
+      usage.sizeBytes,
       owner.uid,
       owner.gid,
+      backendKey ?? null,
     );
 }
 
 export function updateSnapshot(
   tx: Transaction,
   snapshotter: string,
-  { id, parent, info, usage, owner }: SnapshotRecord,
+  { id, parent, info, usage, owner, backendKey }: SnapshotRecord,
 ): void {
   tx.db
     .query(
       `UPDATE snapshots SET name = ?, parent = ?, kind = ?, labels = ?, created_at = ?, updated_at = ?,
-         inodes = ?, size = ?, root_uid = ?, root_gid = ?
+         inodes = ?, size = ?, root_uid = ?, root_gid = ?, backend_key = ?
        WHERE snapshotter = ? AND id = ?`,
     )
     .run(
@@ -180,13 +199,41 @@ export function updateSnapshot(
       usage.sizeBytes,
       owner.uid,
       owner.gid,
+      backendKey ?? null,
       snapshotter,
       id,
     );
 }
 
-export function deleteSnapshot(tx: Transaction, snapshotter: string, id: number): void {
+/** Takes a row away; of one that another process keeps it notes that it is to go there too. */
+export function deleteSnapshot(tx: Transaction, snapshotter: string, record: SnapshotRecord, namespace: string): void {
+  const { id, backendKey } = record;
+  if (backendKey !== undefined) noteRemoval(tx, { snapshotter, namespace, backendKey });
   tx.db.query("DELETE FROM snapshots WHERE snapshotter = ? AND id = ?").run(snapshotter, id);
+}
+
+/** A snapshot of another process that is to go. */
+export interface BackendSnapshot {
+  readonly snapshotter: string;
+  readonly namespace: string;
+  readonly backendKey: string;
+}
+
+export function noteRemoval(tx: Transaction, { snapshotter, namespace, backendKey }: BackendSnapshot): void {
+  const sql =
+    "INSERT INTO snapshot_removals (snapshotter, namespace, backend_key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+  tx.db.query(sql).run(snapshotter, namespace, backendKey);
+}
+
+export function forgetRemoval(tx: Transaction, { snapshotter, namespace, backendKey }: BackendSnapshot): void {
+  const sql = "DELETE FROM snapshot_removals WHERE snapshotter = ? AND namespace = ? AND backend_key = ?";
+  tx.db.query(sql).run(snapshotter, namespace, backendKey);
+}
+
+export function removalsOf(db: Database, snapshotter: string): BackendSnapshot[] {
+  const sql = `SELECT snapshotter, namespace, backend_key AS backendKey FROM snapshot_removals
+    WHERE snapshotter = ? ORDER BY namespace, backend_key`;
+  return db.query<BackendSnapshot, [string]>(sql).all(snapshotter);
 }
 
 /** Each id that has a row, and its kind. */
@@ -246,5 +293,6 @@ function recordOf(row: Row): SnapshotRecord {
     },
     usage: { inodes: row.inodes, sizeBytes: row.size },
     owner: { uid: row.root_uid, gid: row.root_gid },
+    backendKey: row.backend_key ?? undefined,
   };
 }

@@ -111,7 +111,7 @@ export class StoredSnapshotter extends NamedSnapshots implements Snapshotter {
     const { id } = await this.metadata.update((tx) => {
       const record = this.find(tx.db, namespace, key);
       if (hasChildren(tx.db, this.name, record.id)) throw failedPrecondition("cannot remove snapshot with child");
-      deleteSnapshot(tx, this.name, record.id);
+      deleteSnapshot(tx, this.name, record, namespace);
       this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
       tx.release();
       const event = create(SnapshotRemoveSchema, { key, snapshotter: this.name });

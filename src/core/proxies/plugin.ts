@@ -1,0 +1,88 @@
+import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
+import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { invalidArgument } from "../../lib/faults.ts";
+import { definePlugin, type PluginDefinition, type PluginMeta } from "../../plugin/index.ts";
+import { hasSnapshots, openProxySnapshotter } from "../snapshots/index.ts";
+import {
+  DIFFER,
+  exchangeToken,
+  hostPlatform,
+  leasesToken,
+  metadataToken,
+  namespacesToken,
+  SNAPSHOT,
+} from "../tokens.ts";
+import { LazyConnection } from "./lazy-connection.ts";
+import { createProxyDiffer } from "./proxied-differ.ts";
+
+/** One entry of `[proxy_plugins]`. */
+export interface ProxySettings {
+  /** `snapshot`, `diff` or their plugin types; others are not built. */
+  readonly type: string;
+  readonly address: string;
+  /** `os/architecture[/variant]`; the machine's own when empty. */
+  readonly platform: string;
+  readonly exports: ReadonlyMap<string, string>;
+  readonly capabilities: readonly string[];
+}
+
+export interface ProxyPlugins {
+  readonly plugins: readonly PluginDefinition[];
+  /** Entries of a type that no proxy is built for. */
+  readonly unbuilt: readonly string[];
+}
+
+/** Plugins for the parts that other processes serve, by the configuration's `[proxy_plugins]`. */
+export function proxyPlugins(settings: ReadonlyMap<string, ProxySettings>): ProxyPlugins {
+  const plugins: PluginDefinition[] = [];
+  const unbuilt: string[] = [];
+  for (const [id, proxy] of settings) {
+    if (proxy.type === "snapshot" || proxy.type === SNAPSHOT.type) plugins.push(snapshotProxy(id, proxy));
+    else if (proxy.type === "diff" || proxy.type === DIFFER.type) plugins.push(diffProxy(id, proxy));
+    else unbuilt.push(id);
+  }
+  return { plugins, unbuilt };
+}
+
+const requires = {
+  metadata: metadataToken,
+  exchange: exchangeToken,
+  leases: leasesToken,
+  namespaces: namespacesToken,
+};
+
+function snapshotProxy(id: string, proxy: ProxySettings): PluginDefinition {
+  return definePlugin({
+    type: SNAPSHOT,
+    id,
+    requires,
+    init: (given, { meta, log, scope }) => {
+      const connection = scope.use(connectionOf(id, proxy, meta));
+      given.namespaces.registerOccupancy(`snapshots on "${id}" snapshotter`, (db, namespace) =>
+        hasSnapshots(db, id, namespace),
+      );
+      const connect = () => connection.client(Snapshots);
+      return scope.use(openProxySnapshotter({ ...given, name: id, connect, log }));
+    },
+  });
+}
+
+function diffProxy(id: string, proxy: ProxySettings): PluginDefinition {
+  return definePlugin({
+    type: DIFFER,
+    id,
+    init: (_given, { meta, scope }) => {
+      const connection = scope.use(connectionOf(id, proxy, meta));
+      return createProxyDiffer(() => connection.client(Diff));
+    },
+  });
+}
+
+function connectionOf(id: string, proxy: ProxySettings, meta: PluginMeta): LazyConnection {
+  if (proxy.address === "") throw invalidArgument(`proxy plugin ${id} has no address`);
+  const [os = "", architecture = "", variant = ""] = proxy.platform.split("/");
+  meta.platforms.push(proxy.platform === "" ? hostPlatform : { os, architecture, variant });
+  for (const [key, value] of proxy.exports) meta.exports.set(key, value);
+  meta.capabilities.push(...proxy.capabilities);
+  return new LazyConnection(proxy.address);
+}
