@@ -15,6 +15,8 @@ import { leasesPlugins } from "../core/leases/plugin.ts";
 import { metadataPlugin } from "../core/metadata/plugin.ts";
 import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
+import { sandboxesSchema } from "../core/sandbox/index.ts";
+import { sandboxPlugins } from "../core/sandbox/plugin.ts";
 import { snapshotsSchema } from "../core/snapshots/index.ts";
 import { snapshotsPlugins } from "../core/snapshots/plugin.ts";
 import { streamingPlugins } from "../core/streaming/plugin.ts";
@@ -38,6 +40,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
     imagesSchema,
     contentSchema,
     snapshotsSchema,
+    sandboxesSchema,
     checkpointsSchema,
   ]),
   ...namespacesPlugins,
@@ -52,6 +55,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...verifiersPlugins,
   ...transferPlugins,
   ...tasksPlugins,
+  ...sandboxPlugins,
   ...checkpointsPlugins,
   systemPlugin,
   ...introspectionPlugins,

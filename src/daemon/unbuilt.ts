@@ -1,14 +1,11 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { GRPC } from "../core/tokens.ts";
 import { Mounts } from "../gen/containerd/services/mounts/v1/mounts_pb.ts";
-import { Controller, Store } from "../gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { definePlugin, type PluginDefinition } from "../plugin/index.ts";
 
 /** Services of containerd's that have no room yet: each of their methods answers Unimplemented by its name. */
 const services: Readonly<Record<string, DescService>> = {
   mounts: Mounts,
-  "sandbox-controllers": Controller,
-  sandboxes: Store,
 };
 
 export const unbuiltPlugins: readonly PluginDefinition[] = Object.entries(services).map(([id, desc]) =>

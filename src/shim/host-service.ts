@@ -6,6 +6,7 @@ import { defineService, type ServiceDefinition } from "../wire/service.ts";
 import type { BrokenTasks } from "./broken.ts";
 import type { HostParts } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
+import { isOfSandbox } from "./sandbox/sandbox-files.ts";
 import { statusOf } from "./status.ts";
 import type { Task } from "./task.ts";
 
@@ -28,7 +29,7 @@ export function createHostService({ parts, version, broken, shutdown }: HostServ
     list: () => ({
       tasks: parts.tasks
         .all()
-        .filter((task) => task.phase !== "creating")
+        .filter(({ phase, namespace, id }) => phase !== "creating" && !isOfSandbox(parts.folder, namespace, id))
         .map(taskMessage),
       broken: broken.all().map(({ namespace, id, bundle, reason }) => ({ namespace, id, bundle, reason })),
     }),

@@ -16,11 +16,12 @@ import { killProcess } from "./kill.ts";
 import type { HostParts } from "./parts.ts";
 import { pauseTask, resumeTask } from "./pause.ts";
 import { taskStats, updateTask } from "./resources.ts";
+import { createSandboxService } from "./sandbox/sandbox-service.ts";
 import { startProcess } from "./start.ts";
 import type { Task } from "./task.ts";
 import { closeStdin, resizeTerminal } from "./terminal-control.ts";
 
-/** containerd's shim Task API, under both of its names; decodes, calls, encodes. */
+/** containerd's shim Task API, under both of its names, and its Sandbox API; decodes, calls, encodes. */
 export function createTaskServices(
   parts: HostParts,
   version: string,
@@ -28,7 +29,11 @@ export function createTaskServices(
 ): readonly ServiceDefinition[] {
   const impl = createTaskImpl(parts, version, broken);
   // The messages of v2 are those of v3 under another package; only the names differ.
-  return [defineService(TaskV3, impl), defineService(TaskV2, impl as unknown as ServiceImpl<typeof TaskV2>)];
+  return [
+    defineService(TaskV3, impl),
+    defineService(TaskV2, impl as unknown as ServiceImpl<typeof TaskV2>),
+    createSandboxService(parts),
+  ];
 }
 
 function createTaskImpl(parts: HostParts, version: string, broken: BrokenTasks): ServiceImpl<typeof TaskV3> {

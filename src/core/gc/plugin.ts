@@ -12,6 +12,7 @@ import { collectableContainers } from "../containers/index.ts";
 import type { ContentStore, OwnContentStore } from "../content/index.ts";
 import { collectableImages } from "../images/index.ts";
 import { collectableLeases } from "../leases/index.ts";
+import { collectableSandboxes } from "../sandbox/index.ts";
 import { snapshotsToCollect } from "../snapshots/index.ts";
 import { CONTENT, exchangeToken, GC, metadataToken, SNAPSHOT } from "../tokens.ts";
 import { createGarbageCollector } from "./index.ts";
@@ -51,6 +52,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
     const tables = [
       collectableLeases,
       collectableContainers,
+      collectableSandboxes,
       collectableImages(exchange),
       snapshotsToCollect([...snapshotters.values()], exchange),
       ...("collectables" in content ? (content as OwnContentStore).collectables : []),

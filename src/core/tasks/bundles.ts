@@ -20,6 +20,8 @@ export interface Bundle {
 export interface BundlesOptions {
   /** The daemon's state folder. */
   readonly state: string;
+  /** Within it; containerd's for tasks when left out. */
+  readonly folder?: string | undefined;
   /** Unmounts everything at and below a path; needed when a shim left a root mounted. */
   readonly unmountTree: (path: string) => void;
   readonly log: Logger;
@@ -65,7 +67,7 @@ class FolderBundles implements Bundles {
   #removed = 0;
 
   constructor(options: BundlesOptions) {
-    this.#root = join(options.state, runtimeFolder);
+    this.#root = join(options.state, options.folder ?? runtimeFolder);
     this.#unmountTree = options.unmountTree;
     this.#log = options.log;
   }

@@ -1,3 +1,4 @@
+export { type Bundle, type Bundles, createBundles } from "./bundles.ts";
 export {
   checkpointMediaTypes,
   one,
@@ -8,7 +9,8 @@ export type { HostLauncher, LaunchedHost } from "./host.ts";
 export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host-process.ts";
 export { createTasksService, type TasksServiceOptions } from "./service.ts";
 export type { RuntimeResolver, Shim, ShimConnection, ShimRequest } from "./shim.ts";
-export { createTaskManager, type TaskManagerOptions } from "./task-manager.ts";
+export { diedUnder } from "./shim-calls.ts";
+export { createTaskManager, type TaskManagerOptions, treeUnmounter } from "./task-manager.ts";
 export type {
   ExecCreation,
   ExitInfo,

@@ -41,11 +41,13 @@ export interface ManagedTasksOptions {
 /** Tasks by what the daemon knows of them; what they do, their shims know. */
 export class ManagedTasks implements TaskManager {
   readonly recovered: Promise<void>;
+  readonly shims: RuntimeResolver;
   readonly #options: ManagedTasksOptions;
 
   constructor(options: ManagedTasksOptions) {
     this.#options = options;
     this.recovered = options.recovery.firstTry;
+    this.shims = options.resolver;
   }
 
   async create(ctx: Ctx, creation: TaskCreation): Promise<number> {

@@ -1,10 +1,12 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Task as TaskApi } from "../../gen/containerd/task/v3/shim_pb.ts";
-import type { ServiceClient } from "../../wire/service.ts";
+import type { ClientConnection, ServiceClient } from "../../wire/service.ts";
 
 /** One live connection to a process that serves containerd's shim Task API. */
 export interface ShimConnection extends AsyncDisposable {
   readonly task: ServiceClient<typeof TaskApi>;
+  /** What else it serves: the Sandbox API, for one. */
+  readonly client: ClientConnection["client"];
   /** True once the connection is gone; calls then fail with unavailable. */
   readonly lost: boolean;
   /** Settles when the connection is gone. Never rejects. */

@@ -182,6 +182,7 @@ export class SupervisedHost implements SharedHost {
 
 class LiveConnection implements HostConnection {
   readonly task: HostConnection["task"];
+  readonly client: HostConnection["client"];
   readonly host: HostConnection["host"];
   readonly instance: string;
   readonly pid: number;
@@ -192,6 +193,7 @@ class LiveConnection implements HostConnection {
   constructor(raw: ClientConnection, instance: string, pid: number) {
     this.#raw = raw;
     this.task = raw.client(TaskApi);
+    this.client = (desc, defaults) => raw.client(desc, defaults);
     this.host = raw.client(Host);
     this.instance = instance;
     this.pid = pid;

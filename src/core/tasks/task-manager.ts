@@ -110,7 +110,7 @@ async function prepareOnDemand(
 const mountsMax = 16;
 
 /** Detaches whatever is mounted at a path, and below it. */
-function treeUnmounter(kernel: Pick<Kernel, "unmount">): (path: string) => void {
+export function treeUnmounter(kernel: Pick<Kernel, "unmount">): (path: string) => void {
   return (path) => {
     for (let count = 0; count < mountsMax; count += 1) {
       try {

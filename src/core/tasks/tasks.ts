@@ -4,6 +4,7 @@ import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
+import type { RuntimeResolver } from "./shim.ts";
 
 /** Where a process reads and writes: paths of FIFOs, or URIs of the schemes that the shim takes. */
 export interface ProcessIo {
@@ -77,6 +78,8 @@ export interface Task {
 
 /** The tasks of every namespace; each call acts in the context's one. */
 export interface TaskManager extends AsyncDisposable {
+  /** Finds shims for what is no task: sandboxes. */
+  readonly shims: RuntimeResolver;
   /** Settles when the tasks of the daemon's last life are known. Never rejects; every call waits for it. */
   readonly recovered: Promise<void>;
   /**

@@ -1,0 +1,129 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  Sandbox,
+  type SandboxStatusResponseSchema,
+  type WaitSandboxResponseSchema,
+} from "../../gen/containerd/runtime/sandbox/v1/sandbox_pb.ts";
+import { type Metric, MetricSchema } from "../../gen/containerd/types/metrics_pb.ts";
+import { abortFault, type Ctx } from "../../lib/ctx.ts";
+import { failedPrecondition, isFault } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
+import { defineService, type ServiceDefinition } from "../../wire/service.ts";
+import { exitOf, waitForExit } from "../inspect.ts";
+import type { HostParts } from "../parts.ts";
+import { taskStats } from "../resources.ts";
+import { createSandbox, shutdownSandbox, startSandbox, stopSandbox } from "./operations.ts";
+import { type HostSandbox, HostSandboxes } from "./sandboxes.ts";
+
+/** CRI's words for a sandbox's state. Source: containerd internal/cri/store/sandbox/status.go, State.String. */
+const states = { ready: "SANDBOX_READY", notReady: "SANDBOX_NOTREADY" } as const;
+
+/** containerd's shim Sandbox API; decodes, calls, encodes. Source: containerd api/runtime/sandbox/v1/sandbox.proto. */
+export function createSandboxService(parts: HostParts): ServiceDefinition {
+  const sandboxes = new HostSandboxes(parts);
+  const find = (ctx: Ctx, id: string): HostSandbox => sandboxes.get(namespaceOf(ctx), id);
+  return defineService(Sandbox, {
+    createSandbox: async (ctx, request) => {
+      checkIdentifier(request.sandboxId);
+      await createSandbox(parts, sandboxes, namespaceOf(ctx), request);
+      return {};
+    },
+    startSandbox: async (ctx, { sandboxId }) => {
+      const sandbox = find(ctx, sandboxId);
+      const pid = await startSandbox(parts, sandboxes, sandbox);
+      return { pid, createdAt: timestampFromMs(sandbox.record.createdAtMs) };
+    },
+    platform: (ctx, { sandboxId }) => {
+      find(ctx, sandboxId);
+      return { platform: hostPlatform };
+    },
+    stopSandbox: async (ctx, { sandboxId, timeoutSecs }) => {
+      await stopSandbox(parts, sandboxes, find(ctx, sandboxId), timeoutSecs);
+      return {};
+    },
+    waitSandbox: (ctx, { sandboxId }) => waitSandbox(ctx, sandboxes, find(ctx, sandboxId)),
+    sandboxStatus: (ctx, { sandboxId }) => statusMessage(sandboxes, find(ctx, sandboxId)),
+    pingSandbox: (ctx, { sandboxId }) => {
+      find(ctx, sandboxId);
+      return {};
+    },
+    shutdownSandbox: async (ctx, { sandboxId }) => {
+      await shutdownSandbox(parts, sandboxes, find(ctx, sandboxId));
+      return {};
+    },
+    sandboxMetrics: (ctx, { sandboxId }) => ({ metrics: metricsOf(parts, sandboxes, find(ctx, sandboxId)) }),
+  });
+}
+
+const hostPlatform = {
+  os: "linux",
+  architecture: process.arch === "x64" ? "amd64" : process.arch,
+  variant: process.arch === "arm64" ? "v8" : "",
+};
+
+async function waitSandbox(
+  ctx: Ctx,
+  sandboxes: HostSandboxes,
+  sandbox: HostSandbox,
+): Promise<MessageInitShape<typeof WaitSandboxResponseSchema>> {
+  const task = sandboxes.taskOf(sandbox);
+  if (task !== undefined) {
+    await waitForExit(ctx, task.init);
+    return exitOf(task.init);
+  }
+  await unlessAborted(ctx.signal, sandbox.stopped);
+  return { exitStatus: 0, exitedAt: timestampFromMs(sandbox.record.stoppedAtMs) };
+}
+
+function statusMessage(
+  sandboxes: HostSandboxes,
+  sandbox: HostSandbox,
+): MessageInitShape<typeof SandboxStatusResponseSchema> {
+  const { id, phase, createdAtMs, stoppedAtMs } = sandbox.record;
+  const task = sandboxes.taskOf(sandbox);
+  const runs = task === undefined || task.init.status === "running";
+  const exitedAt = exitTime(task?.init.exitedAt, stoppedAtMs);
+  return {
+    sandboxId: id,
+    pid: task?.init.pid ?? 0,
+    state: phase === "ready" && runs ? states.ready : states.notReady,
+    createdAt: timestampFromMs(createdAtMs),
+    ...(exitedAt === undefined ? {} : { exitedAt }),
+  };
+}
+
+function exitTime(ofProcess: Date | undefined, stoppedAtMs: number): Timestamp | undefined {
+  if (ofProcess !== undefined) return timestampFromDate(ofProcess);
+  return stoppedAtMs === 0 ? undefined : timestampFromMs(stoppedAtMs);
+}
+
+/** Its own process's figures; of one without, or whose process has ended, the time alone. */
+function metricsOf(parts: HostParts, sandboxes: HostSandboxes, sandbox: HostSandbox): Metric {
+  const metric = create(MetricSchema, { timestamp: timestampFromDate(parts.now()), id: sandbox.record.id });
+  const task = sandboxes.taskOf(sandbox);
+  if (task === undefined) return metric;
+  try {
+    metric.data = taskStats(task);
+  } catch (error) {
+    if (!isFault(error, "notFound")) throw error;
+  }
+  return metric;
+}
+
+function namespaceOf(ctx: Ctx): string {
+  if (ctx.namespace === undefined || ctx.namespace === "") throw failedPrecondition("namespace is required");
+  return checkIdentifier(ctx.namespace);
+}
+
+function unlessAborted(signal: AbortSignal, promise: Promise<void>): Promise<void> {
+  if (signal.aborted) throw abortFault(signal);
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortFault(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+    void promise.then(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+  });
+}
