@@ -19,7 +19,7 @@ const counter = "i=0; trap 'exit 7' TERM; while :; do i=$((i+1)); echo $i; sleep
 
 describe.each(runtimes)("lighter checkpoint on %s", (runtime) => {
   const shared = sharedDaemon({ runtime, criu: true });
-  const test: typeof shared.test = (name, body) => shared.test(name, body, { needs: ["ours"] });
+  const test: typeof shared.test = (name, body) => shared.test(name, body, { needs: ["ours"], timeoutMs: 180_000 });
 
   const environment = (daemon: Daemon): Record<string, string> => ({
     CONTAINERD_ADDRESS: daemon.address,
@@ -136,17 +136,16 @@ describe.each(runtimes)("lighter checkpoint on %s", (runtime) => {
     const id = await start(daemon);
     await ok(daemon, "checkpoint", "create", "--leave-running", id, "one");
     const pending = lighter(daemon, "checkpoint", "create", "--leave-running", id, "two");
-    const scratch = path.join(daemon.root, "io.containerd.runtime.v2.task/.tmp");
-    await waitFor("CRIU at work", async () => (await filesBelow(scratch)).some((name) => name.endsWith(".img")));
+    await waitFor("CRIU at work", () => atWork(daemon));
     await daemon.kill();
     expect((await pending).code).not.toBe(0);
     await daemon.start();
     const names = JSON.parse(await ok(daemon, "checkpoint", "ls", "--json")).map(({ name }: { name: string }) => name);
     expect(names).toEqual(["one"]);
     await waitFor("the leases' end", async () => !(await daemon.ctrOk(["leases", "ls"])).includes("checkpoint"));
-    await waitFor("the scratch folder's end", async () => (await filesBelow(scratch)).length === 0);
-    // The host may still be at the checkpoint that nobody waits for any more.
-    await ok(daemon, "checkpoint", "create", id, "two");
+    await waitFor("the draft's end", async () => (await filesBelow(draftsOf(daemon))).length === 0);
+    await ok(daemon, "kill", id);
+    await ok(daemon, "wait", id);
     await ok(daemon, "start", "--checkpoint", "one", id);
     await ok(daemon, "rm", "-f", id);
     await waitFor(
@@ -154,7 +153,31 @@ describe.each(runtimes)("lighter checkpoint on %s", (runtime) => {
       async () => !(await daemon.ctrOk(["content", "ls"])).includes("lighter.checkpoint"),
     );
   });
+
+  test("is finished after all, when the daemon died in it, for a container that is stopped for it", async (daemon) => {
+    const id = await start(daemon);
+    await countsTo(daemon, id, 3);
+    const pending = lighter(daemon, "checkpoint", "create", id, "one");
+    await waitFor("CRIU at work", () => atWork(daemon));
+    await daemon.kill();
+    expect((await pending).code).not.toBe(0);
+    await daemon.start();
+    await waitFor("the checkpoint", async () => (await ok(daemon, "checkpoint", "ls", id)).includes("one"), 60_000);
+    const before = (await numbers(daemon, id)).at(-1) ?? 0;
+    await ok(daemon, "start", "--checkpoint", "one", id);
+    await countsTo(daemon, id, before + 2);
+    expect((await numbers(daemon, id)).filter((each) => each === before + 1)).toHaveLength(1);
+    await waitFor("the draft's end", async () => (await filesBelow(draftsOf(daemon))).length === 0);
+    await ok(daemon, "rm", "-f", id);
+  });
 });
+
+const draftsOf = (daemon: Daemon): string => path.join(daemon.root, "io.lighter.checkpoints.v1");
+
+/** True while CRIU writes a checkpoint. */
+async function atWork(daemon: Daemon): Promise<boolean> {
+  return (await filesBelow(draftsOf(daemon))).some((name) => name.endsWith(".img"));
+}
 
 async function filesBelow(folder: string): Promise<string[]> {
   return await fs.readdir(folder, { recursive: true }).catch(() => []);

@@ -134,12 +134,17 @@ describe("a checkpoint in the content store", () => {
     test.skip("is as containerd's [it is containerd]", () => {});
     return;
   }
-  testNeeding([...needs], "is as containerd's", async () => {
-    await using ours = await startLighter({ criu: true });
-    await using theirs = await startContainerd({ criu: true });
-    for (const daemon of [ours, theirs]) await importBusybox(daemon);
-    for (const kind of ["task", "container"] as const) {
-      expect(await storedCheckpoint(ours, kind)).toEqual(await storedCheckpoint(theirs, kind));
-    }
-  });
+  testNeeding(
+    [...needs],
+    "is as containerd's",
+    async () => {
+      await using ours = await startLighter({ criu: true });
+      await using theirs = await startContainerd({ criu: true });
+      for (const daemon of [ours, theirs]) await importBusybox(daemon);
+      for (const kind of ["task", "container"] as const) {
+        expect(await storedCheckpoint(ours, kind)).toEqual(await storedCheckpoint(theirs, kind));
+      }
+    },
+    180_000,
+  );
 });

@@ -16,9 +16,9 @@ export const checkpointLabel = "io.lighter.checkpoint";
 const rootLabel = "containerd.io/gc.root";
 
 /** How the runtime is asked for a checkpoint. */
-export function optionsOf(wanted: Checkpoint): Any {
+export function optionsOf(wanted: Checkpoint, imagePath = ""): Any {
   const { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
-  const fields = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
+  const fields = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces, imagePath };
   return anyOf(CheckpointOptionsSchema, create(CheckpointOptionsSchema, fields));
 }
 

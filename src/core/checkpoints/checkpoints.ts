@@ -9,7 +9,7 @@ export interface NamedCheckpoints extends AsyncDisposable {
   /**
    * Checkpoints a container's task and keeps it as content under a name. Read of `wanted`: container, name, flags.
    * Errors: notFound (container, task), alreadyExists (the name), invalidArgument (the name), what CRIU said.
-   * Effects: durable; the content is kept from garbage collection by its label until the checkpoint is deleted.
+   * Effects: durable, also when the daemon dies in it, for a container that is stopped for it; the content is kept from garbage collection by its label until the checkpoint is deleted.
    */
   create(ctx: Ctx, wanted: Checkpoint): Promise<Checkpoint>;
   /** Errors: notFound. */

@@ -1,18 +1,21 @@
 import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.ts";
 import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import { parseDigest } from "../../lib/digest.ts";
 import { anyOf } from "../../wire/any.ts";
 import { creation, FakeHost, failure, TestDaemon, until } from "../tasks/testing.ts";
+import { createDrafts } from "./drafts.ts";
 import { checkpointsSchema, createNamedCheckpoints, type NamedCheckpoints } from "./index.ts";
 
 function open(daemon: TestDaemon): NamedCheckpoints {
-  const { metadata, content, exchange, tasks, leases, logger: log } = daemon;
+  const { metadata, content, exchange, tasks, leases, folder: root, logger: log } = daemon;
   if (leases === undefined) throw new Error("the daemon is down");
   const namespaces = { list: () => [{ name: "default", labels: new Map<string, string>() }] };
   const containers = daemon.containerStore();
-  return createNamedCheckpoints({ metadata, content, exchange, tasks, leases, containers, namespaces, log });
+  return createNamedCheckpoints({ root, metadata, content, exchange, tasks, leases, containers, namespaces, log });
 }
 
 const wanted = (containerId: string, name: string): Checkpoint =>
@@ -102,4 +105,33 @@ describe("NamedCheckpoints", () => {
     await using _second = open(daemon);
     await until(() => daemon.content.list(daemon.ctx, ['labels."io.lighter.checkpoint"']).length === 0, "its end");
   });
+
+  test("are finished at the next start when their container was stopped for them, and else dropped", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher, [checkpointsSchema]);
+    await daemon.running("c1");
+    const life = lifeOf(daemon, "c1");
+    const drafts = createDrafts(daemon.folder);
+    for (const [name, exit, notes] of [
+      ["stopped", true, "{}"],
+      ["running", false, "{}"],
+      ["another", true, "{}"],
+    ] as const) {
+      const checkpoint = create(CheckpointSchema, { containerId: "c1", name, exit });
+      const containerLife = name === "another" ? "0.0" : life;
+      const draft = await drafts.create({ namespace: "default", containerLife, checkpoint });
+      await Bun.write(join(draft.images, "pages-1.img"), "pages of memory");
+      await Bun.write(join(draft.images, "lighter.json"), notes);
+    }
+    await Bun.write(join(daemon.folder, "io.lighter.checkpoints.v1/broken/draft.json"), "{");
+    await using checkpoints = open(daemon);
+    await until(() => readdirSync(join(daemon.folder, "io.lighter.checkpoints.v1")).length === 0, "the drafts' end");
+    expect(checkpoints.list(daemon.ctx, "c1").map(({ name, exit }) => [name, exit])).toEqual([["stopped", true]]);
+    expect(daemon.leases?.list(daemon.ctx, [])).toEqual([]);
+  });
 });
+
+function lifeOf(daemon: TestDaemon, id: string): string {
+  const { createdAt } = daemon.containerStore().get(daemon.ctx, id);
+  return `${createdAt?.seconds ?? 0n}.${createdAt?.nanos ?? 0}`;
+}

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
@@ -17,9 +17,10 @@ import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata } from "../metadata/index.ts";
 import { type NamespaceStore, requireNamespace } from "../namespaces/index.ts";
-import { checkpointMediaTypes, type TaskManager } from "../tasks/index.ts";
+import { checkpointMediaTypes, storeCheckpoint, type TaskManager } from "../tasks/index.ts";
 import { checkpointLabel, ignoreMissing, optionsOf, removeIndex, writeIndex } from "./checkpoint-index.ts";
 import type { NamedCheckpoints } from "./checkpoints.ts";
+import { createDrafts, type Draft, type Drafts, type OpenDraft } from "./drafts.ts";
 import {
   allCheckpoints,
   type CheckpointRow,
@@ -31,8 +32,13 @@ import {
 
 /** After this a checkpoint that is still being written is given up by collection. */
 const writingHours = 24;
+/** How long a shim host may still be at a checkpoint that an earlier daemon asked for. */
+const finishTimeoutMs = 60_000;
+const finishPollMs = 100;
 
 export interface NamedCheckpointsOptions {
+  /** Of the daemon: under it lies what is being made. */
+  readonly root: string;
   readonly metadata: Metadata;
   readonly containers: ContainerStore;
   readonly content: ContentStore;
@@ -52,6 +58,7 @@ export function createNamedCheckpoints(options: NamedCheckpointsOptions): NamedC
 class KeptCheckpoints implements NamedCheckpoints {
   readonly #options: NamedCheckpointsOptions;
   readonly #clock: Clock;
+  readonly #drafts: Drafts;
   readonly #locks = new KeyedMutex();
   /** Leases of checkpoints that are being written now. */
   readonly #writing = new Set<string>();
@@ -61,7 +68,8 @@ class KeptCheckpoints implements NamedCheckpoints {
   constructor(options: NamedCheckpointsOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#background = Promise.all([this.#followDeletions(), this.#sweep()]);
+    this.#drafts = createDrafts(options.root);
+    this.#background = Promise.all([this.#followDeletions(), this.#sweep(), this.#finishDrafts()]);
   }
 
   async create(ctx: Ctx, wanted: Checkpoint): Promise<Checkpoint> {
@@ -79,7 +87,7 @@ class KeptCheckpoints implements NamedCheckpoints {
       if (before.containerLife === lifeOf(container)) throw alreadyExists(titleOf(containerId, name));
       await this.#remove(before);
     }
-    return await this.#write(ctx, namespace, container, wanted);
+    return await this.#make(ctx, container, wanted);
   }
 
   get(ctx: Ctx, containerId: string, name: string): Checkpoint {
@@ -114,31 +122,37 @@ class KeptCheckpoints implements NamedCheckpoints {
     return row;
   }
 
-  /** Writes everything under a lease, then the row. Dying in between leaves an index without a row: the next start's sweep. */
-  async #write(ctx: Ctx, namespace: string, container: Container, wanted: Checkpoint): Promise<Checkpoint> {
-    const { content, leases, metadata, tasks, log } = this.#options;
-    const createdAt = this.#clock();
-    const expires = new Date(createdAt.getTime() + writingHours * 3_600_000).toISOString();
-    const labels = new Map([["containerd.io/gc.expire", expires]]).set(
-      checkpointLabel,
-      `${container.id}/${wanted.name}`,
-    );
+  async #make(ctx: Ctx, container: Container, wanted: Checkpoint): Promise<Checkpoint> {
+    const { containerId, name, exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
+    const flags = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
+    const createdAt = timestampOf(this.#clock());
+    const checkpoint = create(CheckpointSchema, { containerId, name, createdAt, ...flags });
+    const draft = { namespace: requireNamespace(ctx), containerLife: lifeOf(container), checkpoint };
+    await using made = await this.#drafts.create(draft);
+    await this.#options.tasks.checkpoint(ctx, containerId, optionsOf(checkpoint, made.images));
+    return await this.#store(ctx, container, made);
+  }
+
+  /** Writes a draft's images under a lease, then the row. Dying in between leaves an index without a row: the next start's sweep. */
+  async #store(ctx: Ctx, container: Container, draft: OpenDraft): Promise<Checkpoint> {
+    const { content, leases, metadata, log } = this.#options;
+    const { namespace, containerLife, checkpoint: wanted } = draft;
+    const { containerId, name } = wanted;
+    const expires = new Date(this.#clock().getTime() + writingHours * 3_600_000).toISOString();
+    const labels = new Map([["containerd.io/gc.expire", expires]]).set(checkpointLabel, `${containerId}/${name}`);
     const lease = `checkpoint-${crypto.randomUUID()}`;
     this.#writing.add(lease);
     await using _held = { [Symbol.asyncDispose]: () => this.#release(ctx, lease) };
     await leases.create(ctx, { id: lease, labels });
     const leased = createCtx({ namespace, lease, signal: ctx.signal, log: ctx.log });
-    const options = optionsOf(wanted);
-    const descriptors = await tasks.checkpoint(leased, container.id, options);
-    const { name } = wanted;
-    const target = await writeIndex(leased, content, { container, name, createdAt, options, descriptors });
-    const { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
-    const flags = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
+    const descriptors = await storeCheckpoint(leased, content, draft.images, container.spec);
+    const createdAt = wanted.createdAt === undefined ? this.#clock() : timestampDate(wanted.createdAt);
+    const parts = { container, name, createdAt, options: optionsOf(wanted), descriptors };
+    const target = await writeIndex(leased, content, parts);
     const sizeBytes = descriptors.find(({ mediaType }) => mediaType === checkpointMediaTypes.image)?.size ?? 0n;
-    const fields = { containerId: container.id, name, createdAt: timestampOf(createdAt), ...flags, target, sizeBytes };
-    const checkpoint = create(CheckpointSchema, fields);
-    await metadata.update((tx) => putCheckpoint(tx, { namespace, containerLife: lifeOf(container), checkpoint }));
-    log.info("made a checkpoint", { namespace, container: container.id, name, digest: target.digest });
+    const checkpoint = create(CheckpointSchema, { ...wanted, target, sizeBytes });
+    await metadata.update((tx) => putCheckpoint(tx, { namespace, containerLife, checkpoint }));
+    log.info("made a checkpoint", { namespace, container: containerId, name, digest: target.digest });
     return checkpoint;
   }
 
@@ -155,7 +169,7 @@ class KeptCheckpoints implements NamedCheckpoints {
     await this.#options.metadata.update((tx) => dropCheckpoint(tx, row));
   }
 
-  #isCurrent(row: CheckpointRow): boolean {
+  #isCurrent(row: Draft): boolean {
     try {
       const container = this.#options.containers.get(
         createCtx({ namespace: row.namespace }),
@@ -207,6 +221,46 @@ class KeptCheckpoints implements NamedCheckpoints {
     for (const { id } of leases.list(ctx, [`labels.${quote(checkpointLabel)}`])) {
       if (!this.#writing.has(id)) await ignoreMissing(() => leases.delete(ctx, id));
     }
+  }
+
+  /** What the daemon's last life was making: a container that was stopped for it has no other state. */
+  async #finishDrafts(): Promise<void> {
+    try {
+      const drafts = await this.#drafts.load();
+      await Promise.all(drafts.map((draft) => this.#finish(draft)));
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#options.log.error("finish checkpoints", { error });
+    }
+  }
+
+  /** Stores a draft whose maker was told nothing, if its container ends with it; another is dropped. */
+  async #finish(draft: OpenDraft): Promise<void> {
+    const { containers, log, metadata } = this.#options;
+    const { namespace, containerLife, checkpoint } = draft;
+    const { containerId, name } = checkpoint;
+    const ctx = createCtx({ namespace });
+    using _lock = await this.#locks.lock(`${namespace}/${containerId}`);
+    try {
+      const isWanted = checkpoint.exit && this.#isCurrent(draft) && (await this.#untilComplete(draft));
+      if (this.#closing.signal.aborted) return;
+      const row = metadata.read((db) => findCheckpoint(db, namespace, containerId, name));
+      if (isWanted && (row === undefined || row.containerLife !== containerLife)) {
+        await this.#store(ctx, containers.get(ctx, containerId), draft);
+      }
+    } catch (error) {
+      log.error("finish a checkpoint", { namespace, container: containerId, name, error });
+    }
+    await draft[Symbol.asyncDispose]();
+  }
+
+  /** The shim host goes on with a checkpoint though its daemon died. */
+  async #untilComplete(draft: OpenDraft): Promise<boolean> {
+    const deadline = performance.now() + finishTimeoutMs;
+    while (!(await draft.isComplete())) {
+      if (performance.now() > deadline || this.#closing.signal.aborted) return false;
+      await Bun.sleep(finishPollMs);
+    }
+    return true;
   }
 
   async #removeStale(rows: readonly CheckpointRow[]): Promise<void> {

@@ -27,7 +27,7 @@ const storePlugin: PluginDefinition = definePlugin({
     namespaces: namespacesToken,
     tasks: tasksToken,
   },
-  init: (given, { log, scope }) => scope.use(createNamedCheckpoints({ ...given, log })),
+  init: (given, { daemon, log, scope }) => scope.use(createNamedCheckpoints({ ...given, root: daemon.root, log })),
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

@@ -3,6 +3,7 @@ export {
   checkpointMediaTypes,
   one,
   readIndex,
+  storeCheckpoint,
   writeBlob,
 } from "./checkpoint-content.ts";
 export type { HostLauncher, LaunchedHost } from "./host.ts";

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CheckpointOptions } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import { FaultError, messageOf, quote } from "../../lib/faults.ts";
@@ -25,7 +25,7 @@ const noNotes: RestoreNotes = {
   files: [],
 };
 
-/** Puts the notes beside the images. */
+/** Puts the notes beside the images. Effects: at once or not at all; the daemon takes them for the end of a checkpoint. */
 export async function writeNotes(
   folder: string,
   options: CheckpointOptions,
@@ -33,7 +33,9 @@ export async function writeNotes(
 ): Promise<void> {
   const { openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = options;
   const notes: RestoreNotes = { openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, files };
-  await writeFile(join(folder, fileName), JSON.stringify(notes), { mode: 0o600 });
+  const path = join(folder, fileName);
+  await writeFile(`${path}.new`, JSON.stringify(notes), { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }
 
 /** Reads a checkpoint's notes, which may be anybody's. Errors: invalidArgument (they are not as `writeNotes` writes them). */
