@@ -8,7 +8,7 @@ let bootAtMs: number | undefined;
 /**
  * When a process of this machine was started: the API says of a task when it ended, not when it began.
  * Shape: undefined when the process is not to be seen from here.
- * Source: proc_pid_stat(5), starttime; proc_stat(5), btime.
+ * Source: proc_pid_stat(5), starttime; proc_uptime(5).
  */
 export function processStart(pid: number): Date | undefined {
   if (pid <= 0) return undefined;
@@ -17,7 +17,8 @@ export function processStart(pid: number): Date | undefined {
     // The name may hold anything, brackets too: what follows the last one is split.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const ticks = Number(fields[startTimeField]);
-    bootAtMs ??= Number(/^btime ([0-9]+)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1]) * 1000;
+    // The kernel tells the time of boot in whole seconds only; how long that is ago it tells finer.
+    bootAtMs ??= Date.now() - Number.parseFloat(readFileSync("/proc/uptime", "utf8")) * 1000;
     const at = bootAtMs + (ticks * 1000) / ticksPerSecond;
     return Number.isFinite(at) ? new Date(at) : undefined;
   } catch {
