@@ -105,13 +105,15 @@ describe("lighter and a registry", () => {
         (await lighter(daemon, ["rmi", ...(await lighter(daemon, ["images", "-q"])).stdout.trim().split("\n")])).code,
       ).toBe(0);
       const session = runInTerminal([program, "pull", ...login, slow], { env: environment(daemon, other) });
-      await waitFor("a bar", () => /layer.*of 1\.0\d MiB/.test(session.output()), 20_000);
+      await waitFor("a bar", () => /layer.*[1-9]\d* KiB of 1\.0\d MiB/.test(session.output()), 20_000);
       session.type("\x03");
       expect(await session.exited).not.toBe(0);
       stuck = false;
       const env = environment(daemon, other);
       const resumed = await run([program, "pull", ...login, slow], { env });
       expect(resumed).toMatchObject({ code: 0 });
+      const leases = ["ctr", "-a", daemon.address, "-n", other, "leases", "ls", "-q"];
+      expect((await run(leases)).stdout).toBe("");
       expect(proxy.heads.some((head) => /range: bytes=[1-9]\d+-/.test(head))).toBe(true);
       expect((await run([program, "rmi", slow], { env })).code).toBe(0);
       await waitFor(

@@ -16,13 +16,15 @@ export interface LocalTransferOptions extends TransferParts {
 
 /** Makes what transfers between registries, the daemon's stores and clients' streams. */
 export function createTransferrer(options: LocalTransferOptions): Transferrer {
+  const active = new Set<string>();
   return {
     transfer: async (ctx, source, destination, onProgress = () => {}) => {
       const action = actionFor(options, source, destination, onProgress);
       if (action === undefined) {
         throw notImplemented(`unable to transfer from ${endpointName(source)} to ${endpointName(destination)}`);
       }
-      await underLease(ctx, options.leases, action);
+      const pulls = source.kind === "registry" ? source.reference : undefined;
+      await underLease(ctx, { leases: options.leases, active, pulls }, action);
     },
   };
 }
