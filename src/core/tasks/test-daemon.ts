@@ -91,7 +91,9 @@ export class TestDaemon implements AsyncDisposable {
     const exchange = createExchange({ log });
     const leases = createLeaseManager({ metadata });
     this.leases = leases;
-    const content = await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log });
+    const content = life.use(
+      await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log }),
+    );
     if (watch) life.use(this.#watch(exchange));
     this.#tasks = life.use(
       createTaskManager({
