@@ -104,6 +104,8 @@ describe("lighter and a registry", () => {
       expect(
         (await lighter(daemon, ["rmi", ...(await lighter(daemon, ["images", "-q"])).stdout.trim().split("\n")])).code,
       ).toBe(0);
+      const contents = ["content", "ls", "-q"];
+      await waitFor("content to be collected", async () => (await daemon.ctrOk(contents)).trim() === "", 20_000);
       const session = runInTerminal([program, "pull", ...login, slow], { env: environment(daemon, other) });
       await waitFor("a bar", () => /layer.*[1-9]\d* KiB of 1\.0\d MiB/.test(session.output()), 20_000);
       session.type("\x03");
