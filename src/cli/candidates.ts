@@ -4,6 +4,7 @@ import { commands, groupNames, otherWords } from "./commands.ts";
 import { leadingOptions } from "./global-options.ts";
 import { optionsOf } from "./main.ts";
 import { signalNumbers } from "./signals.ts";
+import { isStoreKind, snapshotterWords, storeWords } from "./store-candidates.ts";
 
 /** What a word may become, and what that means. */
 export interface Candidate {
@@ -72,6 +73,7 @@ async function valuesOf(context: CommandContext, option: OptionSpec): Promise<re
   if (option.choices !== undefined) return option.choices.map((word) => ({ word, note: "" }));
   if (option.value === "SIGNAL") return Object.keys(signalNumbers).map((word) => ({ word, note: "" }));
   if (option.long === "namespace") return await wordsOf(context, "namespace");
+  if (option.long === "snapshotter") return await snapshotterWords(context.client, timeoutMs);
   return files;
 }
 
@@ -127,6 +129,7 @@ function countWords(words: readonly string[], options: readonly OptionSpec[]): n
 
 async function wordsOf(context: CommandContext, kind: WordKind): Promise<readonly Candidate[]> {
   const { client } = context;
+  if (isStoreKind(kind)) return await storeWords(client, kind, timeoutMs);
   try {
     switch (kind) {
       case "container":

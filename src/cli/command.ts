@@ -16,7 +16,18 @@ export interface CommandContext {
 }
 
 /** What a word of the command line may be, for completion. */
-export type WordKind = "container" | "image" | "namespace" | "file" | "command" | "shell" | "none";
+export type WordKind =
+  | "container"
+  | "image"
+  | "namespace"
+  | "content"
+  | "ingest"
+  | "snapshot"
+  | "lease"
+  | "file"
+  | "command"
+  | "shell"
+  | "none";
 
 /** One command, or one of a group's. */
 export interface Command {
@@ -41,7 +52,7 @@ export interface Command {
 /** How a command is found without loading it. */
 export interface CommandEntry {
   readonly summary: string;
-  readonly group: "containers" | "images" | "system";
+  readonly group: "containers" | "images" | "stores" | "system";
   readonly load: () => Promise<{ readonly command: Command }>;
   readonly hidden?: boolean;
   /** What it is another name of. */

@@ -1,4 +1,5 @@
 import type { CommandEntry } from "./command.ts";
+import { storeCommands } from "./store-commands.ts";
 
 /** Every command by the words that call it. Their files are loaded when they are called and not before. */
 export const commands: Readonly<Record<string, CommandEntry>> = {
@@ -125,6 +126,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   "image rm": { summary: "Remove images", group: "images", load: () => import("./commands/image-rm.ts") },
   rmi: { summary: "Remove images", group: "images", aliasOf: "image rm", load: () => import("./commands/image-rm.ts") },
+  ...storeCommands,
   "ns ls": { summary: "List namespaces", group: "system", load: () => import("./commands/ns-ls.ts") },
   "ns create": { summary: "Create a namespace", group: "system", load: () => import("./commands/ns-create.ts") },
   "ns rm": { summary: "Remove empty namespaces", group: "system", load: () => import("./commands/ns-rm.ts") },
@@ -148,12 +150,15 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
 };
 
 /** Names of groups that have commands of their own. */
-export const groupNames: readonly string[] = ["checkpoint", "image", "ns"];
+export const groupNames: readonly string[] = ["checkpoint", "image", "content", "snapshot", "lease", "ns", "system"];
 
 /** Other words for groups and the commands in them. */
 export const otherWords: Readonly<Record<string, string>> = {
   namespace: "ns",
   namespaces: "ns",
+  snapshots: "snapshot",
+  leases: "lease",
+  umount: "unmount",
   list: "ls",
   remove: "rm",
   delete: "rm",

@@ -20,14 +20,11 @@ function printOverview(output: Output, style: Style): void {
   output.line("lighter runs and looks after containers, through lighterd or containerd.");
   output.line("");
   output.line(`${style.bold("Usage:")}  lighter [-a SOCKET] [-n NAMESPACE] COMMAND [...]`);
-  for (const group of ["containers", "images", "system"] as const) {
+  for (const group of ["containers", "images", "stores", "system"] as const) {
     output.line("");
     output.line(style.bold(`${group[0]?.toUpperCase()}${group.slice(1)}:`));
     const listed = Object.entries(commands).filter(([, entry]) => entry.group === group && entry.aliasOf === undefined);
-    printPairs(
-      listed.map(([name, { summary }]) => [name, summary]),
-      output,
-    );
+    printPairs(group === "stores" ? storePairs() : listed.map(([name, { summary }]) => [name, summary]), output);
   }
   output.line("");
   output.line(style.bold("Options:"));
@@ -39,6 +36,20 @@ function printOverview(output: Output, style: Style): void {
   output.line("  lighter run --rm -it mybox sh                   a shell in a new container");
   output.line("");
   output.line("lighter COMMAND --help tells more of each command.");
+}
+
+const storeSummaries: Readonly<Record<string, string>> = {
+  content: "Blobs, packed as they came from a registry",
+  snapshot: "Layers and roots of containers, unpacked",
+  lease: "What keeps things from garbage collection",
+};
+
+/** Of these few want to see every command at once. */
+function storePairs(): [string, string][] {
+  return Object.entries(storeSummaries).map(([group, summary]) => {
+    const names = Object.keys(commands).filter((name) => name.startsWith(`${group} `));
+    return [group, `${summary}: ${names.map((name) => name.slice(group.length + 1)).join(", ")}`];
+  });
 }
 
 function printGroup(name: string, output: Output, style: Style): void {

@@ -12,6 +12,7 @@ import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import type { System } from "../gen/lighter/system/v1/system_pb.ts";
 import { invalidArgument, quote } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
 import type { CallOptions, ServiceClient } from "../wire/service.ts";
@@ -32,6 +33,8 @@ export interface Client extends Disposable {
   readonly namespaces: ServiceClient<typeof Namespaces>;
   readonly snapshots: ServiceClient<typeof Snapshots>;
   readonly streaming: ServiceClient<typeof Streaming>;
+  /** Only lighterd has it. */
+  readonly system: ServiceClient<typeof System>;
   readonly tasks: ServiceClient<typeof Tasks>;
   readonly transfer: ServiceClient<typeof Transfer>;
   readonly version: ServiceClient<typeof Version>;
@@ -89,6 +92,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get streaming() {
       return connection.service<typeof Streaming>("containerd.services.streaming.v1.Streaming", defaults);
+    },
+    get system() {
+      return connection.service<typeof System>("lighter.system.v1.System", defaults);
     },
     get tasks() {
       return connection.service<typeof Tasks>("containerd.services.tasks.v1.Tasks", defaults);

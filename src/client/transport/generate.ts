@@ -30,6 +30,7 @@ import { file_containerd_types_transfer_registry } from "../../gen/containerd/ty
 import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import { System } from "../../gen/lighter/system/v1/system_pb.ts";
 
 /** The services that the client calls. */
 const services: readonly DescService[] = [
@@ -44,6 +45,7 @@ const services: readonly DescService[] = [
   Namespaces,
   Snapshots,
   Streaming,
+  System,
   Tasks,
   Transfer,
   Version,

@@ -216,6 +216,7 @@ export const messageTable: Readonly<Record<string, string>> = {
     "containerId:1:s id:2:s pid:3:u status:4:i stdin:5:s stdout:6:s stderr:7:s terminal:8:o exitStatus:9:u exitedAt:10:m:google.protobuf.Timestamp",
   "containerd.v1.types.ProcessInfo": "pid:1:u info:2:m:google.protobuf.Any",
   "google.protobuf.Any": "typeUrl:1:s value:2:b",
+  "google.protobuf.Duration": "seconds:1:I nanos:2:i",
   "google.protobuf.Empty": "",
   "google.protobuf.FieldMask": "paths:1:*s",
   "google.protobuf.Timestamp": "seconds:1:I nanos:2:i",
@@ -271,6 +272,27 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.checkpoints.v1.GetCheckpointResponse": "checkpoint:1:m:lighter.checkpoints.v1.Checkpoint",
   "lighter.checkpoints.v1.ListCheckpointsRequest": "containerId:1:s",
   "lighter.checkpoints.v1.ListCheckpointsResponse": "checkpoints:1:*m:lighter.checkpoints.v1.Checkpoint",
+  "lighter.system.v1.CheckRequest": "deep:1:o",
+  "lighter.system.v1.CheckResponse":
+    "problems:1:*m:lighter.system.v1.CheckResponse.Problem problemCount:2:U blobs:3:U ingests:4:U snapshots:5:U",
+  "lighter.system.v1.CheckResponse.Problem":
+    "code:1:s broken:2:o object:3:m:lighter.system.v1.Object path:4:s message:5:s",
+  "lighter.system.v1.CollectGarbageRequest": "",
+  "lighter.system.v1.CollectGarbageResponse":
+    "alive:1:U removed:2:*m:lighter.system.v1.CollectGarbageResponse.Removed elapsed:3:m:google.protobuf.Duration busy:4:m:google.protobuf.Duration longestPause:5:m:google.protobuf.Duration",
+  "lighter.system.v1.CollectGarbageResponse.Removed": "kind:1:s objects:2:U",
+  "lighter.system.v1.DiskUsageRequest": "",
+  "lighter.system.v1.DiskUsageResponse":
+    "kinds:1:*m:lighter.system.v1.DiskUsageResponse.Kind unusedObjects:2:U unusedSize:3:U holders:4:*m:lighter.system.v1.DiskUsageResponse.Holder",
+  "lighter.system.v1.DiskUsageResponse.Holder":
+    "object:1:m:lighter.system.v1.Object objects:2:U size:3:U uniqueSize:4:U",
+  "lighter.system.v1.DiskUsageResponse.Kind": "kind:1:s objects:2:U size:3:U",
+  "lighter.system.v1.ExplainRequest": "name:1:s kind:2:s",
+  "lighter.system.v1.ExplainResponse": "explanations:1:*m:lighter.system.v1.ExplainResponse.Explanation",
+  "lighter.system.v1.ExplainResponse.Explanation":
+    "object:1:m:lighter.system.v1.Object path:2:*m:lighter.system.v1.ExplainResponse.Link",
+  "lighter.system.v1.ExplainResponse.Link": "object:1:m:lighter.system.v1.Object how:2:s",
+  "lighter.system.v1.Object": "kind:1:s namespace:2:s key:3:s",
 };
 
 /** Every method that the client calls: local name, then `Name kind request response`. */
@@ -364,6 +386,12 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
   },
   "containerd.services.streaming.v1.Streaming": {
     stream: "Stream b google.protobuf.Any google.protobuf.Any",
+  },
+  "lighter.system.v1.System": {
+    collectGarbage: "CollectGarbage u lighter.system.v1.CollectGarbageRequest lighter.system.v1.CollectGarbageResponse",
+    explain: "Explain u lighter.system.v1.ExplainRequest lighter.system.v1.ExplainResponse",
+    diskUsage: "DiskUsage u lighter.system.v1.DiskUsageRequest lighter.system.v1.DiskUsageResponse",
+    check: "Check u lighter.system.v1.CheckRequest lighter.system.v1.CheckResponse",
   },
   "containerd.services.tasks.v1.Tasks": {
     create: "Create u containerd.services.tasks.v1.CreateTaskRequest containerd.services.tasks.v1.CreateTaskResponse",

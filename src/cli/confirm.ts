@@ -1,0 +1,17 @@
+import type { CommandContext } from "./command.ts";
+import { isTerminalFd } from "./output.ts";
+import { askLine } from "./prompt.ts";
+import { CommandError } from "./usage-error.ts";
+
+/**
+ * Asks before something is taken away, unless --force says not to.
+ * Errors: CommandError where there is no terminal to ask at, with the way to go on without.
+ */
+export function confirmed({ args, output }: CommandContext, lines: readonly string[], command: string): boolean {
+  if (args.flag("force")) return true;
+  if (!isTerminalFd(0) || !output.errorTerminal) {
+    throw new CommandError("there is no terminal to ask at", { hint: `${command} --force does it without asking` });
+  }
+  for (const line of lines) output.note(line);
+  return /^y(es)?$/i.test(askLine("Go on? [y/N] "));
+}
