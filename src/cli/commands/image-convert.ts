@@ -54,7 +54,7 @@ function optionsFrom(context: CommandContext): ConvertOptions {
     throw new UsageError("nothing to convert", "say what with --zstd, --gzip, --uncompress or --oci");
   const [how] = chosen;
   const packing = how === undefined ? undefined : how === "uncompress" ? "none" : how;
-  return { wants: wantedPlatforms(context), oci: args.flag("oci"), packing };
+  return { wants: wantedPlatforms(context), strict: args.has("platform"), oci: args.flag("oci"), packing };
 }
 
 /** The bar comes when it is known how much there is to do. */

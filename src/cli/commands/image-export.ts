@@ -61,7 +61,7 @@ async function chosenImages(context: CommandContext): Promise<ExportedImage[]> {
   for (const word of args.positional) {
     const { name, target } = await findImage(client, word);
     if (target === undefined) throw invalidArgument(`image ${name} has no target`);
-    const options = { wants, skipMissing: args.flag("all-platforms") };
+    const options = { wants, strict: args.has("platform"), skipMissing: args.flag("all-platforms") };
     const tree = await readImageTree(client, fromWire(target), options).catch((error: unknown) => {
       if (!isFault(error, "notFound")) throw error;
       throw new CommandError(`export ${familiarName(name)}: ${error.message}`, {

@@ -1,4 +1,5 @@
 import { mountedImages, unmountImage } from "../../client/snapshots/mounted-images.ts";
+import { isFault } from "../../lib/faults.ts";
 import { createKernel } from "../../sys/index.ts";
 import type { Command } from "../command.ts";
 import { forEach } from "../each.ts";
@@ -28,7 +29,13 @@ export const command: Command = {
       throw new CommandError("nothing to unmount", { hint: "name a folder; lighter image mount lists them" });
     const kernel = createKernel();
     return await forEach(context, folders, "image unmount", async (folder) => {
-      const left = await unmountImage(client, folder, { kernel, discard: args.flag("rm") });
+      const left = await unmountImage(client, folder, { kernel, discard: args.flag("rm") }).catch((error: unknown) => {
+        if (!isFault(error, "notFound")) throw error;
+        throw new CommandError(`no image is mounted on ${folder}`, {
+          hint: "lighter image mount lists them",
+          cause: error,
+        });
+      });
       output.line(folder);
       if (left !== undefined) {
         const option = left.snapshotter === "overlayfs" ? "" : ` --snapshotter ${left.snapshotter}`;

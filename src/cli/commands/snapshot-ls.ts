@@ -76,7 +76,6 @@ function columns(whole: boolean, now: Date, color: boolean): Column<SnapshotRow>
     {
       title: "USED BY",
       value: ({ usedBy }) => holdersText(usedBy),
-      shrink: true,
       paint: (text, { usedBy }) => (usedBy.length === 0 ? style.yellow(text) : text),
     },
   ];

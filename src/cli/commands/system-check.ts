@@ -69,8 +69,9 @@ function printAnswer({ args, output }: CommandContext, answer: CheckResponse, br
 
 function problemLine(problem: CheckResponse_Problem, style: ReturnType<typeof styleOf>): string {
   const mark = problem.broken ? style.red("broken") : style.yellow("left  ");
-  const where =
-    problem.path === "" || problem.message.includes(problem.path) ? "" : style.dim(`  ${printable(problem.path)}`);
+  // What a row knows is named in the message; of anything else only its place is known.
+  const isTold = problem.object !== undefined || problem.path === "" || problem.message.includes(problem.path);
+  const where = isTold ? "" : style.dim(`  ${printable(problem.path)}`);
   const namespace = problem.object?.namespace ?? "";
   const whose = namespace === "" ? "" : `${printable(namespace)}: `;
   return `${mark}  ${whose}${printable(problem.message)}${where}`;

@@ -114,7 +114,7 @@ function holderColumns(now: Date): Column<HolderRow>[] {
     { title: "ALONE", value: ({ uniqueBytes }) => formatBytes(uniqueBytes), align: "right" },
     { title: "OBJECTS", value: ({ objects }) => String(objects), align: "right", spare: 2 },
     { title: "CREATED", value: ({ createdAt }) => formatAgo(createdAt, now), spare: 1 },
-    { title: "STATE", value: ({ why }) => why, shrink: true },
+    { title: "STATE", value: ({ why }) => why },
   ];
 }
 

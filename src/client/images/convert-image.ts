@@ -11,6 +11,8 @@ import { withLease } from "./lease.ts";
 
 export interface ConvertOptions {
   readonly wants: (platform: Platform) => boolean;
+  /** An image for one platform, too, must be for a wanted one. */
+  readonly strict: boolean;
   /** OCI's media types in place of docker's. */
   readonly oci: boolean;
   /** How layers are to be packed; as they are when left out. */
@@ -35,7 +37,11 @@ export function convertImage(
   options: ConvertOptions,
 ): Promise<Descriptor> {
   return withLease(client, async (lease) => {
-    const tree = await readImageTree(client, target, { wants: options.wants, skipMissing: true });
+    const tree = await readImageTree(client, target, {
+      wants: options.wants,
+      strict: options.strict,
+      skipMissing: true,
+    });
     const work = new Conversion(client, lease, options);
     const made = await work.convert(tree);
     await labelChildren(client, made, lease);

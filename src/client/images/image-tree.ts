@@ -2,7 +2,7 @@ import { fault, invalidArgument, isFault, quote } from "../../lib/faults.ts";
 import type { Platform } from "../../lib/platforms.ts";
 import type { Client } from "../client.ts";
 import { checkDescriptor, checkDescriptors, type Descriptor, isIndex, parseObject } from "./documents.ts";
-import { readBlob } from "./image-config.ts";
+import { parseConfig, readBlob } from "./image-config.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 
@@ -30,6 +30,8 @@ export type ImageTree =
 export interface TreeOptions {
   /** Which manifests of an index are wanted. */
   readonly wants: (platform: Platform) => boolean;
+  /** An image for one platform, too, must be for a wanted one. */
+  readonly strict?: boolean | undefined;
   /** Leave manifests out that are not there, rather than fail. */
   readonly skipMissing?: boolean | undefined;
 }
@@ -49,7 +51,9 @@ export async function readImageTree(
   if (depth > maxDepth) throw invalidArgument(`${target.digest}: indexes are nested too deep`);
   const document = parseObject(await readBlob(client, target), `blob ${target.digest}`);
   if (!isIndex(target.mediaType) && !Array.isArray(document["manifests"])) {
-    return { kind: "manifest", manifest: manifestParts(target, document) };
+    const manifest = manifestParts(target, document);
+    if (depth === 0 && options.strict === true) await checkPlatform(client, manifest, options);
+    return { kind: "manifest", manifest };
   }
   const children: ImageTree[] = [];
   for (const child of checkDescriptors(document["manifests"], `index ${target.digest}: manifests`)) {
@@ -59,6 +63,12 @@ export async function readImageTree(
   }
   if (children.length === 0) throw fault("notFound", `manifest of a wanted platform in index ${quote(target.digest)}`);
   return { kind: "index", index: { descriptor: target, document, children } };
+}
+
+async function checkPlatform(client: Client, { config }: ManifestParts, { wants }: TreeOptions): Promise<void> {
+  const { os, architecture } = parseConfig(await readBlob(client, config), `config ${config.digest}`);
+  if (os !== "" && !wants({ os, architecture }))
+    throw fault("notFound", `a wanted platform: the image is for ${os}/${architecture}`);
 }
 
 function isWanted({ platform }: Descriptor, { wants }: TreeOptions): boolean {
