@@ -2,7 +2,7 @@ import { constants, createGunzip, createGzip, createZstdCompress, createZstdDeco
 import { fault, invalidArgument } from "../../lib/faults.ts";
 import type { Client } from "../client.ts";
 import { blobBytes } from "../content/blobs.ts";
-import { through } from "./archive-source.ts";
+import { isCompressionError, through } from "./archive-source.ts";
 import { BlobWriter } from "./blob-writer.ts";
 import { type Descriptor, mediaTypes } from "./documents.ts";
 
@@ -18,6 +18,9 @@ const dockerTypes: Readonly<Record<"none" | "gzip", string>> = {
   none: "application/vnd.docker.image.rootfs.diff.tar",
   gzip: "application/vnd.docker.image.rootfs.diff.tar.gzip",
 };
+
+/** Pieces that a message holds: small ones cost a call's way each. */
+const chunkSize = 512 * 1024;
 
 /** The media type of a layer that is packed so. */
 export function layerType(packing: LayerPacking, oci: boolean): string {
@@ -61,8 +64,7 @@ export async function repackLayer(client: Client, layer: Descriptor, options: Re
     return { ...layer, mediaType, digest, size: sizeBytes };
   } catch (error) {
     await writer.abort();
-    const { code } = error as { code?: unknown };
-    if (typeof code !== "string") throw error;
+    if (!isCompressionError(error)) throw error;
     throw invalidArgument(`layer ${layer.digest} is not packed with ${from}`, { cause: error });
   }
 }
@@ -86,11 +88,11 @@ async function* hashed(source: AsyncIterable<Uint8Array>, hasher: Bun.CryptoHash
 
 function unpacked(source: AsyncIterable<Uint8Array>, from: LayerPacking): AsyncIterable<Uint8Array> {
   if (from === "none") return source;
-  return through(source, from === "gzip" ? createGunzip() : createZstdDecompress());
+  return through(source, from === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize }));
 }
 
 function packed(source: AsyncIterable<Uint8Array>, to: LayerPacking): AsyncIterable<Uint8Array> {
   if (to === "none") return source;
-  if (to === "gzip") return through(source, createGzip());
-  return through(source, createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 3 } }));
+  if (to === "gzip") return through(source, createGzip({ chunkSize }));
+  return through(source, createZstdCompress({ chunkSize, params: { [constants.ZSTD_c_compressionLevel]: 3 } }));
 }
