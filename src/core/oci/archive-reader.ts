@@ -183,14 +183,26 @@ function isSkipped(name: string): boolean {
 
 /** A member's name without detours. Errors: TarError when it leads out of the archive. */
 function cleanName(name: ByteString): string {
-  const parts: string[] = [];
-  for (const part of displayName(name).split("/")) {
-    if (part === ".." && parts.pop() === undefined) throw new TarError("leads out of the archive", name);
-    else if (part !== ".." && part !== "" && part !== ".") parts.push(part);
-  }
-  return parts.join("/");
+  return withoutDetours(displayName(name)) ?? refuse(name, "leads out of the archive");
 }
 
 function linkTarget(name: string, entry: TarEntry): string {
-  return cleanName(entry.kind === "hardlink" ? entry.linkName : `${name}/../${entry.linkName}`);
+  const target = displayName(entry.linkName);
+  const from = entry.kind === "hardlink" ? target : `${name}/../${target}`;
+  const inside = target.startsWith("/") ? undefined : withoutDetours(from);
+  return inside ?? refuse(entry.name, "is a link that leads out of the archive");
+}
+
+function refuse(name: ByteString, why: string): never {
+  throw new TarError(why, name);
+}
+
+function withoutDetours(path: string): string | undefined {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
 }

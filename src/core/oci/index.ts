@@ -2,7 +2,6 @@ export {
   type ArchiveIndex,
   type ArchiveStore,
   archiveIndex,
-  dockerEntries,
   dockerLayerType,
   imageNameAnnotation,
   refNameAnnotation,
@@ -17,7 +16,7 @@ export {
   type WrittenBlob,
 } from "./archive-reader.ts";
 export { chainIds } from "./chain-ids.ts";
-export { childLabels, subjectAnnotation } from "./child-labels.ts";
+export { childLabels } from "./child-labels.ts";
 export { plainBytes } from "./decompress.ts";
 export {
   childrenIn,
@@ -27,20 +26,13 @@ export {
   type JsonObject,
   type Manifest,
   maxDocumentBytes,
-  parseDescriptors,
   parseImageDocument,
-  parseJson,
   parseObject,
 } from "./documents.ts";
 export {
   type Compression,
   compressionOf,
-  dockerLayer,
   dockerLayerGzip,
-  dockerLayerZstd,
   ociDescriptor,
-  ociLayer,
-  ociLayerGzip,
-  ociLayerZstd,
 } from "./media-types.ts";
-export { familiarReference, layoutReference, normalizeReference } from "./references.ts";
+export { familiarReference, layoutReference } from "./references.ts";

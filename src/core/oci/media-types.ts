@@ -2,10 +2,6 @@
 export const dockerLayer = "application/vnd.docker.image.rootfs.diff.tar";
 export const dockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 export const dockerLayerZstd = "application/vnd.docker.image.rootfs.diff.tar.zstd";
-/** Media types of layers in OCI's words. Source: OCI image-spec, layer.md. */
-export const ociLayer = "application/vnd.oci.image.layer.v1.tar";
-export const ociLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
-export const ociLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd";
 /** A descriptor on its own, as image verifiers are given it. */
 export const ociDescriptor = "application/vnd.oci.descriptor.v1+json";
 
