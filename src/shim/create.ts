@@ -39,8 +39,10 @@ export async function createTask(parts: HostParts, namespace: string, request: C
     parts.states.remove(task.namespace, task.id);
   });
   save(parts, task);
+  parts.failpoint("create.recorded");
   mountRootfs(parts, task, request, undo);
   if (task.checkpoint !== "") keepRootfs(task, request.rootfs);
+  parts.failpoint("create.mounted");
   if (task.checkpoint === "") await createInit(parts, task, undo);
   task.init.status = "created";
   task.phase = "ready";
@@ -52,7 +54,9 @@ export async function createTask(parts: HostParts, namespace: string, request: C
     checkpoint: task.checkpoint,
     pid: task.init.pid,
   });
+  parts.failpoint("create.announced");
   save(parts, task);
+  parts.failpoint("create.saved");
   undo.move();
   watchExit(parts, task, task.init);
   return task;
@@ -116,9 +120,11 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   await runWithStreams(parts, task, task.init, async (streams) => {
     await task.runtime.create(task.id, { ...base, ...streams });
     created = true;
+    parts.failpoint("create.made");
     holdProcess(parts, task.init, readPidFile(pidFile));
   });
   keepProcess(parts, task, task.init);
+  parts.failpoint("create.kept");
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
   undo.defer(() => task.oom?.[Symbol.dispose]());

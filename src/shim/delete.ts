@@ -5,6 +5,7 @@ import { FaultError } from "../lib/faults.ts";
 import { unmountAll } from "../sys/index.ts";
 import { dropTerminal } from "./create.ts";
 import { removeExecFiles } from "./exec.ts";
+import { lastOfLife } from "./journaled.ts";
 import { type HostParts, publish, save, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import { waitForEnd } from "./process-handle.ts";
@@ -39,9 +40,11 @@ async function deleteExec(parts: HostParts, task: Task, exec: TaskProcess): Prom
   requireDeletable(task, exec);
   await releaseProcess(parts, exec);
   removeExecFiles(task, exec.execId);
+  parts.failpoint("exec-delete.released");
   task.execs.delete(exec.execId);
   exec.settleExited();
   save(parts, task);
+  parts.failpoint("exec-delete.saved");
 }
 
 async function deleteTask(parts: HostParts, task: Task): Promise<void> {
@@ -54,25 +57,37 @@ async function deleteTask(parts: HostParts, task: Task): Promise<void> {
 }
 
 /** The part of a delete that the next host does when this one dies in it. */
-export async function finishDelete(parts: HostParts, task: Task): Promise<void> {
+export async function finishDelete(parts: HostParts, task: Task, isResumed = false): Promise<void> {
   const { init } = task;
   task.phase = "deleting";
   save(parts, task);
+  parts.failpoint("delete.marked");
   await task.runtime.delete(task.id, { force: init.status !== "stopped" });
+  parts.failpoint("delete.forgotten");
   if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
   for (const process of task.processes()) await releaseProcess(parts, process);
   for (const execId of task.execs.keys()) removeExecFiles(task, execId);
   task.oom?.[Symbol.dispose]();
+  parts.failpoint("delete.released");
   if (task.hasRootfsMounts) unmountAll(parts.kernel, join(task.bundle, "rootfs"));
-  publish(parts, task, topics.delete, TaskDeleteSchema, {
-    containerId: task.id,
-    pid: init.pid,
-    exitStatus: init.exitStatus,
-    ...(init.exitedAt === undefined ? {} : { exitedAt: timestampFromDate(init.exitedAt) }),
-  });
+  parts.failpoint("delete.unmounted");
+  // The earlier host may have died between its last two lines.
+  if (!isResumed || lastOfLife(parts, task)?.topic !== topics.delete) publishDelete(parts, task);
+  parts.failpoint("delete.announced");
   parts.states.remove(task.namespace, task.id);
+  parts.failpoint("delete.removed");
   parts.tasks.remove(task);
   init.settleExited();
+}
+
+function publishDelete(parts: HostParts, task: Task): void {
+  const { pid, exitStatus, exitedAt } = task.init;
+  publish(parts, task, topics.delete, TaskDeleteSchema, {
+    containerId: task.id,
+    pid,
+    exitStatus,
+    ...(exitedAt === undefined ? {} : { exitedAt: timestampFromDate(exitedAt) }),
+  });
 }
 
 function requireDeletable(task: Task, process: TaskProcess): void {

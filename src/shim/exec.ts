@@ -24,11 +24,14 @@ export async function addExec(parts: HostParts, task: Task, request: ExecProcess
   if (status !== "created" && status !== "running") throw new FaultError("unknown", `cannot exec in a ${status} state`);
   if (task.checkpoint !== "" && status === "created") throw new FaultError("unknown", "cannot exec in a created state");
   writeSpec(task, request);
+  parts.failpoint("exec.written");
   const exec = new TaskProcess(execId, { stdin, stdout, stderr, terminal });
   exec.status = "created";
   task.execs.set(execId, exec);
   publish(parts, task, topics.execAdded, TaskExecAddedSchema, { containerId: task.id, execId });
+  parts.failpoint("exec.announced");
   save(parts, task);
+  parts.failpoint("exec.saved");
 }
 
 /** Files of one exec in the bundle; gone once it runs or is removed. */

@@ -77,7 +77,9 @@ function publishExit(parts: HostParts, task: Task, process: TaskProcess, exit: P
     exitStatus: exit.status,
     exitedAt: timestampFromDate(exit.at),
   });
+  parts.failpoint("exit.announced");
   save(parts, task);
+  parts.failpoint("exit.saved");
   process.release();
   process.settleExited();
   if (process !== task.init) publishInitExitIfLast(parts, task);

@@ -7,6 +7,7 @@ import {
   TaskExitSchema,
   TaskStartSchema,
 } from "../gen/containerd/events/task_pb.ts";
+import type { Event } from "../gen/lighter/shim/v1/host_pb.ts";
 import { type HostParts, publish, topics } from "./parts.ts";
 import type { TaskProcess } from "./process.ts";
 import type { Task } from "./task.ts";
@@ -44,13 +45,18 @@ export function journaledExit(
   return undefined;
 }
 
-/** Publishes the end of a creation that was announced, and then undone. */
-export function publishUndone(parts: HostParts, task: Task): void {
-  const announced = parts.journal.kept().findLast(({ namespace, topic, event }) => {
+/** The last event of a task's name that the journal has and that begins a life or ends one. */
+export function lastOfLife(parts: HostParts, task: Task): Event | undefined {
+  return parts.journal.kept().findLast(({ namespace, topic, event }) => {
     if (namespace !== task.namespace || event === undefined) return false;
     if (topic === topics.delete) return fromBinary(TaskDeleteSchema, event.value).containerId === task.id;
     return topic === topics.create && fromBinary(TaskCreateSchema, event.value).containerId === task.id;
   });
+}
+
+/** Publishes the end of a creation that was announced, and then undone. */
+export function publishUndone(parts: HostParts, task: Task): void {
+  const announced = lastOfLife(parts, task);
   if (announced?.topic !== topics.create || announced.event === undefined) return;
   const { pid } = fromBinary(TaskCreateSchema, announced.event.value);
   publish(parts, task, topics.delete, TaskDeleteSchema, { containerId: task.id, pid, exitStatus: 255 });

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
+import type { Failpoint } from "../lib/failpoints.ts";
 import type { Logger } from "../lib/log.ts";
 import type { FdWatcher, Kernel } from "../sys/index.ts";
 import { anyOf } from "../wire/any.ts";
@@ -14,6 +15,38 @@ import type { RuntimeRecord } from "./state/records.ts";
 import type { StateFiles } from "./state/state-file.ts";
 import type { Task, TaskTable } from "./task.ts";
 
+/** The steps of the host's operations between which it may die, in their order. */
+export const hostSteps = [
+  "create.recorded",
+  "create.mounted",
+  "create.made",
+  "create.kept",
+  "create.announced",
+  "create.saved",
+  "start.released",
+  "start.announced",
+  "start.saved",
+  "exec.written",
+  "exec.announced",
+  "exec.saved",
+  "exec-start.made",
+  "exec-start.kept",
+  "exec-start.announced",
+  "exec-start.saved",
+  "exit.announced",
+  "exit.saved",
+  "exec-delete.released",
+  "exec-delete.saved",
+  "delete.marked",
+  "delete.forgotten",
+  "delete.released",
+  "delete.unmounted",
+  "delete.announced",
+  "delete.removed",
+] as const;
+
+export type HostStep = (typeof hostSteps)[number];
+
 /** What the host's operations share. */
 export interface HostParts {
   readonly kernel: Kernel;
@@ -25,6 +58,7 @@ export interface HostParts {
   readonly journal: EventJournal;
   readonly keeper: Keeper;
   readonly log: Logger;
+  readonly failpoint: Failpoint<HostStep>;
   readonly now: () => Date;
   /** The host's own folder. */
   readonly folder: string;

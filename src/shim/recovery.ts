@@ -60,7 +60,7 @@ async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> 
   parts.tasks.add(task);
   for (const exec of task.execs.values()) await adoptProcess(parts, task, exec);
   await adoptProcess(parts, task, task.init);
-  if (task.phase === "deleting") await finishDelete(parts, task);
+  if (task.phase === "deleting") await finishDelete(parts, task, true);
   else save(parts, task);
 }
 

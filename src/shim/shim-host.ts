@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { createFailpoint, failpointVariable } from "../lib/failpoints.ts";
 import { messageOf } from "../lib/faults.ts";
 import { createLogger, type Logger } from "../lib/log.ts";
 import { productVersion } from "../lib/version.ts";
@@ -69,6 +70,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     journal,
     keeper: stack.use(new Keeper({ kernel, watcher, folder: options.state, log })),
     log,
+    failpoint: createFailpoint(process.env[failpointVariable]),
     now: () => new Date(),
     folder: options.state,
     defaultRuntime: options.runtime ?? (Bun.which("crun") === null ? "runc" : "crun"),

@@ -31,9 +31,12 @@ async function startInit(parts: HostParts, task: Task): Promise<void> {
   init.handle?.holdExit();
   try {
     await releaseOrStart(parts, task);
+    parts.failpoint("start.released");
     init.status = "running";
     publish(parts, task, topics.start, TaskStartSchema, { containerId: task.id, pid: init.pid });
+    parts.failpoint("start.announced");
     save(parts, task);
+    parts.failpoint("start.saved");
     // A restored init is held only now, and was watched by nobody yet.
     if (task.checkpoint !== "") watchExit(parts, task, init);
   } finally {
@@ -73,7 +76,9 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
       execId: exec.execId,
       pid: exec.pid,
     });
+    parts.failpoint("exec-start.announced");
     save(parts, task);
+    parts.failpoint("exec-start.saved");
     removeExecFiles(task, exec.execId);
   } catch (error) {
     exec.release();
@@ -93,9 +98,11 @@ async function runExec(parts: HostParts, task: Task, exec: TaskProcess): Promise
   const { processFile, pidFile, log } = execFiles(task, exec.execId);
   await runWithStreams(parts, task, exec, async (streams) => {
     await task.runtime.exec(task.id, { processFile, pidFile, log, ...streams });
+    parts.failpoint("exec-start.made");
     holdProcess(parts, exec, readPidFile(pidFile));
   });
   keepProcess(parts, task, exec);
+  parts.failpoint("exec-start.kept");
 }
 
 function requireCreated(process: TaskProcess): void {
