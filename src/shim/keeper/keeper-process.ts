@@ -38,12 +38,13 @@ interface KeeperRecord extends PidRecord {
  * Shape: `cat`, reading a pipe into which nobody writes, in a session of its own. It ends by itself when the pipe does:
  * a host that dies before it has put the lifeline into the queue leaves no process behind.
  */
-export function startKeeper(kernel: Kernel, ends: QueueEnds): StartedKeeper {
+export function startKeeper(kernel: Kernel, folder: string, ends: QueueEnds): StartedKeeper {
   const [read, write] = kernel.pipe();
   try {
     const child = Bun.spawn(["cat"], {
       stdio: [read, "ignore", "ignore", ends.in, ends.out],
-      env: {},
+      // Says to people whose it is; nothing reads it.
+      env: { LIGHTER_KEEPER_OF: folder },
       detached: true,
       cwd: "/",
     });

@@ -195,7 +195,7 @@ export class Keeper implements Disposable {
     const { kernel, folder, log } = this.#options;
     try {
       this.#startedAt = performance.now();
-      const { process, lifeline } = startKeeper(kernel, this.#queue.ends);
+      const { process, lifeline } = startKeeper(kernel, folder, this.#queue.ends);
       this.#holdLifeline(lifeline);
       saveKeeper(folder, this.#queue.ends, process);
       this.#process = process;
