@@ -49,12 +49,12 @@ const eagerRests = 100;
 export function createPace(isAwaited: () => boolean): Pace {
   let rests = 0;
   return {
-    sliceMs: () => (isAwaited() ? 0.4 : 0.2),
+    sliceMs: () => 0.2,
     rest: () =>
       new Promise((resolve) => {
         const awaited = isAwaited();
         if (awaited && rests++ < eagerRests) setImmediate(resolve);
-        else setTimeout(resolve, awaited ? 1 : 2);
+        else setTimeout(resolve, awaited ? 2 : 4);
       }),
   };
 }
