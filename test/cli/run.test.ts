@@ -36,13 +36,11 @@ describe("lighter run", () => {
       "grep CapEff /proc/self/status | awk '{print $2}'",
       "grep -E ':(memory|pids|cpu,cpuacct|cpu):|^0::' /proc/self/cgroup | wc -l",
     ].join("\n");
-    const words = [
-      ...["run", "--rm", "--env-file", file, "-e", "B=flag", "--env", "C=c", "--cwd", "/etc", "--user", "sailor"],
-      ...["--hostname", "boat", "--read-only", "--net", "none", "--cap-drop", "ALL"],
-      ...["--mount", `type=bind,src=${file},dst=/host,ro`, "--tmpfs", "/scratch:size=1m"],
-      ...["--cpus", "0.5", "--memory", "64m", "--pids-limit", "20"],
-      ...[busyboxImage, "--", "sh", "-c", script],
-    ];
+    const flags =
+      `--env-file ${file} -e B=flag --env C=c --cwd /etc --user sailor --hostname boat --read-only --net none
+      --cap-drop ALL --mount type=bind,src=${file},dst=/host,ro --tmpfs /scratch:size=1m --cpus 0.5 --memory 64m
+      --pids-limit 20`.split(/\s+/);
+    const words = ["run", "--rm", ...flags, busyboxImage, "--", "sh", "-c", script];
     const result = await lighter(daemon, words, { env: { SHELL_ONLY: "shell" } });
     expect(result.stderr).toBe("");
     const lines = result.stdout.split("\n");

@@ -9,6 +9,9 @@ import {
 } from "../support/index.ts";
 import { environment, lighter, lighterOk, program } from "./support.ts";
 
+/** What a terminal's orders begin with. */
+const escape = "\x1b";
+
 /** Starts the command on a terminal of 80 by 24. */
 function onTerminal(
   daemon: Daemon,
@@ -91,11 +94,11 @@ describe("lighter on a terminal", () => {
   shared.test("draws live figures over one another and gives the cursor back", async (daemon) => {
     await lighterOk(daemon, ["run", "-d", "--name", "busy", busyboxImage, "sh", "-c", "while :; do :; done"]);
     const session = onTerminal(daemon, ["stats", "--interval", "0.2"]);
-    await shows(session, /\x1b\[\d+A\x1b\[J[^]*busy/);
+    await shows(session, new RegExp(`${escape}\\[\\d+A${escape}\\[J[^]*busy`));
     session.resize(40, 24);
     await shows(
       session,
-      /ID\x1b\[22m {2}\x1b\[1mCPU +\x1b\[22m {2}\x1b\[1mMEMORY +\x1b\[22m {2}\x1b\[1mPIDS\x1b\[22m\r\n/,
+      new RegExp(`${["ID", "CPU +", "MEMORY +", "PIDS"].join(`${escape}\\[22m {2}${escape}\\[1m`)}${escape}\\[22m\r\n`),
     );
     session.type("\x03");
     expect(await session.exited).toBe(0);
@@ -106,7 +109,7 @@ describe("lighter on a terminal", () => {
   shared.test("colours tables, unless told not to, and never breaks a line", async (daemon) => {
     const colored = onTerminal(daemon, ["ps"]);
     await colored.exited;
-    expect(colored.output()).toMatch(/\x1b\[32mUp [^]*\x1b\[39m/);
+    expect(colored.output()).toMatch(new RegExp(`${escape}\\[32mUp [^]*${escape}\\[39m`));
     const plain = onTerminal(daemon, ["ps"], { NO_COLOR: "1", COLUMNS: "40" });
     await plain.exited;
     expect(plain.output()).not.toContain("\x1b");

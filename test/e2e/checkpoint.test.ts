@@ -111,11 +111,12 @@ async function storedCheckpoint(daemon: Daemon, kind: "task" | "container"): Pro
     type,
     schemaVersion: index.schemaVersion,
     annotations: Object.keys(index.annotations ?? {}).sort(),
-    manifests: index.manifests.map(({ digest: _, size, ...rest }: { digest: string; size: number }) => ({
-      ...rest,
-      hasSize: size > 0,
+    manifests: index.manifests.map((each: { digest: string; size: number }) => ({
+      ...each,
+      digest: undefined,
+      size: each.size > 0,
     })),
-    labels: labels.sort(),
+    labels: labels.toSorted((a, b) => (String(a) < String(b) ? -1 : 1)),
   };
 }
 

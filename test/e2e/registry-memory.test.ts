@@ -25,8 +25,10 @@ suite(`the daemon's memory${reason === undefined ? "" : ` [${reason}]`}`, () => 
     const env = { CONTAINERD_ADDRESS: daemon.address, CONTAINERD_NAMESPACE: daemon.namespace };
     const before = await ownBytes(daemon.pid);
     let most = before;
-    const watch = setInterval(async () => {
-      most = Math.max(most, await ownBytes(daemon.pid));
+    const watch = setInterval(() => {
+      void ownBytes(daemon.pid).then((now) => {
+        most = Math.max(most, now);
+      });
     }, 10);
     const answer = JSON.parse(await runOk([program, "pull", "--no-unpack", "--quiet", "--json", reference], { env }));
     clearInterval(watch);

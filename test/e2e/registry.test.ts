@@ -8,7 +8,7 @@ import { faultOf } from "../../src/core/remotes/testing.ts";
 import { type Ctx, createCtx } from "../../src/lib/ctx.ts";
 import { digestOf } from "../../src/lib/digest.ts";
 import { createLogger } from "../../src/lib/log.ts";
-import { createWorkspace, missing, run, runOk, type Workspace, waitFor, writeBusyboxImage } from "../support/index.ts";
+import { createWorkspace, missing, runOk, type Workspace, waitFor, writeBusyboxImage } from "../support/index.ts";
 import {
   type Authority,
   createAuthority,
