@@ -29,8 +29,10 @@ async function measure(daemon: Daemon, file: string, digest: string, rates: Rate
   await runOk(["sh", "-c", ctr(`rm ${digest}`)]);
 }
 
-await using lighter = await startLighter({ logLevel: "info" });
-await using containerd = await startContainerd({ logLevel: "info" });
+// ctr ingests without a lease: nothing may be collected between a write and the read after it.
+const config = '[plugins."io.containerd.gc.v1.scheduler"]\ndeletion_threshold = 1000000\nmutation_threshold = 0\n';
+await using lighter = await startLighter({ logLevel: "info", config });
+await using containerd = await startContainerd({ logLevel: "info", config });
 const file = path.join(lighter.workspace.folder, "blob");
 await runOk(["sh", "-c", `head -c ${mebibytes}M /dev/urandom > ${file}`]);
 const digest = `sha256:${(await runOk(["sha256sum", file])).split(" ")[0]}`;
