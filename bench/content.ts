@@ -30,7 +30,7 @@ async function measure(daemon: Daemon, file: string, digest: string, rates: Rate
 }
 
 // ctr ingests without a lease: nothing may be collected between a write and the read after it.
-const config = '[plugins."io.containerd.gc.v1.scheduler"]\ndeletion_threshold = 1000000\nmutation_threshold = 0\n';
+const config = '[plugins."io.containerd.gc.v1.scheduler"]\nstartup_delay = "1h"\ndeletion_threshold = 1000000\n';
 await using lighter = await startLighter({ logLevel: "info", config });
 await using containerd = await startContainerd({ logLevel: "info", config });
 const file = path.join(lighter.workspace.folder, "blob");
