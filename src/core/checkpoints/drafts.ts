@@ -32,9 +32,13 @@ const lastFile = "lighter.json";
 /** Keeps drafts in `<root>/io.lighter.checkpoints.v1`. */
 export function createDrafts(root: string): Drafts {
   const base = join(root, "io.lighter.checkpoints.v1");
+  /** Of this life: a draft may be made while those of earlier lives are still looked through. */
+  const own = new Set<string>();
   return {
     async create(draft) {
-      const folder = join(base, crypto.randomUUID());
+      const name = crypto.randomUUID();
+      own.add(name);
+      const folder = join(base, name);
       await mkdir(join(folder, "images"), { recursive: true, mode: 0o700 });
       const { namespace, containerLife, checkpoint } = draft;
       const message = toJsonString(CheckpointSchema, checkpoint);
@@ -45,6 +49,7 @@ export function createDrafts(root: string): Drafts {
     async load() {
       const found: OpenDraft[] = [];
       for (const name of await namesIn(base)) {
+        if (own.has(name)) continue;
         const folder = join(base, name);
         const draft = await readDraft(folder);
         if (draft === undefined) await rm(folder, { recursive: true, force: true });

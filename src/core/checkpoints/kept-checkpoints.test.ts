@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.ts";
@@ -7,7 +8,7 @@ import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints
 import { parseDigest } from "../../lib/digest.ts";
 import { anyOf } from "../../wire/any.ts";
 import { creation, FakeHost, failure, TestDaemon, until } from "../tasks/testing.ts";
-import { createDrafts } from "./drafts.ts";
+import { createDrafts, type Draft } from "./drafts.ts";
 import { checkpointsSchema, createNamedCheckpoints, type NamedCheckpoints } from "./index.ts";
 
 function open(daemon: TestDaemon): NamedCheckpoints {
@@ -135,3 +136,22 @@ function lifeOf(daemon: TestDaemon, id: string): string {
   const { createdAt } = daemon.containerStore().get(daemon.ctx, id);
   return `${createdAt?.seconds ?? 0n}.${createdAt?.nanos ?? 0}`;
 }
+
+test("Drafts.load leaves drafts alone that are being made meanwhile", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lighter-drafts-"));
+  try {
+    const drafts = createDrafts(folder);
+    const draft: Draft = {
+      namespace: "default",
+      containerLife: "1",
+      checkpoint: create(CheckpointSchema, { containerId: "c1", name: "x" }),
+    };
+    const made = Array.from({ length: 20 }, () => drafts.create(draft));
+    while (!existsSync(join(folder, "io.lighter.checkpoints.v1"))) await Bun.sleep(0);
+    expect(await drafts.load()).toEqual([]);
+    for (const each of await Promise.all(made)) expect(existsSync(each.images)).toBe(true);
+    expect(await createDrafts(folder).load()).toHaveLength(20);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
