@@ -1,5 +1,5 @@
 import type { Metadata, ResourceKind } from "../metadata/index.ts";
-import type { Collectable, CollectionStats, ResourceCollector } from "./gc.ts";
+import type { Collectable, CollectionStats, ResourceCollector, ResourceNode } from "./gc.ts";
 import { Marking } from "./marking.ts";
 import { type Busy, type Pace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
@@ -26,6 +26,8 @@ export async function collectOnce(options: CollectionOptions): Promise<Collectio
   const start = performance.now();
   const busy: Busy = { busyMs: 0, longestMs: 0 };
   const removed = new Map<ResourceKind, number>();
+  // What comes while it goes on is not looked at.
+  const there = collectors.map((collector) => Array.from(collector.all()));
   const marking = new Marking(new ReferenceGraph({ metadata, tables, collectors, nowMs }), metadata);
   using _watch = metadata.watch({ touched: (kind, namespace, key) => marking.touch(kind, namespace, key) });
   await runPaced(marking.steps(), pace, busy, signal);
@@ -34,13 +36,18 @@ export async function collectOnce(options: CollectionOptions): Promise<Collectio
   for (const table of tables)
     await sweepTable(table, { metadata, marking, pace, busy, signal, removed, drain, pending });
   await pending.settle();
-  for (const collector of collectors) removeDead(collector, marking, removed);
+  for (const [at, collector] of collectors.entries()) removeDead(collector, there[at] ?? [], marking, removed);
   await Promise.all(tables.map(async (table) => table.clean?.()));
   return { alive: marking.count, removed, ...busy, elapsedMs: performance.now() - start };
 }
 
-function removeDead(collector: ResourceCollector, marking: Marking, removed: Map<ResourceKind, number>): void {
-  for (const node of Array.from(collector.all())) {
+function removeDead(
+  collector: ResourceCollector,
+  nodes: readonly ResourceNode[],
+  marking: Marking,
+  removed: Map<ResourceKind, number>,
+): void {
+  for (const node of nodes) {
     if (marking.isAlive(node)) continue;
     collector.remove(node);
     removed.set(node.kind, (removed.get(node.kind) ?? 0) + 1);
