@@ -65,7 +65,7 @@ export function runInTerminal(command: readonly string[], options: RunOptions = 
   let shown = "";
   const decoder = new TextDecoder();
   const child = Bun.spawn([...command], {
-    env: { ...process.env, TERM: "xterm", ...options.env },
+    env: { ...process.env, TERM: "xterm", NO_COLOR: "", ...options.env },
     terminal: {
       cols: 80,
       rows: 24,
