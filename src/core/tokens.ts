@@ -9,6 +9,7 @@ import type { ImageStore } from "./images/index.ts";
 import type { Introspection } from "./introspection/index.ts";
 import type { LeaseManager } from "./leases/index.ts";
 import type { Metadata } from "./metadata/index.ts";
+import type { MountManager } from "./mounts/index.ts";
 import type { NamespaceStore } from "./namespaces/index.ts";
 import type { SandboxController, SandboxStore } from "./sandbox/index.ts";
 import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
@@ -35,6 +36,8 @@ export const LEASE: Kind<LeaseManager> = kind("io.containerd.lease.v1");
 export const STREAMING: Kind<StreamManager> = kind("io.containerd.streaming.v1");
 export const TRANSFER: Kind<Transferrer> = kind("io.containerd.transfer.v1");
 export const IMAGE_VERIFIER: Kind<ImageVerifier> = kind("io.containerd.image-verifier.v1");
+export const MOUNT_MANAGER: Kind<MountManager> = kind("io.containerd.mount-manager.v1");
+export const MOUNT_HANDLER: Kind<{ readonly type: string }> = kind("io.containerd.mount-handler.v1");
 export const SANDBOX_STORE: Kind<SandboxStore> = kind("io.containerd.sandbox.store.v1");
 export const SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.sandbox.controller.v1");
 /** CRI's own, with a pause container. */
@@ -50,6 +53,7 @@ export const exchangeToken: Token<Exchange> = token(EVENT, "exchange");
 export const metadataToken: Token<Metadata> = token(METADATA, "bolt");
 export const gcToken: Token<GarbageCollector> = token(GC, "scheduler");
 export const leasesToken: Token<LeaseManager> = token(LEASE, "manager");
+export const mountManagerToken: Token<MountManager> = token(MOUNT_MANAGER, "bolt");
 export const namespacesToken: Token<NamespaceStore> = token(SERVICE, "namespaces-service");
 export const containersToken: Token<ContainerStore> = token(SERVICE, "containers-service");
 /** Every part that keeps or reads content goes through this one. */

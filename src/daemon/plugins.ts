@@ -13,6 +13,8 @@ import { introspectionPlugins } from "../core/introspection/plugin.ts";
 import { leasesSchema } from "../core/leases/index.ts";
 import { leasesPlugins } from "../core/leases/plugin.ts";
 import { metadataPlugin } from "../core/metadata/plugin.ts";
+import { mountsSchema } from "../core/mounts/index.ts";
+import { mountsPlugins } from "../core/mounts/plugin.ts";
 import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
 import { sandboxesSchema } from "../core/sandbox/index.ts";
@@ -28,7 +30,6 @@ import { versionPlugin } from "../core/version/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
 import { healthPlugin } from "./health.ts";
 import { serverPlugins } from "./servers.ts";
-import { unbuiltPlugins } from "./unbuilt.ts";
 
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
@@ -41,6 +42,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
     contentSchema,
     snapshotsSchema,
     sandboxesSchema,
+    mountsSchema,
     checkpointsSchema,
   ]),
   ...namespacesPlugins,
@@ -56,11 +58,11 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...transferPlugins,
   ...tasksPlugins,
   ...sandboxPlugins,
+  ...mountsPlugins,
   ...checkpointsPlugins,
   systemPlugin,
   ...introspectionPlugins,
   versionPlugin,
   healthPlugin,
-  ...unbuiltPlugins,
   ...serverPlugins,
 ];

@@ -97,14 +97,53 @@ export interface RemoveTreeResult {
   readonly failures: readonly string[];
 }
 
+/** What is done to a mount before it is made. */
+export type MountTransform = "format" | "mkdir" | "mkfs";
+
+export interface MountStep {
+  readonly request: MountRequest;
+  /** In their order. */
+  readonly transforms: readonly MountTransform[];
+}
+
+/** Mounts that stay: made in the mount namespace of the caller, each on a folder that is not there yet. */
+export interface MountJob {
+  /** The folders in which transforms may make things. */
+  readonly roots: readonly string[];
+  readonly steps: readonly (MountStep & { readonly mountPoint: string })[];
+  /** One more that is transformed and not mounted. */
+  readonly last: MountStep | undefined;
+}
+
+export interface MountedRequest extends MountRequest {
+  readonly mountPoint: string;
+  readonly mountedAtMs: number;
+}
+
+export interface MountResult {
+  readonly mounted: readonly MountedRequest[];
+  readonly last?: MountRequest | undefined;
+}
+
+/** Folders that go with everything that is mounted on folders in them. */
+export interface UnmountJob {
+  readonly folders: readonly string[];
+}
+
+export interface UnmountResult {
+  readonly failures: readonly { readonly folder: string; readonly message: string }[];
+}
+
 export type Nothing = Record<string, never>;
 
 /** Every worker, with what it takes and what it answers. */
 export interface WorkerJobs {
   readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
+  readonly mount: { readonly job: MountJob; readonly result: MountResult };
   readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: RemoveTreeResult };
   readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
+  readonly unmount: { readonly job: UnmountJob; readonly result: UnmountResult };
   readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };
 }
 

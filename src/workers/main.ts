@@ -11,11 +11,17 @@ export async function runWorker(name: string | undefined): Promise<void> {
     case "diff":
       await import("./diff.ts");
       return;
+    case "mount":
+      await import("./mount.ts");
+      return;
     case "remove-tree":
       await import("./remove-tree.ts");
       return;
     case "settle-tree":
       await import("./settle-tree.ts");
+      return;
+    case "unmount":
+      await import("./unmount.ts");
       return;
     case "unpack":
       await import("./unpack.ts");

@@ -14,7 +14,7 @@ import { collectableImages } from "../images/index.ts";
 import { collectableLeases } from "../leases/index.ts";
 import { collectableSandboxes } from "../sandbox/index.ts";
 import { snapshotsToCollect } from "../snapshots/index.ts";
-import { CONTENT, exchangeToken, GC, metadataToken, SNAPSHOT } from "../tokens.ts";
+import { CONTENT, exchangeToken, GC, metadataToken, mountManagerToken, SNAPSHOT } from "../tokens.ts";
 import { createGarbageCollector } from "./index.ts";
 
 const storeToken: Token<ContentStore> = token(CONTENT, "content");
@@ -35,7 +35,13 @@ const fraction = (fallback: number): ConfigSchema<number> => ({
 export const gcPlugin: PluginDefinition = definePlugin({
   type: GC,
   id: "scheduler",
-  requires: { metadata: metadataToken, exchange: exchangeToken, content: storeToken, snapshotters: SNAPSHOT },
+  requires: {
+    metadata: metadataToken,
+    exchange: exchangeToken,
+    content: storeToken,
+    snapshotters: SNAPSHOT,
+    mounts: mountManagerToken,
+  },
   config: table({
     pause_threshold: fraction(0.02),
     deletion_threshold: integer(0),
@@ -43,7 +49,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
     schedule_delay: duration(0),
     startup_delay: duration(100),
   }),
-  init: ({ metadata, exchange, content, snapshotters }, { config, meta, log, scope }) => {
+  init: ({ metadata, exchange, content, snapshotters, mounts }, { config, meta, log, scope }) => {
     meta.exports
       .set("PauseThreshold", String(config.pause_threshold))
       .set("DeletionThreshold", String(config.deletion_threshold))
@@ -56,6 +62,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
       collectableImages(exchange),
       snapshotsToCollect([...snapshotters.values()], exchange),
       ...("collectables" in content ? (content as OwnContentStore).collectables : []),
+      mounts.collectable,
     ];
     return scope.use(
       createGarbageCollector({

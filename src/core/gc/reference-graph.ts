@@ -165,7 +165,7 @@ export class ReferenceGraph {
       for (const { namespace, holder, node } of page) {
         const flat = this.#leases.get(leaseKey(namespace, holder));
         if (flat === undefined) continue;
-        sink(flat ? { ...node, flat } : node, { kind: table.kind, namespace, key: holder }, "lease");
+        sink(flat ? { ...node, flat } : node, { kind: "lease", namespace, key: holder }, "lease");
       }
       last = page.at(-1);
       if (last === undefined || page.length < pageRows) break;

@@ -52,7 +52,7 @@ export function referenceOf(
 ): ResourceNode | undefined {
   if (!key.startsWith(refPrefix)) return undefined;
   if (key.startsWith(snapshotRef)) return snapshotNode(namespace, key.slice(snapshotRef.length), value);
-  for (const kind of ["content", "image"]) {
+  for (const kind of ["content", "image", "mount"]) {
     if (isNamed(key, `${refPrefix}${kind}`)) return { kind, namespace, key: value };
   }
   for (const [name, kind] of extra) {

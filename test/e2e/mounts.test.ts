@@ -1,0 +1,62 @@
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs/promises";
+import path from "node:path";
+import { Leases } from "../../src/gen/containerd/services/leases/v1/leases_pb.ts";
+import { Mounts } from "../../src/gen/containerd/services/mounts/v1/mounts_pb.ts";
+import { failureText } from "../../src/lib/fault-testing.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
+import { missing, startLighter } from "../support/index.ts";
+
+const lacks = missing(["lighterd", "root"]);
+
+describe.skipIf(lacks !== undefined)(`mounts${lacks === undefined ? "" : ` (${lacks})`}`, () => {
+  test("are made, outlive the daemon by force, and go with their lease", async () => {
+    await using daemon = await startLighter();
+    const { namespace } = daemon;
+    const tree = path.join(daemon.workspace.folder, "tree");
+    await fs.mkdir(tree);
+    await fs.writeFile(path.join(tree, "file"), "here");
+    const mounts = [{ type: "bind", source: tree, options: ["rbind", "ro"] }];
+    const request = { name: "a", mounts, temporary: true, labels: { k: "v" } };
+    let point = "";
+    {
+      await using connection = await connectGrpc({ path: daemon.address });
+      const client = connection.client(Mounts, { namespace });
+      await connection.client(Leases, { namespace }).create({ id: "held" });
+      const { info } = await client.activate(request, { lease: "held" });
+      point = info?.active[0]?.mountPoint ?? "";
+      expect(info).toMatchObject({ name: "a", labels: { k: "v" }, system: [{ type: "bind", source: point }] });
+      expect(await fs.readFile(path.join(point, "file"), "utf8")).toBe("here");
+      const answers = [
+        () => client.activate(request),
+        () => client.activate({ name: "b", mounts }),
+        () => client.activate({ name: "b", mounts: [], temporary: true }),
+        () => client.deactivate({ name: "b" }),
+        () => client.info({ name: "b" }),
+        () => client.update({ info: { name: "a" } }),
+        () => connection.client(Mounts).info({ name: "a" }),
+        () => Array.fromAsync(connection.client(Mounts).list({})),
+      ].map(failureText);
+      expect(await Promise.all(answers)).toEqual([
+        'alreadyExists: mount "a": already exists',
+        "notImplemented: not implemented",
+        "notImplemented: not implemented",
+        'notFound: missing mount "b" bucket: not found',
+        'notFound: mount "b" not found',
+        "notImplemented: not implemented",
+        "failedPrecondition: namespace is required: failed precondition",
+        "failedPrecondition: namespace is required: failed precondition",
+      ]);
+    }
+    await daemon.kill();
+    await daemon.start();
+    await using connection = await connectGrpc({ path: daemon.address });
+    const client = connection.client(Mounts, { namespace });
+    const listed = await Array.fromAsync(client.list({ filters: ["anything"] }));
+    expect(listed.map(({ info }) => info)).toEqual([(await client.info({ name: "a" })).info]);
+    expect(listed[0]?.info?.active[0]?.mountPoint).toBe(point);
+    await connection.client(Leases, { namespace }).delete({ id: "held", sync: true });
+    expect(await Array.fromAsync(client.list({}))).toEqual([]);
+    await expect(fs.stat(point)).rejects.toThrow("ENOENT");
+  }, 60_000);
+});
