@@ -34,6 +34,7 @@ export function createHostProcess(options: HostProcessOptions): HostLauncher {
   const folder = dirname(socket);
   const complaints = join(folder, "host.stderr");
   return {
+    runtimeBinary: options.runtimeBinary,
     connect: () => connectIfThere(socket),
     async launch(): Promise<LaunchedHost> {
       if (Buffer.byteLength(socket) > socketPathMax) {

@@ -22,6 +22,8 @@ export interface LaunchedHost {
 
 /** How a host is reached and started; tests put a fake in its place. */
 export interface HostLauncher {
+  /** The OCI runtime that the host is told to use where a task names none. */
+  readonly runtimeBinary?: string | undefined;
   /** A connection to the host that runs, or undefined when none answers. */
   connect(): Promise<ClientConnection | undefined>;
   /** Starts a host of its own session, which outlives this process. Errors: unavailable (it can't be started). */

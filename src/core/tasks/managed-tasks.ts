@@ -13,6 +13,7 @@ import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
 import { collectMetrics } from "./metrics.ts";
 import type { Recovery } from "./recovery.ts";
+import type { RuntimeInfoSource } from "./runtime-info.ts";
 import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
 import type { Scratch } from "./scratch.ts";
 import type { RuntimeResolver, Shim } from "./shim.ts";
@@ -29,6 +30,7 @@ export interface ManagedTasksOptions {
   readonly bundles: Bundles;
   readonly scratch: Scratch;
   readonly resolver: RuntimeResolver;
+  readonly runtimeInfo: RuntimeInfoSource;
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
@@ -96,6 +98,10 @@ export class ManagedTasks implements TaskManager {
     await using folder = await scratch.temporary();
     await task.checkpoint(folder.path, options);
     return await storeCheckpoint(ctx, content, folder.path, container.spec);
+  }
+
+  pluginInfo(ctx: Ctx, request: Any): Promise<Any> {
+    return this.#options.runtimeInfo(ctx, request);
   }
 
   async metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]> {

@@ -16,15 +16,15 @@ const restoreAnnotation = "RestoreFromPath";
  * Errors: unknown, with containerd's text, when the request's are of another type.
  */
 export function chooseOptions(runtime: string, requested: Any | undefined, own: Any | undefined): Any | undefined {
-  if (requested === undefined) return canonical(own);
-  const options = canonical(requested);
+  if (requested === undefined) return canonicalOptions(own);
+  const options = canonicalOptions(requested);
   if (!anyIs(options, OptionsSchema)) throw new FaultError("unknown", `invalid task create option for ${runtime}`);
-  return requested.value.length === 0 ? canonical(own) : options;
+  return requested.value.length === 0 ? canonicalOptions(own) : options;
 }
 
 /** The folder of CRIU's images that a request's options name; empty when they name none. */
 export function criuImagePathOf(requested: Any | undefined): string {
-  return open(canonical(requested), OptionsSchema)?.criuImagePath ?? "";
+  return open(canonicalOptions(requested), OptionsSchema)?.criuImagePath ?? "";
 }
 
 /** The folder into which a checkpoint goes; empty when it goes into content. Errors: unknown, when of another type. */
@@ -47,7 +47,8 @@ function open<D extends DescMessage>(any: Any | undefined, schema: D): MessageSh
   return any !== undefined && anyIs(any, schema) ? anyTo(any, schema) : undefined;
 }
 
-function canonical(any: Any | undefined): Any | undefined {
+/** Options under the one name that the host knows them by. */
+export function canonicalOptions(any: Any | undefined): Any | undefined {
   return any?.typeUrl === otherOptionsName
     ? create(AnySchema, { typeUrl: OptionsSchema.typeName, value: any.value })
     : any;

@@ -21,11 +21,16 @@ export interface RuntimeResolverOptions {
   readonly path: string;
 }
 
+/** Whether the shared host runs containers of that runtime. */
+export function isHostRuntime(runtime: string): boolean {
+  return hostRuntimes.has(runtime) || basename(runtime) === hostProgram;
+}
+
 /** Gives the shared host for what it runs, and the right error for the rest. */
 export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeResolver {
   return {
     async resolve(request: ShimRequest): Promise<Shim> {
-      if (hostRuntimes.has(request.runtime)) return options.host;
+      if (isHostRuntime(request.runtime)) return options.host;
       const program = await findShim(request.runtime, options.path);
       if (basename(program) === hostProgram) return options.host;
       throw notImplemented(`running the shim ${quote(program)} for runtime ${quote(request.runtime)}`);
@@ -38,7 +43,7 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
  * Errors: unknown, with containerd's texts.
  * Source: containerd core/runtime/v2/shim_manager.go, resolveRuntimePath; pkg/shim/util.go, BinaryName.
  */
-async function findShim(runtime: string, path: string): Promise<string> {
+export async function findShim(runtime: string, path: string): Promise<string> {
   if (runtime === "") throw refused("no runtime name");
   if (isAbsolute(runtime)) {
     await stat(runtime).catch((error: unknown) => {

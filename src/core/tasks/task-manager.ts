@@ -12,6 +12,7 @@ import { ManagedTasks } from "./managed-tasks.ts";
 import { RecentExits } from "./recent-exits.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Recovery } from "./recovery.ts";
+import { createRuntimeInfo } from "./runtime-info.ts";
 import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import type { Shim } from "./shim.ts";
@@ -43,6 +44,7 @@ export interface TaskManagerOptions {
  */
 export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const { root, state, log, exchange } = options;
+  const path = options.path ?? process.env["PATH"] ?? "";
   const closing = new AbortController();
   const table = new TaskTable();
   const locks = new KeyedMutex();
@@ -71,7 +73,8 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     content: options.content,
     bundles,
     scratch,
-    resolver: createRuntimeResolver({ host, path: options.path ?? process.env["PATH"] ?? "" }),
+    resolver: createRuntimeResolver({ host, path }),
+    runtimeInfo: createRuntimeInfo({ path, runtimeBinary: options.launcher.runtimeBinary }),
     table,
     locks,
     newTask,

@@ -78,6 +78,11 @@ export interface Task {
 
 /** The tasks of every namespace; each call acts in the context's one. */
 export interface TaskManager extends AsyncDisposable {
+  /**
+   * Tells of a runtime: containerd.types.RuntimeRequest in, RuntimeInfo out; introspection asks it.
+   * Errors: notImplemented (another request), unknown (no such runtime, or it fails to tell).
+   */
+  pluginInfo(ctx: Ctx, request: Any): Promise<Any>;
   /** Finds shims for what is no task: sandboxes. */
   readonly shims: RuntimeResolver;
   /** Settles when the tasks of the daemon's last life are known. Never rejects; every call waits for it. */
