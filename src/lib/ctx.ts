@@ -50,3 +50,13 @@ export function throwIfAborted(signal: AbortSignal): void {
 export function abortFault(signal: AbortSignal): FaultError {
   return signal.reason instanceof FaultError ? signal.reason : fault("canceled", "", { cause: signal.reason });
 }
+
+/** Waits for work that goes on without us; rejects as soon as the signal fires. Effects: the work's own end is always taken. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortFault(signal));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

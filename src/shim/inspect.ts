@@ -5,7 +5,7 @@ import { ProcessDetailsSchema } from "../gen/containerd/runc/v1/oci_pb.ts";
 import type { PidsResponseSchema, StateResponseSchema, WaitResponseSchema } from "../gen/containerd/task/v3/shim_pb.ts";
 import { Status } from "../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../lib/ctx.ts";
-import { abortFault } from "../lib/ctx.ts";
+import { unlessAborted } from "../lib/ctx.ts";
 import { anyOf } from "../wire/any.ts";
 import { cgroupPids } from "./cgroup/cgroup-files.ts";
 import type { TaskProcess } from "./process.ts";
@@ -38,7 +38,7 @@ export async function waitForExit(
   ctx: Ctx,
   process: TaskProcess,
 ): Promise<MessageInitShape<typeof WaitResponseSchema>> {
-  if (process.status !== "stopped") await unlessAborted(ctx.signal, process.exited);
+  if (process.status !== "stopped") await unlessAborted(process.exited, ctx.signal);
   return exitOf(process);
 }
 
@@ -60,16 +60,4 @@ export function exitOf(process: TaskProcess): { exitStatus: number; exitedAt?: T
     exitStatus: process.exitStatus,
     ...(process.exitedAt === undefined ? {} : { exitedAt: timestampFromDate(process.exitedAt) }),
   };
-}
-
-function unlessAborted(signal: AbortSignal, promise: Promise<void>): Promise<void> {
-  if (signal.aborted) throw abortFault(signal);
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortFault(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    void promise.then(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-  });
 }

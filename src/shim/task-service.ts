@@ -3,10 +3,10 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Task as TaskV2 } from "../gen/containerd/task/v2/shim_pb.ts";
 import { type DeleteResponseSchema, Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
 import type { Ctx } from "../lib/ctx.ts";
-import { failedPrecondition } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
 import { type BrokenTask, type BrokenTasks, deleteBroken } from "./broken.ts";
+import { namespaceOf } from "./caller.ts";
 import { checkpointTask } from "./checkpoint.ts";
 import { createTask } from "./create.ts";
 import { deleteProcess } from "./delete.ts";
@@ -115,9 +115,4 @@ async function removeBroken(
   const { pid, exitStatus, exitedAt } = await deleteBroken(parts, task);
   broken.remove(task);
   return { pid, exitStatus, exitedAt: timestampFromDate(exitedAt) };
-}
-
-function namespaceOf(ctx: Ctx): string {
-  if (ctx.namespace === undefined || ctx.namespace === "") throw failedPrecondition("namespace is required");
-  return checkIdentifier(ctx.namespace);
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect } from "bun:test";
 import fs from "node:fs/promises";
 import path from "node:path";
 import {

@@ -1,6 +1,7 @@
+import { archivedBlob } from "../../core/oci/index.ts";
 import { invalidArgument, isFault, messageOf, quote } from "../../lib/faults.ts";
 import type { Client } from "../client.ts";
-import { type ArchiveContents, type ArchivedBlob, readArchive } from "./archive-contents.ts";
+import { type ArchiveContents, readArchive } from "./archive-contents.ts";
 import { writeDocument } from "./blob-writer.ts";
 import { labelChildren } from "./child-labels.ts";
 import { checkDescriptors, type Descriptor, isObject, mediaTypes, parseObject, textList } from "./documents.ts";
@@ -137,14 +138,14 @@ async function dockerManifest(
   lease: string,
 ): Promise<Descriptor> {
   const descriptorOf = (name: string, mediaType: string): object => {
-    const blob = findBlob(contents, name);
+    const blob = archivedBlob(contents, name);
     return { mediaType, digest: blob.digest, size: blob.sizeBytes };
   };
   const document = {
     schemaVersion: 2,
     mediaType: mediaTypes.manifest,
     config: descriptorOf(entry.config, mediaTypes.config),
-    layers: entry.layers.map((name) => descriptorOf(name, layerType(findBlob(contents, name).head))),
+    layers: entry.layers.map((name) => descriptorOf(name, layerType(archivedBlob(contents, name).head))),
   };
   const written = await writeDocument(client, Buffer.from(JSON.stringify(document)), { lease });
   return {
@@ -154,19 +155,6 @@ async function dockerManifest(
     platform: { os: "linux", architecture: hostArchitecture },
     annotations: {},
   };
-}
-
-function findBlob(contents: ArchiveContents, name: string): ArchivedBlob {
-  let at = name;
-  // Links lead on to other links at most this often.
-  for (let step = 0; step < 8; step++) {
-    const blob = contents.blobs.get(at);
-    if (blob !== undefined) return blob;
-    const next = contents.links.get(at);
-    if (next === undefined) break;
-    at = next;
-  }
-  throw invalidArgument(`archive lacks ${quote(name)}, which its manifest names`);
 }
 
 /** Tells a layer's compression by its first bytes. Source: RFC 1952, RFC 8878. */

@@ -6,7 +6,7 @@ import { gzipSync, zstdCompressSync } from "node:zlib";
 import { createCtx } from "../../lib/ctx.ts";
 import { type Digest, digestOf } from "../../lib/digest.ts";
 import { silentLogger } from "../../lib/log.ts";
-import { encodeHeader, endMark, noXattrs, paddingFor, type TarEntry, zeroTime } from "../../lib/tar/index.ts";
+import { type Member, tarOf } from "../../lib/tar/testing.ts";
 import { createKernel } from "../../sys/index.ts";
 import { type ContentStore, contentSchema, openContentStore } from "../content/index.ts";
 import { collect, failureOf } from "../content/testing.ts";
@@ -63,30 +63,6 @@ function overlayOf(upper: string, ...lower: string[]): MountSpec[] {
   return [{ type: "overlay", source: "overlay", target: "", options }];
 }
 
-type Member = Partial<TarEntry> & { readonly name: string; readonly data?: string };
-
-function archive(members: readonly Member[]): Buffer {
-  const pieces: Uint8Array[] = [];
-  for (const { data = "", ...member } of members) {
-    const bytes = Buffer.from(data, "latin1");
-    const entry: TarEntry = {
-      linkName: "",
-      kind: "file",
-      mode: 0o644,
-      uid: 0,
-      gid: 0,
-      sizeBytes: bytes.length,
-      mtime: zeroTime,
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: noXattrs,
-      ...member,
-    };
-    pieces.push(encodeHeader(entry, true), bytes, paddingFor(bytes.length));
-  }
-  return Buffer.concat([...pieces, endMark]);
-}
-
 async function store(bytes: Uint8Array): Promise<Digest> {
   const digest = digestOf(bytes);
   const writer = await content.writer(ctx, { ref: `r${count++}` });
@@ -132,7 +108,7 @@ requiresRoot("Differ.apply", () => {
     const root = freshFolder("root");
     const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
     const long = `${"n".repeat(120)}/${"m".repeat(130)}`;
-    const bytes = archive([
+    const bytes = tarOf([
       { name: "d/", kind: "directory", mode: 0o1777, uid: 5, gid: 6, mtime: { seconds: 1_000_000_000, nanos: 0 } },
       {
         name: "d/file",
@@ -198,7 +174,7 @@ requiresRoot("Differ.apply", () => {
     ["gzip by its first bytes", "application/vnd.docker.image.rootfs.diff.tar", gzipSync],
   ])("takes %s", async (_name, mediaType, compress) => {
     const root = freshFolder("root");
-    const bytes = archive([{ name: "a", data: "z".repeat(3_000_000) }]);
+    const bytes = tarOf([{ name: "a", data: "z".repeat(3_000_000) }]);
     expect(await apply(compress(bytes), bindOf(root), mediaType)).toBe(digestOf(bytes));
     expect(fs.statSync(join(root, "a")).size).toBe(3_000_000);
   });
@@ -206,11 +182,11 @@ requiresRoot("Differ.apply", () => {
   test("hides files of layers below by removing them where they are plainly there", async () => {
     const root = freshFolder("root");
     await apply(
-      archive([{ name: "a/old" }, { name: "a/kept" }, { name: "b/x" }, { name: "b/y" }, { name: "c" }]),
+      tarOf([{ name: "a/old" }, { name: "a/kept" }, { name: "b/x" }, { name: "b/y" }, { name: "c" }]),
       bindOf(root),
     );
     await apply(
-      archive([{ name: "b/new" }, { name: "a/.wh.old" }, { name: "b/.wh..wh..opq" }, { name: ".wh.c" }]),
+      tarOf([{ name: "b/new" }, { name: "a/.wh.old" }, { name: "b/.wh..wh..opq" }, { name: ".wh.c" }]),
       bindOf(root),
     );
     expect(Object.keys(describeTree(root))).toEqual(["a", "a/kept", "b", "b/new"]);
@@ -219,7 +195,7 @@ requiresRoot("Differ.apply", () => {
   test("hides files of layers below by overlay's marks in an upper folder", async () => {
     const [lower, upper, merged] = [freshFolder("lower"), freshFolder("upper"), freshFolder("merged")];
     await apply(
-      archive([
+      tarOf([
         { name: "a/old" },
         { name: "a/kept" },
         { name: "b/x" },
@@ -231,7 +207,7 @@ requiresRoot("Differ.apply", () => {
     );
     const mounts = overlayOf(upper, lower);
     await apply(
-      archive([
+      tarOf([
         { name: "a/.wh.old" },
         { name: "b/new" },
         { name: "b/.wh..wh..opq" },
@@ -265,7 +241,7 @@ requiresRoot("Differ.apply", () => {
   test("replaces files and folders by each other, and goes through links inside the tree", async () => {
     const root = freshFolder("root");
     await apply(
-      archive([
+      tarOf([
         { name: "usr/lib/", kind: "directory" },
         { name: "lib", kind: "symlink", linkName: "/usr/lib" },
         { name: "lib/one", data: "1" },
@@ -296,7 +272,7 @@ requiresRoot("Differ.apply", () => {
   ];
   test.each(escapes)("refuses %s, naming the layer and the entry", async (_name, members) => {
     const root = freshFolder("root");
-    const bytes = archive(members);
+    const bytes = tarOf(members);
     const failure = await failureOf(() => apply(bytes, bindOf(root)));
     expect(failure.kind).toBe("invalidArgument");
     expect(failure.message).toStartWith(
@@ -308,7 +284,7 @@ requiresRoot("Differ.apply", () => {
   test("keeps inside what a link leads outside", async () => {
     const root = freshFolder("root");
     await apply(
-      archive([
+      tarOf([
         { name: "abs", kind: "symlink", linkName: "/tmp" },
         { name: "abs/lighter-outside-of-every-tree" },
         { name: "up", kind: "symlink", linkName: "../../../../../../../tmp" },
@@ -324,9 +300,9 @@ requiresRoot("Differ.apply", () => {
   test("stops at its limits", async () => {
     const small = createDiffer({ content, root: join(folder, "mounts"), limits: { maxEntries: 2, maxBytes: 1 << 20 } });
     for (const [bytes, text] of [
-      [archive([{ name: "1" }, { name: "2" }, { name: "3" }]), 'entry "3": more than 2 entries'],
+      [tarOf([{ name: "1" }, { name: "2" }, { name: "3" }]), 'entry "3": more than 2 entries'],
       [
-        gzipSync(archive([{ name: "zeros", data: "\0".repeat(5 << 20) }])),
+        gzipSync(tarOf([{ name: "zeros", data: "\0".repeat(5 << 20) }])),
         'entry "zeros": more than 1048576 bytes of files',
       ],
     ] as const) {
@@ -337,7 +313,7 @@ requiresRoot("Differ.apply", () => {
   });
 
   test("refuses what is cut short or damaged", async () => {
-    const whole = archive([{ name: "file", data: "x".repeat(5000) }]);
+    const whole = tarOf([{ name: "file", data: "x".repeat(5000) }]);
     const zipped = gzipSync(whole);
     const damaged = Buffer.from(whole);
     damaged[0] = 0x42;
@@ -349,7 +325,7 @@ requiresRoot("Differ.apply", () => {
   });
 
   test("ends with its caller", async () => {
-    const bytes = archive(Array.from({ length: 20_000 }, (_, index) => ({ name: `f${index}` })));
+    const bytes = tarOf(Array.from({ length: 20_000 }, (_, index) => ({ name: `f${index}` })));
     const digest = await store(bytes);
     const stop = new AbortController();
     const stopping = createCtx({ namespace: "testing", signal: stop.signal });
@@ -364,7 +340,7 @@ requiresRoot("Differ.apply", () => {
   });
 
   test("names a media type that is no layer's", async () => {
-    const failure = await failureOf(() => apply(archive([]), bindOf(freshFolder("root")), "text/plain"));
+    const failure = await failureOf(() => apply(tarOf([]), bindOf(freshFolder("root")), "text/plain"));
     expect(failure.message).toContain("no processor for media-type");
   });
 });

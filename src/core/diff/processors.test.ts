@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../lib/faults.ts";
-import { createImageBed, type ImageBed, putBlob, tarOf } from "../unpack/testing.ts";
+import { tarOf } from "../../lib/tar/testing.ts";
+import { createImageBed, type ImageBed, putBlob } from "../unpack/testing.ts";
 import { createDiffer } from "./index.ts";
 import { defaultProcessors, processorChain, type StreamProcessorConfig } from "./processors.ts";
 

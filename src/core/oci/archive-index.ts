@@ -90,10 +90,10 @@ async function dockerIndex(contents: ArchiveContents, bytes: Uint8Array, store: 
 }
 
 async function dockerManifest(contents: ArchiveContents, entry: DockerEntry, store: ArchiveStore): Promise<Descriptor> {
-  const config = findBlob(contents, entry.config);
+  const config = archivedBlob(contents, entry.config);
   const layers: Descriptor[] = [];
   for (const name of entry.layers) {
-    const blob = findBlob(contents, name);
+    const blob = archivedBlob(contents, name);
     layers.push((await store.layerFor?.(blob)) ?? described(blob, dockerLayerType(blob.head)));
   }
   const document = {
@@ -111,7 +111,8 @@ function described({ digest, sizeBytes }: WrittenBlob, mediaType: string): Descr
   return { mediaType, digest, sizeBytes };
 }
 
-function findBlob(contents: ArchiveContents, name: string): ArchivedBlob {
+/** The blob of a name, through the links that lead to it. Errors: invalidArgument when the archive lacks it. */
+export function archivedBlob(contents: ArchiveContents, name: string): ArchivedBlob {
   let at = name;
   // Links lead on to other links at most this often.
   for (let step = 0; step < 8; step++) {

@@ -1,6 +1,7 @@
 export {
   type ArchiveIndex,
   type ArchiveStore,
+  archivedBlob,
   archiveIndex,
   dockerLayerType,
   imageNameAnnotation,

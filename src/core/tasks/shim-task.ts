@@ -1,6 +1,6 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { type ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
-import { abortFault } from "../../lib/ctx.ts";
+import { unlessAborted } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { CallOptions } from "../../wire/service.ts";
@@ -215,17 +215,4 @@ export class ShimTask implements Task {
     this.#log.warn(`start ${this.id} again: the shim host died during the call`, { error });
     return (await callOnce(this.shim, "start", (task) => task.start({ id: this.id, execId }, this.#call))).pid;
   }
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      work.catch(() => undefined);
-      reject(abortFault(signal));
-      return;
-    }
-    const abort = (): void => reject(abortFault(signal));
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }

@@ -9,7 +9,6 @@ import { isFault } from "../../lib/faults.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { ociConfig, ociManifest } from "../../lib/media-types.ts";
 import { allPlatforms } from "../../lib/platforms.ts";
-import { encodeHeader, endMark, noXattrs, paddingFor, type TarEntry, zeroTime } from "../../lib/tar/index.ts";
 import { createKernel } from "../../sys/index.ts";
 import { type ContentStore, contentSchema, openContentStore } from "../content/index.ts";
 import { createDiffer, type Differ } from "../diff/index.ts";
@@ -66,31 +65,6 @@ export async function createImageBed(): Promise<ImageBed> {
     native: target(native, false),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-export type Member = Partial<TarEntry> & { readonly name: string; readonly data?: string };
-
-/** A layer's archive. */
-export function tarOf(members: readonly Member[]): Buffer {
-  const pieces: Uint8Array[] = [];
-  for (const { data = "", ...member } of members) {
-    const bytes = Buffer.from(data, "latin1");
-    const entry: TarEntry = {
-      linkName: "",
-      kind: "file",
-      mode: 0o644,
-      uid: 0,
-      gid: 0,
-      sizeBytes: bytes.length,
-      mtime: zeroTime,
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: noXattrs,
-      ...member,
-    };
-    pieces.push(encodeHeader(entry, true), bytes, paddingFor(bytes.length));
-  }
-  return Buffer.concat([...pieces, endMark]);
 }
 
 /** An image that is not in any store yet. */

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { fault } from "../../lib/faults.ts";
+import { tarOf } from "../../lib/tar/testing.ts";
 import type { Differ } from "../diff/index.ts";
 import { chainIds } from "../oci/index.ts";
 import { createUnpacker, type LayerSource, type LayerTee, type UnpackTarget } from "./index.ts";
-import { createImageBed, type ImageBed, imageOf, lookInto, type MadeImage, putBlob, tarOf } from "./testing.ts";
+import { createImageBed, type ImageBed, imageOf, lookInto, type MadeImage, putBlob } from "./testing.ts";
 
 const requiresRoot = process.getuid?.() === 0 ? describe : describe.skip;
 

@@ -6,10 +6,11 @@ import {
   type WaitSandboxResponseSchema,
 } from "../../gen/containerd/runtime/sandbox/v1/sandbox_pb.ts";
 import { type Metric, MetricSchema } from "../../gen/containerd/types/metrics_pb.ts";
-import { abortFault, type Ctx } from "../../lib/ctx.ts";
-import { failedPrecondition, isFault } from "../../lib/faults.ts";
+import { type Ctx, unlessAborted } from "../../lib/ctx.ts";
+import { isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
+import { namespaceOf } from "../caller.ts";
 import { exitOf, waitForExit } from "../inspect.ts";
 import type { HostParts } from "../parts.ts";
 import { taskStats } from "../resources.ts";
@@ -72,7 +73,7 @@ async function waitSandbox(
     await waitForExit(ctx, task.init);
     return exitOf(task.init);
   }
-  await unlessAborted(ctx.signal, sandbox.stopped);
+  await unlessAborted(sandbox.stopped, ctx.signal);
   return { exitStatus: 0, exitedAt: timestampFromMs(sandbox.record.stoppedAtMs) };
 }
 
@@ -109,21 +110,4 @@ function metricsOf(parts: HostParts, sandboxes: HostSandboxes, sandbox: HostSand
     if (!isFault(error, "notFound")) throw error;
   }
   return metric;
-}
-
-function namespaceOf(ctx: Ctx): string {
-  if (ctx.namespace === undefined || ctx.namespace === "") throw failedPrecondition("namespace is required");
-  return checkIdentifier(ctx.namespace);
-}
-
-function unlessAborted(signal: AbortSignal, promise: Promise<void>): Promise<void> {
-  if (signal.aborted) throw abortFault(signal);
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortFault(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    void promise.then(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-  });
 }

@@ -1,5 +1,6 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { encodeHeader, endMark, noXattrs, paddingFor, type TarEntry, zeroTime } from "../../../src/lib/tar/index.ts";
+import { encodeHeader, endMark, paddingFor, type TarEntry } from "../../../src/lib/tar/index.ts";
+import { entryOf } from "../../../src/lib/tar/testing.ts";
 import type { Random } from "./random.ts";
 
 /** An archive that was made to do harm, and how it was made. */
@@ -72,21 +73,7 @@ type Member = TarEntry & { readonly data: Buffer };
 
 function member(name: string, more: Partial<TarEntry> = {}, data = ""): Member {
   const bytes = Buffer.from(data, "latin1");
-  return {
-    name,
-    linkName: "",
-    kind: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    sizeBytes: bytes.length,
-    mtime: zeroTime,
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: noXattrs,
-    ...more,
-    data: bytes,
-  };
+  return { ...entryOf(name, more, bytes.length), data: bytes };
 }
 
 /** Files of every kind, with links that lead out of the tree. */
