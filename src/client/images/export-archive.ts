@@ -1,5 +1,5 @@
 import { fault } from "../../lib/faults.ts";
-import { encodeHeader, endMark, noXattrs, paddingFor, zeroTime } from "../../lib/tar/index.ts";
+import { encodeHeader, endMark, paddingFor, plainEntry } from "../../lib/tar/index.ts";
 import type { Client } from "../client.ts";
 import { blobBytes } from "../content/blobs.ts";
 import { type Descriptor, mediaTypes } from "./documents.ts";
@@ -70,19 +70,8 @@ async function* checkedBlob(client: Client, { digest, size }: Descriptor): Async
 }
 
 function header({ name, sizeBytes, blob, isFolder }: Member): Uint8Array {
-  return encodeHeader({
-    name,
-    linkName: "",
-    kind: isFolder === true ? "directory" : "file",
-    mode: isFolder === true ? 0o755 : blob === undefined ? 0o644 : 0o444,
-    uid: 0,
-    gid: 0,
-    sizeBytes,
-    mtime: zeroTime,
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: noXattrs,
-  });
+  const mode = isFolder === true ? 0o755 : blob === undefined ? 0o644 : 0o444;
+  return encodeHeader(plainEntry(name, sizeBytes, { kind: isFolder === true ? "directory" : "file", mode }));
 }
 
 function folder(name: string): Member {

@@ -1,4 +1,6 @@
+import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
+import { SnapshotCommitSchema, SnapshotRemoveSchema } from "../../gen/containerd/events/snapshot_pb.ts";
 import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import {
@@ -11,13 +13,23 @@ import {
 } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
+import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
 import { requireNamespace } from "../namespaces/index.ts";
 import { mappedRoot } from "./id-mapping.ts";
 import type { SnapshotInfo } from "./snapshotter.ts";
-import { allSnapshots, ancestors, findSnapshot, type Owner, type SnapshotRecord, updateSnapshot } from "./store.ts";
+import {
+  allSnapshots,
+  ancestors,
+  deleteSnapshot,
+  findSnapshot,
+  hasChildren,
+  type Owner,
+  type SnapshotRecord,
+  updateSnapshot,
+} from "./store.ts";
 
 export interface NamedSnapshotsOptions {
   readonly name: string;
@@ -43,6 +55,16 @@ export interface Plan {
   readonly taken: Taken | undefined;
   readonly parents: readonly number[];
   readonly owner: Owner;
+}
+
+/** Which snapshot becomes which. */
+export interface CommitNames {
+  readonly namespace: string;
+  readonly name: string;
+  readonly key: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** What it is put onto, if it was prepared on nothing; "" for nothing. */
+  readonly parent: string;
 }
 
 /** The refusal of a name that another snapshot has. */
@@ -149,6 +171,44 @@ export class NamedSnapshots {
       throw failedPrecondition(`failed to commit snapshot ${key}: snapshot ${quote(key)} is not active`);
     }
     return record;
+  }
+
+  /** Makes the active snapshot's row a committed one. Errors: alreadyExists; the name is then under the caller's lease. */
+  protected async commitRow(
+    ctx: Ctx,
+    { namespace, name, key, labels, parent: wanted }: CommitNames,
+    change: Partial<Pick<SnapshotRecord, "usage" | "owner" | "backendKey">>,
+  ): Promise<void> {
+    const exists = await this.metadata.update((tx) => {
+      this.leases.attach(tx, namespace, ctx.lease, this.resource(name));
+      const record = this.committable(tx.db, namespace, name, key);
+      if (record === undefined) return true;
+      const parent = this.parentAtCommit(tx, namespace, key, record, wanted);
+      const now = this.now();
+      const info: SnapshotInfo = { ...record.info, kind: "committed", name, labels, createdAt: now, updatedAt: now };
+      updateSnapshot(tx, this.name, { ...record, ...change, parent, info });
+      this.touch(tx, namespace, name);
+      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
+      const event = create(SnapshotCommitSchema, { key, name, snapshotter: this.name });
+      this.announce(tx, namespace, "/snapshot/commit", anyOf(SnapshotCommitSchema, event));
+      return false;
+    });
+    if (exists) throw taken(name);
+  }
+
+  /** Takes a snapshot's row away; what it stood for is the caller's to remove. Errors: notFound, failedPrecondition (children). */
+  protected removeRow(ctx: Ctx, key: string): Promise<SnapshotRecord> {
+    const namespace = requireNamespace(ctx);
+    return this.metadata.update((tx) => {
+      const record = this.find(tx.db, namespace, key);
+      if (hasChildren(tx.db, this.name, record.id)) throw failedPrecondition("cannot remove snapshot with child");
+      deleteSnapshot(tx, this.name, record, namespace);
+      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
+      tx.release();
+      const event = create(SnapshotRemoveSchema, { key, snapshotter: this.name });
+      this.announce(tx, namespace, "/snapshot/remove", anyOf(SnapshotRemoveSchema, event));
+      return record;
+    });
   }
 
   /** A snapshot that was prepared on nothing may be given its parent now, so that layers unpack in any order. */

@@ -1,9 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  SnapshotCommitSchema,
-  SnapshotPrepareSchema,
-  SnapshotRemoveSchema,
-} from "../../gen/containerd/events/snapshot_pb.ts";
+import { SnapshotPrepareSchema } from "../../gen/containerd/events/snapshot_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, failedPrecondition, fault, isFault, messageOf, quote } from "../../lib/faults.ts";
 import { checkLabels } from "../../lib/labels.ts";
@@ -12,7 +8,7 @@ import type { Transaction } from "../metadata/index.ts";
 import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
 import { type BackendCall, inheritedLabels, type SnapshotBackend } from "./backend.ts";
 import type { BackendRemovals } from "./backend-removals.ts";
-import { NamedSnapshots, type NamedSnapshotsOptions, type Plan, taken, targetLabel } from "./named-snapshots.ts";
+import { NamedSnapshots, type NamedSnapshotsOptions, type Plan, targetLabel } from "./named-snapshots.ts";
 import type {
   MountSpec,
   SnapshotInfo,
@@ -23,14 +19,11 @@ import type {
 } from "./snapshotter.ts";
 import {
   type BackendSnapshot,
-  deleteSnapshot,
   findById,
   forgetRemoval,
-  hasChildren,
   insertSnapshot,
   noteRemoval,
   type SnapshotRecord,
-  updateSnapshot,
 } from "./store.ts";
 
 export interface ProxiedSnapshotterOptions extends NamedSnapshotsOptions {
@@ -105,34 +98,12 @@ export class ProxiedSnapshotter extends NamedSnapshots implements Snapshotter {
     });
     const backendKey = before === undefined ? undefined : committedKey(before.active);
     const usage = before === undefined ? noUsage : await this.#commitThere(ctx, before.active, before.parent);
-    const exists = await this.metadata.update((tx) => {
-      this.leases.attach(tx, namespace, ctx.lease, this.resource(name));
-      const record = this.committable(tx.db, namespace, name, key);
-      if (record === undefined) return true;
-      const parent = this.parentAtCommit(tx, namespace, key, record, options.parent ?? "");
-      const now = this.now();
-      const info: SnapshotInfo = { ...record.info, kind: "committed", name, labels, createdAt: now, updatedAt: now };
-      updateSnapshot(tx, this.name, { ...record, usage, parent, info, backendKey });
-      this.touch(tx, namespace, name);
-      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
-      const event = create(SnapshotCommitSchema, { key, name, snapshotter: this.name });
-      this.announce(tx, namespace, "/snapshot/commit", anyOf(SnapshotCommitSchema, event));
-      return false;
-    });
-    if (exists) throw taken(name);
+    const names = { namespace, name, key, labels, parent: options.parent ?? "" };
+    await this.commitRow(ctx, names, { usage, backendKey });
   }
 
   async remove(ctx: Ctx, key: string): Promise<void> {
-    const namespace = requireNamespace(ctx);
-    await this.metadata.update((tx) => {
-      const record = this.find(tx.db, namespace, key);
-      if (hasChildren(tx.db, this.name, record.id)) throw failedPrecondition("cannot remove snapshot with child");
-      deleteSnapshot(tx, this.name, record, namespace);
-      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
-      tx.release();
-      const event = create(SnapshotRemoveSchema, { key, snapshotter: this.name });
-      this.announce(tx, namespace, "/snapshot/remove", anyOf(SnapshotRemoveSchema, event));
-    });
+    await this.removeRow(ctx, key);
     this.#removals.discard();
   }
 

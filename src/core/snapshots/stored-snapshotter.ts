@@ -1,10 +1,6 @@
 import { stat } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
-import {
-  SnapshotCommitSchema,
-  SnapshotPrepareSchema,
-  SnapshotRemoveSchema,
-} from "../../gen/containerd/events/snapshot_pb.ts";
+import { SnapshotPrepareSchema } from "../../gen/containerd/events/snapshot_pb.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { failedPrecondition, fault } from "../../lib/faults.ts";
@@ -16,17 +12,9 @@ import type { Metadata, Transaction } from "../metadata/index.ts";
 import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
 import type { NewSnapshot, SnapshotDriver } from "./driver.ts";
 import type { SnapshotFolders } from "./folders.ts";
-import { NamedSnapshots, type Plan, taken } from "./named-snapshots.ts";
+import { NamedSnapshots, type Plan } from "./named-snapshots.ts";
 import type { MountSpec, SnapshotInfo, SnapshotOptions, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
-import {
-  ancestors,
-  deleteSnapshot,
-  hasChildren,
-  insertSnapshot,
-  type Owner,
-  type SnapshotRecord,
-  updateSnapshot,
-} from "./store.ts";
+import { ancestors, insertSnapshot, type Owner, type SnapshotRecord } from "./store.ts";
 
 export interface StoredSnapshotterOptions {
   readonly driver: SnapshotDriver;
@@ -89,35 +77,12 @@ export class StoredSnapshotter extends NamedSnapshots implements Snapshotter {
     checkLabels(labels, "info.Labels");
     const before = this.metadata.read((db) => this.committable(db, namespace, name, key));
     const measured = before === undefined ? undefined : await this.#measure(before, ctx, options.usage);
-    const exists = await this.metadata.update((tx) => {
-      this.leases.attach(tx, namespace, ctx.lease, this.resource(name));
-      const record = this.committable(tx.db, namespace, name, key);
-      if (record === undefined) return true;
-      const parent = this.parentAtCommit(tx, namespace, key, record, options.parent ?? "");
-      const now = this.now();
-      const info: SnapshotInfo = { ...record.info, kind: "committed", name, labels, createdAt: now, updatedAt: now };
-      updateSnapshot(tx, this.name, { ...record, ...measured, parent, info });
-      this.touch(tx, namespace, name);
-      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
-      const event = create(SnapshotCommitSchema, { key, name, snapshotter: this.name });
-      this.announce(tx, namespace, "/snapshot/commit", anyOf(SnapshotCommitSchema, event));
-      return false;
-    });
-    if (exists) throw taken(name);
+    const names = { namespace, name, key, labels, parent: options.parent ?? "" };
+    await this.commitRow(ctx, names, measured ?? {});
   }
 
   async remove(ctx: Ctx, key: string): Promise<void> {
-    const namespace = requireNamespace(ctx);
-    const { id } = await this.metadata.update((tx) => {
-      const record = this.find(tx.db, namespace, key);
-      if (hasChildren(tx.db, this.name, record.id)) throw failedPrecondition("cannot remove snapshot with child");
-      deleteSnapshot(tx, this.name, record, namespace);
-      this.leases.detach(tx, namespace, ctx.lease, this.resource(key));
-      tx.release();
-      const event = create(SnapshotRemoveSchema, { key, snapshotter: this.name });
-      this.announce(tx, namespace, "/snapshot/remove", anyOf(SnapshotRemoveSchema, event));
-      return record;
-    });
+    const { id } = await this.removeRow(ctx, key);
     this.#folders.discard(id);
     if (this.#syncRemove) await this.#folders.settle();
   }

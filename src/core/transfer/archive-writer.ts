@@ -3,7 +3,7 @@ import { type Descriptor, descriptorJson } from "../../lib/descriptor.ts";
 import { algorithmOf, createDigester, type Digest, encodedOf } from "../../lib/digest.ts";
 import { fault } from "../../lib/faults.ts";
 import { ociIndex } from "../../lib/media-types.ts";
-import { encodeHeader, endMark, noXattrs, paddingFor, zeroTime } from "../../lib/tar/index.ts";
+import { encodeHeader, endMark, paddingFor, plainEntry } from "../../lib/tar/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { ByteSink } from "../streaming/index.ts";
 
@@ -67,19 +67,7 @@ export async function writeArchive(
 }
 
 function header(name: string, mode: number, sizeBytes: number, isFolder: boolean): Uint8Array {
-  return encodeHeader({
-    name,
-    linkName: "",
-    kind: isFolder ? "directory" : "file",
-    mode,
-    uid: 0,
-    gid: 0,
-    sizeBytes,
-    mtime: zeroTime,
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: noXattrs,
-  });
+  return encodeHeader(plainEntry(name, sizeBytes, { kind: isFolder ? "directory" : "file", mode }));
 }
 
 async function writeBlob(ctx: Ctx, content: ContentStore, digest: Digest, sink: ByteSink): Promise<void> {

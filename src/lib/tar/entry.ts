@@ -66,3 +66,21 @@ export function displayName(name: ByteString): string {
 export function byteString(text: string): ByteString {
   return Buffer.from(text, "utf8").toString("latin1");
 }
+
+/** A plain file's member, of root's and from the beginning of time, but for what is said otherwise. */
+export function plainEntry(name: ByteString, sizeBytes: number, more: Partial<TarEntry> = {}): TarEntry {
+  return {
+    name,
+    linkName: "",
+    kind: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    sizeBytes,
+    mtime: zeroTime,
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: noXattrs,
+    ...more,
+  };
+}

@@ -3,6 +3,7 @@ export {
   byteString,
   displayName,
   noXattrs,
+  plainEntry,
   type TarEntry,
   TarError,
   type TarKind,

@@ -1,6 +1,5 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { encodeHeader, endMark, paddingFor, type TarEntry } from "../../../src/lib/tar/index.ts";
-import { entryOf } from "../../../src/lib/tar/testing.ts";
+import { encodeHeader, endMark, paddingFor, plainEntry, type TarEntry } from "../../../src/lib/tar/index.ts";
 import type { Random } from "./random.ts";
 
 /** An archive that was made to do harm, and how it was made. */
@@ -73,7 +72,7 @@ type Member = TarEntry & { readonly data: Buffer };
 
 function member(name: string, more: Partial<TarEntry> = {}, data = ""): Member {
   const bytes = Buffer.from(data, "latin1");
-  return { ...entryOf(name, more, bytes.length), data: bytes };
+  return { ...plainEntry(name, bytes.length, more), data: bytes };
 }
 
 /** Files of every kind, with links that lead out of the tree. */
