@@ -43,10 +43,14 @@ async function openFdsOf(pid: number): Promise<number[]> {
   return names.map(Number).sort((one, other) => one - other);
 }
 
-/** An open file, unless it is none (a pipe, a socket) or lies inside. */
+/** What has a path by its looks alone: memory that CRIU saves and brings back by itself. Source: memfd_create(2). */
+const memoryPrefix = "/memfd:";
+
+/** An open file, unless it is none (a pipe, a socket, memory) or lies inside. */
 async function externalFile(pid: number, fd: number, inside: ReadonlySet<number>): Promise<ExternalFile | undefined> {
   const path = `/proc/${pid}/fd/${fd}`;
-  if (!(await readlink(path)).startsWith("/")) return undefined;
+  const target = await readlink(path);
+  if (!target.startsWith("/") || target.startsWith(memoryPrefix)) return undefined;
   const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, "utf8");
   const mount = Number(/^mnt_id:\s*(\d+)$/m.exec(info)?.[1]);
   if (inside.has(mount)) return undefined;
