@@ -44,8 +44,12 @@ export async function openStream(
     for (;;) {
       const next = outgoing.shift();
       if (next !== undefined) {
-        yield next.message;
-        next.taken();
+        try {
+          yield next.message;
+        } finally {
+          // Also when the call ends with the message in its hands.
+          next.taken();
+        }
       } else if (ended) return;
       else
         await new Promise<void>((resolve) => {

@@ -47,9 +47,11 @@ export class CallStream implements Stream {
     this.#ctx.signal.addEventListener("abort", wake);
     try {
       while (!this.#ctx.signal.aborted) {
-        const next = this.#outgoing.shift();
+        const [next] = this.#outgoing;
         if (next !== undefined) {
           yield next.message;
+          // Not before: a reader that leaves with it in its hands never asks for the next.
+          this.#outgoing.shift();
           next.taken.resolve();
         } else if (this.#closed) return;
         else {

@@ -149,4 +149,13 @@ describe("bytes", () => {
     sink.close();
     await answers.next();
   });
+
+  test("fail when their reader goes away with a message in its hands", async () => {
+    const { ctx, answers } = openStream("dropped");
+    await answers.next();
+    const sent = kindOf(() => manager.get(ctx, "dropped").send(data("abc")));
+    await answers.next();
+    await answers.return?.();
+    expect(await sent).toBe("unavailable");
+  });
 });
