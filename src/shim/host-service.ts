@@ -3,12 +3,12 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Host, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
-import type { BrokenTasks } from "./broken.ts";
 import type { HostParts } from "./parts.ts";
-import type { TaskProcess } from "./process.ts";
+import type { TaskProcess } from "./process/process.ts";
+import type { BrokenTasks } from "./recovery/broken.ts";
 import { isOfSandbox } from "./sandbox/sandbox-files.ts";
-import { statusOf } from "./status.ts";
-import type { Task } from "./task.ts";
+import { statusOf } from "./task/status.ts";
+import type { Task } from "./task/task.ts";
 
 /** The protocol that host.proto describes. */
 export const hostProtocol = 1;

@@ -13,7 +13,7 @@ import type { Spawner } from "./runtime/spawner.ts";
 import type { EventJournal } from "./state/event-journal.ts";
 import type { RuntimeRecord } from "./state/records.ts";
 import type { StateFiles } from "./state/state-file.ts";
-import type { Task, TaskTable } from "./task.ts";
+import type { Task, TaskTable } from "./task/task.ts";
 
 /** The steps of the host's operations between which it may die, in their order. */
 export const hostSteps = [

@@ -13,14 +13,14 @@ import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
 import { Keeper } from "./keeper/keeper.ts";
 import { enterMountNamespace } from "./mount-namespace.ts";
-import { reapOrphans } from "./orphans.ts";
 import type { HostParts } from "./parts.ts";
-import { recoverTasks } from "./recovery.ts";
+import { reapOrphans } from "./process/orphans.ts";
+import { recoverTasks } from "./recovery/recovery.ts";
 import { RuntimeKinds } from "./runtime/runtime-kind.ts";
 import { createSpawner } from "./runtime/spawner.ts";
 import { EventJournal } from "./state/event-journal.ts";
 import { StateFiles } from "./state/state-file.ts";
-import { TaskTable } from "./task.ts";
+import { TaskTable } from "./task/task.ts";
 import { createTaskServices } from "./task-service.ts";
 
 /**

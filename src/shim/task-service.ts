@@ -5,21 +5,21 @@ import { type DeleteResponseSchema, Task as TaskV3 } from "../gen/containerd/tas
 import type { Ctx } from "../lib/ctx.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
-import { type BrokenTask, type BrokenTasks, deleteBroken } from "./broken.ts";
 import { namespaceOf } from "./caller.ts";
-import { checkpointTask } from "./checkpoint.ts";
-import { createTask } from "./create.ts";
-import { deleteProcess } from "./delete.ts";
-import { addExec } from "./exec.ts";
-import { exitOf, processState, taskPids, waitForExit } from "./inspect.ts";
-import { killProcess } from "./kill.ts";
+import { checkpointTask } from "./operations/checkpoint.ts";
+import { createTask } from "./operations/create.ts";
+import { deleteProcess } from "./operations/delete.ts";
+import { addExec } from "./operations/exec.ts";
+import { exitOf, processState, taskPids, waitForExit } from "./operations/inspect.ts";
+import { killProcess } from "./operations/kill.ts";
+import { pauseTask, resumeTask } from "./operations/pause.ts";
+import { taskStats, updateTask } from "./operations/resources.ts";
+import { startProcess } from "./operations/start.ts";
+import { closeStdin, resizeTerminal } from "./operations/terminal-control.ts";
 import type { HostParts } from "./parts.ts";
-import { pauseTask, resumeTask } from "./pause.ts";
-import { taskStats, updateTask } from "./resources.ts";
+import { type BrokenTask, type BrokenTasks, deleteBroken } from "./recovery/broken.ts";
 import { createSandboxService } from "./sandbox/sandbox-service.ts";
-import { startProcess } from "./start.ts";
-import type { Task } from "./task.ts";
-import { closeStdin, resizeTerminal } from "./terminal-control.ts";
+import type { Task } from "./task/task.ts";
 
 /** containerd's shim Task API, under both of its names, and its Sandbox API; decodes, calls, encodes. */
 export function createTaskServices(

@@ -1,12 +1,12 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { fault, quote } from "../../lib/faults.ts";
-import { defaultBackoff } from "./backoff.ts";
-import { createHostHealth } from "./host-health.ts";
+import { createHostHealth } from "./hosts/host-health.ts";
+import { registryHosts } from "./hosts/registry-hosts.ts";
+import { defaultBackoff } from "./http/backoff.ts";
 import { parseRef } from "./reference.ts";
-import { RegistryHost } from "./registry-host.ts";
-import { registryHosts } from "./registry-hosts.ts";
+import { RegistryHost } from "./registry/registry-host.ts";
+import { Repository } from "./registry/repository.ts";
 import type { ResolverOptions } from "./remotes.ts";
-import { Repository } from "./repository.ts";
 
 /**
  * Finds out whether a registry lets one in: what a login is about.

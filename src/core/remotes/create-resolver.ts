@@ -1,15 +1,15 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { createSlots } from "../../lib/slots.ts";
-import { defaultBackoff } from "./backoff.ts";
-import { createHostHealth } from "./host-health.ts";
+import { RegistryFetcher } from "./fetch/registry-fetcher.ts";
+import { createHostHealth } from "./hosts/host-health.ts";
+import { registryHosts } from "./hosts/registry-hosts.ts";
+import { defaultBackoff } from "./http/backoff.ts";
+import { RegistryPusher } from "./push/registry-pusher.ts";
 import { parseRef } from "./reference.ts";
-import { RegistryFetcher } from "./registry-fetcher.ts";
-import { RegistryHost } from "./registry-host.ts";
-import { registryHosts } from "./registry-hosts.ts";
-import { RegistryPusher } from "./registry-pusher.ts";
-import { resolveReference } from "./registry-resolver.ts";
+import { RegistryHost } from "./registry/registry-host.ts";
+import { resolveReference } from "./registry/registry-resolver.ts";
+import { Repository } from "./registry/repository.ts";
 import type { Resolver, ResolverOptions } from "./remotes.ts";
-import { Repository } from "./repository.ts";
 
 const defaultMaxRanges = 4;
 

@@ -1,8 +1,8 @@
-export type { Backoff } from "./backoff.ts";
 export { checkAccess } from "./check-access.ts";
 export { createResolver } from "./create-resolver.ts";
 export { distributionSource } from "./distribution-source.ts";
-export { createHostHealth, type HostHealth } from "./host-health.ts";
+export { createHostHealth, type HostHealth } from "./hosts/host-health.ts";
+export type { Backoff } from "./http/backoff.ts";
 export { makeRefKey } from "./ref-key.ts";
 export { parseRef } from "./reference.ts";
 export type {

@@ -1,14 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { FaultError } from "../../lib/faults.ts";
 import { parsePlatform } from "../../lib/platforms.ts";
-import { mergeScopes } from "./authorizer.ts";
-import { pause, pauseMs, retryAfterMs } from "./backoff.ts";
-import { parseChallenges } from "./challenge.ts";
-import { createHostHealth } from "./host-health.ts";
-import { parseHostsFile } from "./hosts-file.ts";
+import { mergeScopes } from "./auth/authorizer.ts";
+import { parseChallenges } from "./auth/challenge.ts";
+import { createHostHealth } from "./hosts/host-health.ts";
+import { parseHostsFile } from "./hosts/hosts-file.ts";
+import { pause, pauseMs, retryAfterMs } from "./http/backoff.ts";
+import { parseWarnings } from "./http/warnings.ts";
 import { parseRef } from "./reference.ts";
-import { shownUrl } from "./registry-error.ts";
-import { parseWarnings } from "./warnings.ts";
+import { shownUrl } from "./registry/registry-error.ts";
 
 describe("parseChallenges", () => {
   const plain = (header: string): unknown =>

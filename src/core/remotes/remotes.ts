@@ -2,8 +2,8 @@ import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { ContentStore } from "../content/index.ts";
-import type { Backoff } from "./backoff.ts";
-import type { HostHealth } from "./host-health.ts";
+import type { HostHealth } from "./hosts/host-health.ts";
+import type { Backoff } from "./http/backoff.ts";
 
 export type { Descriptor } from "../../lib/descriptor.ts";
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { closeQuietly, type Fd, isErrno, type Kernel, OwnedFd } from "../../sys/index.ts";
-import { readStat } from "../process-handle.ts";
+import { readStat } from "../process/process-handle.ts";
 import type { PidRecord } from "../state/records.ts";
 
 /** The two ends of the queue that a keeper holds. */

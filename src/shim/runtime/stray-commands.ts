@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { isErrno } from "../../sys/index.ts";
 import type { HostParts } from "../parts.ts";
-import { readStat, waitForEnd } from "../process-handle.ts";
-import type { Task } from "../task.ts";
+import { readStat, waitForEnd } from "../process/process-handle.ts";
+import type { Task } from "../task/task.ts";
 
 const endTimeoutMs = 5000;
 

@@ -6,12 +6,12 @@ import type { CreateSandboxRequest } from "../../gen/containerd/runtime/sandbox/
 import { CreateTaskRequestSchema } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { FaultError, invalidArgument, isFault, quote } from "../../lib/faults.ts";
 import { anyIs } from "../../wire/any.ts";
-import { createTask } from "../create.ts";
-import { deleteProcess } from "../delete.ts";
-import { killProcess } from "../kill.ts";
+import { createTask } from "../operations/create.ts";
+import { deleteProcess } from "../operations/delete.ts";
+import { killProcess } from "../operations/kill.ts";
+import { startProcess } from "../operations/start.ts";
 import type { HostParts } from "../parts.ts";
-import { startProcess } from "../start.ts";
-import type { Task } from "../task.ts";
+import type { Task } from "../task/task.ts";
 import type { HostSandbox, HostSandboxes } from "./sandboxes.ts";
 
 const [sigterm, sigkill] = [15, 9];

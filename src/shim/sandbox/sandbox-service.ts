@@ -11,9 +11,9 @@ import { isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { namespaceOf } from "../caller.ts";
-import { exitOf, waitForExit } from "../inspect.ts";
+import { exitOf, waitForExit } from "../operations/inspect.ts";
+import { taskStats } from "../operations/resources.ts";
 import type { HostParts } from "../parts.ts";
-import { taskStats } from "../resources.ts";
 import { createSandbox, shutdownSandbox, startSandbox, stopSandbox } from "./operations.ts";
 import { type HostSandbox, HostSandboxes } from "./sandboxes.ts";
 

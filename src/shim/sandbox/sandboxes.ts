@@ -1,6 +1,6 @@
 import { FaultError, notFound, quote } from "../../lib/faults.ts";
 import type { HostParts } from "../parts.ts";
-import type { Task } from "../task.ts";
+import type { Task } from "../task/task.ts";
 import { loadSandboxes, removeSandbox, type SandboxRecord, saveSandbox } from "./sandbox-files.ts";
 
 /** A group of tasks that starts before and ends after them. */

@@ -1,6 +1,6 @@
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import { closeQuietly, type Fd, type FdWatcher, isErrno, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
-import { readStat, startTimeOf } from "../process-handle.ts";
+import { readStat, startTimeOf } from "../process/process-handle.ts";
 import type { PidRecord } from "../state/records.ts";
 import type { OutputTarget } from "./stdio-uri.ts";
 

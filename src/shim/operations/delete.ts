@@ -1,0 +1,126 @@
+import { join } from "node:path";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { TaskDeleteSchema } from "../../gen/containerd/events/task_pb.ts";
+import { FaultError } from "../../lib/faults.ts";
+import { unmountAll } from "../../sys/index.ts";
+import { type HostParts, publish, save, topics } from "../parts.ts";
+import type { TaskProcess } from "../process/process.ts";
+import { waitForEnd } from "../process/process-handle.ts";
+import type { PidRecord } from "../state/records.ts";
+import { stopLogger } from "../stdio/logger-process.ts";
+import { lastOfLife } from "../task/journaled.ts";
+import { statusOf } from "../task/status.ts";
+import type { Task } from "../task/task.ts";
+import { dropTerminal } from "./create.ts";
+import { removeExecFiles } from "./exec.ts";
+
+/** How long output may take to reach a slow reader before it is cut. Source: containerd's shim, Init.delete. */
+const drainTimeoutMs = 10_000;
+/** How long a killed init may take to end. */
+const exitTimeoutMs = 10_000;
+/** How long a logger may take to end by itself. */
+const loggerGraceMs = 500;
+/** How long a logger may take to end after SIGTERM. Source: containerd's shim, binaryIOProcTermTimeout. */
+const loggerTimeoutMs = 12_000;
+
+/**
+ * Deletes a task that is stopped or was never started, or one exec of it.
+ * Errors: notFound, unknown "cannot delete a running process" (or a paused one), or the runtime's message.
+ * Effects: everything of it is gone afterwards: the runtime's state, mounts, descriptors, files; event /tasks/delete for a task.
+ */
+export async function deleteProcess(parts: HostParts, task: Task, execId: string): Promise<TaskProcess> {
+  const process = task.process(execId);
+  if (process !== task.init) await deleteExec(parts, task, process);
+  else await deleteTask(parts, task);
+  return process;
+}
+
+async function deleteExec(parts: HostParts, task: Task, exec: TaskProcess): Promise<void> {
+  using _lock = await task.lock.shared();
+  requireDeletable(task, exec);
+  await releaseProcess(parts, exec);
+  removeExecFiles(task, exec.execId);
+  parts.failpoint("exec-delete.released");
+  task.execs.delete(exec.execId);
+  exec.settleExited();
+  save(parts, task);
+  parts.failpoint("exec-delete.saved");
+}
+
+async function deleteTask(parts: HostParts, task: Task): Promise<void> {
+  using _lock = await task.lock.exclusive();
+  if (parts.tasks.find(task.namespace, task.id) !== task) {
+    throw new FaultError("notFound", "cannot delete a deleted process: not found");
+  }
+  requireDeletable(task, task.init);
+  await finishDelete(parts, task);
+}
+
+/** The part of a delete that the next host does when this one dies in it. */
+export async function finishDelete(parts: HostParts, task: Task, isResumed = false): Promise<void> {
+  const { init } = task;
+  task.phase = "deleting";
+  save(parts, task);
+  parts.failpoint("delete.marked");
+  await task.runtime.delete(task.id, { force: init.status !== "stopped" });
+  parts.failpoint("delete.forgotten");
+  if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
+  for (const process of task.processes()) await releaseProcess(parts, process);
+  for (const execId of task.execs.keys()) removeExecFiles(task, execId);
+  task.oom?.[Symbol.dispose]();
+  parts.failpoint("delete.released");
+  if (task.hasRootfsMounts) unmountAll(parts.kernel, join(task.bundle, "rootfs"));
+  parts.failpoint("delete.unmounted");
+  // The earlier host may have died between its last two lines.
+  if (!isResumed || lastOfLife(parts, task)?.topic !== topics.delete) publishDelete(parts, task);
+  parts.failpoint("delete.announced");
+  parts.states.remove(task.namespace, task.id);
+  parts.failpoint("delete.removed");
+  parts.tasks.remove(task);
+  init.settleExited();
+}
+
+function publishDelete(parts: HostParts, task: Task): void {
+  const { pid, exitStatus, exitedAt } = task.init;
+  publish(parts, task, topics.delete, TaskDeleteSchema, {
+    containerId: task.id,
+    pid,
+    exitStatus,
+    ...(exitedAt === undefined ? {} : { exitedAt: timestampFromDate(exitedAt) }),
+  });
+}
+
+function requireDeletable(task: Task, process: TaskProcess): void {
+  const status = statusOf(task, process);
+  if (status === "created" || status === "stopped") return;
+  throw new FaultError("unknown", `cannot delete a ${status === "running" ? "running" : "paused"} process`);
+}
+
+async function releaseProcess(parts: HostParts, process: TaskProcess): Promise<void> {
+  const { terminal, logger } = process;
+  if (terminal !== undefined) {
+    if (process.status === "stopped") await within(drainTimeoutMs, terminal.drained);
+  }
+  dropTerminal(process);
+  process.release();
+  if (logger !== undefined) await endLogger(parts, logger);
+}
+
+/** Its pipes have ended, so that a logger ends by itself; one that does not is told to, and then made to. */
+async function endLogger({ kernel, watcher }: HostParts, logger: PidRecord): Promise<void> {
+  if (await waitForEnd(kernel, watcher, logger, loggerGraceMs)) return;
+  stopLogger(kernel, logger, "SIGTERM");
+  if (await waitForEnd(kernel, watcher, logger, loggerTimeoutMs)) return;
+  stopLogger(kernel, logger, "SIGKILL");
+}
+
+/** Waits for a promise, but no longer than that; true when it settled. */
+async function within(timeoutMs: number, promise: Promise<void>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), timeoutMs);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { unmountAll } from "../../sys/index.ts";
+import { locateCgroup } from "../cgroup/locate.ts";
+import { criuConfigVariable, restoreConfig } from "../criu/config-file.ts";
+import { withCriuLog } from "../criu/criu-log.ts";
+import { type RestoreNotes, readNotes } from "../criu/restore-notes.ts";
+import type { HostParts } from "../parts.ts";
+import type { RuntimeKind } from "../runtime/runtime-kind.ts";
+import { forgetRootfs, mountKeptRootfs } from "../task/kept-rootfs.ts";
+import { cgroupOfSpec, clearCgroup } from "../task/leftovers.ts";
+import { watchOom } from "../task/oom.ts";
+import { initPidFile, type Task } from "../task/task.ts";
+import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
+
+/** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
+export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
+  const { runtimeRecord: settings, bundle } = task;
+  const work = settings.criuWorkPath || join(bundle, "criu-work");
+  const config = join(bundle, "criu.conf");
+  const kind = await parts.kinds.of(settings.binary);
+  const notes = await readNotes(task.checkpoint);
+  task.init.starting = true;
+  try {
+    for (const folder of [settings.root, work]) mkdirSync(folder, { recursive: true, mode: 0o711 });
+    // One of an earlier try would tell a process that is not this one's.
+    rmSync(initPidFile(task), { force: true });
+    const text = await restoreConfig({
+      kind,
+      image: task.checkpoint,
+      runtimeRoot: settings.root,
+      notes,
+      hasStreams: !task.init.stdio.terminal,
+    });
+    await writeFile(config, text, { mode: 0o600 });
+    const args = ["restore", ...placeFlags(kind, task, work), ...noteFlags(kind, notes)];
+    const env = { [criuConfigVariable]: config };
+    await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
+      const terminal = consoleSocket === undefined ? [] : ["--console-socket", consoleSocket];
+      await task.runtime.command("OCI runtime restore failed", [...args, ...terminal, task.id], { stdio, env });
+      holdProcess(parts, task.init, readPidFile(initPidFile(task)));
+    });
+  } catch (error) {
+    await dropLeftOvers(parts, task);
+    throw withCriuLog(error, bundle, join(work, "restore.log"), "criu-restore.log");
+  } finally {
+    task.init.starting = false;
+    rmSync(config, { force: true });
+    if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
+  }
+  forgetRootfs(task);
+  task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
+  watchOom(parts, task);
+}
+
+/** A runtime that fails to restore, or is killed, leaves a cgroup behind, and perhaps what CRIU has half restored in it. */
+async function dropLeftOvers(parts: HostParts, task: Task): Promise<void> {
+  try {
+    dropCriuRoots(parts, task);
+    await task.runtime.delete(task.id, { force: true });
+    const cgroup = cgroupOfSpec(task.bundle, parts.cgroupMounts);
+    if (cgroup !== undefined) await clearCgroup(parts, cgroup);
+  } catch (error) {
+    parts.log.warn("could not clean up after a failed restore", { id: task.id, error });
+  }
+}
+
+/** Where the runtimes mount the root for CRIU. It must be gone before somebody removes the folders around it. */
+function dropCriuRoots({ kernel }: HostParts, task: Task): void {
+  for (const folder of [task.bundle, join(task.runtimeRecord.root, task.id)]) {
+    const path = join(folder, "criu-root");
+    if (!existsSync(path)) continue;
+    unmountAll(kernel, path);
+    rmdirSync(path);
+  }
+}
+
+/** Makes ready again what waits to be restored, and takes back a restore in which an earlier host died. */
+export async function retakeRestore(parts: HostParts, task: Task): Promise<void> {
+  mountKeptRootfs(parts.kernel, task);
+  const config = join(task.bundle, "criu.conf");
+  if (!existsSync(config)) return;
+  await dropLeftOvers(parts, task);
+  rmSync(join(task.bundle, "criu-work"), { recursive: true, force: true });
+  rmSync(config, { force: true });
+}
+
+function placeFlags(kind: RuntimeKind, task: Task, work: string): string[] {
+  const { runtimeRecord: settings, bundle } = task;
+  const args = ["--detach", "--bundle", bundle, "--pid-file", initPidFile(task)];
+  args.push("--image-path", task.checkpoint, "--work-path", work);
+  if (settings.noPivotRoot) args.push("--no-pivot");
+  if (kind === "runc") args.push("--no-subreaper");
+  return args;
+}
+
+/** CRIU restores only what it is allowed to; what was dumped was allowed then. */
+function noteFlags(kind: RuntimeKind, notes: RestoreNotes): string[] {
+  const args: string[] = [];
+  if (notes.openTcp) args.push("--tcp-established");
+  if (notes.externalUnixSockets) args.push("--ext-unix-sk");
+  if (notes.terminal) args.push("--shell-job");
+  if (notes.fileLocks) args.push("--file-locks");
+  if (kind !== "crun") for (const name of notes.emptyNamespaces) args.push("--empty-ns", name);
+  return args;
+}

@@ -1,0 +1,89 @@
+import type { OwnedFd } from "../../sys/index.ts";
+import { drawers, type Kept } from "../keeper/kept.ts";
+import type { PidRecord, ProcessRecord, ProcessStatus, StdioRecord } from "../state/records.ts";
+import type { Terminal } from "../terminal/terminal.ts";
+import type { ProcessExit, ProcessHandle } from "./process-handle.ts";
+
+/** Init or an exec of a task: what is known of it, and what the host holds for it. */
+export class TaskProcess {
+  /** Empty for init. */
+  readonly execId: string;
+  readonly stdio: StdioRecord;
+  /** Settles when the exit was published. */
+  readonly exited: Promise<void>;
+  status: ProcessStatus = "creating";
+  pid = 0;
+  startTime = 0;
+  exitStatus = 0;
+  exitKnown = true;
+  exitedAt: Date | undefined;
+  stdinClosed = false;
+  /** An exec whose start is under way counts as running: init's exit waits for its. */
+  starting = false;
+  handle: ProcessHandle | undefined;
+  terminal: Terminal | undefined;
+  stdinWriter: OwnedFd | undefined;
+  logger: PidRecord | undefined;
+  /** What of it outlives this host. */
+  kept: Kept | undefined;
+  readonly #settleExited: () => void;
+
+  constructor(execId: string, stdio: StdioRecord) {
+    this.execId = execId;
+    this.stdio = stdio;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.exited = promise;
+    this.#settleExited = resolve;
+  }
+
+  static fromRecord(record: ProcessRecord): TaskProcess {
+    const one = new TaskProcess(record.execId, record.stdio);
+    one.status = record.status;
+    one.pid = record.pid;
+    one.startTime = record.startTime;
+    one.exitStatus = record.exitStatus;
+    one.exitKnown = record.exitKnown;
+    one.exitedAt = record.exitedAt === "" ? undefined : new Date(record.exitedAt);
+    one.stdinClosed = record.stdinClosed;
+    one.logger = record.logger;
+    if (one.status === "stopped") one.settleExited();
+    return one;
+  }
+
+  toRecord(): ProcessRecord {
+    return {
+      execId: this.execId,
+      status: this.status,
+      pid: this.pid,
+      startTime: this.startTime,
+      stdio: this.stdio,
+      exitStatus: this.exitStatus,
+      exitKnown: this.exitKnown,
+      exitedAt: this.exitedAt?.toISOString() ?? "",
+      stdinClosed: this.stdinClosed,
+      ...(this.logger === undefined ? {} : { logger: this.logger }),
+    };
+  }
+
+  setExit(exit: ProcessExit): void {
+    this.status = "stopped";
+    this.exitStatus = exit.status;
+    this.exitKnown = exit.known;
+    this.exitedAt = exit.at;
+  }
+
+  /** Lets every Wait go. */
+  settleExited(): void {
+    this.#settleExited();
+  }
+
+  /** Lets go of everything that the host holds for a process that has ended, or never began; its terminal may still drain. */
+  release(): void {
+    this.kept?.drop(drawers.stdin);
+    this.kept?.letGoOfProcess();
+    this.handle?.[Symbol.dispose]();
+    this.handle = undefined;
+    this.stdinWriter?.[Symbol.dispose]();
+    this.stdinWriter = undefined;
+  }
+}

@@ -1,0 +1,26 @@
+import type { Fd } from "../../sys/index.ts";
+import { drawers, type KeptRecord } from "../keeper/kept.ts";
+import type { HostParts } from "../parts.ts";
+import type { TaskProcess } from "../process/process.ts";
+import type { Task } from "./task.ts";
+
+/**
+ * Gives the keeper what a process needs of the next host, should this one die: its pidfd, stdin's writer, its terminal.
+ * Effects: to be called once all of it is there, and before anybody is told of the process.
+ */
+export function keepProcess(parts: HostParts, task: Task, process: TaskProcess): void {
+  const { handle, terminal, stdinWriter } = process;
+  const streams = new Map<string, ReadonlyMap<string, Fd>>();
+  const writer = terminal?.stdinWriter ?? stdinWriter?.fd;
+  if (writer !== undefined) streams.set(drawers.stdin, new Map([["writer", writer]]));
+  if (terminal !== undefined) streams.set(drawers.terminal, terminal.streams);
+  const kept = parts.keeper.keep(keptRecord(task, process), handle?.pidfd, streams);
+  process.kept = kept;
+  // Readers see the end of the output only when nobody holds their FIFO any more.
+  void terminal?.drained.then(() => kept.drop(drawers.terminal));
+}
+
+/** What tells a process from all others, for the keeper. */
+export function keptRecord({ namespace, id }: Task, { execId, pid, startTime }: TaskProcess): KeptRecord {
+  return { namespace, id, execId, pid, startTime };
+}

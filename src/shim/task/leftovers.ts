@@ -1,0 +1,82 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { isErrno, unmountAll } from "../../sys/index.ts";
+import { cgroupPids, removeEmptyCgroup } from "../cgroup/cgroup-files.ts";
+import { freezerState, thaw } from "../cgroup/freezer.ts";
+import { type CgroupMounts, cgroupAt } from "../cgroup/locate.ts";
+import type { HostParts } from "../parts.ts";
+import { readStat, waitForEnd } from "../process/process-handle.ts";
+import type { CgroupRecord, PidRecord } from "../state/records.ts";
+import { readBundleSpec } from "./spec.ts";
+
+const sigkill = 9;
+/** How long killed processes may take to end, all together. */
+const endTimeoutMs = 10_000;
+/** A cgroup stays busy for a moment after its last process is gone. */
+const busyTries = 50;
+const busyPauseMs = 10;
+
+/** Kills one process, if it is still the one that is meant, and waits for its end. */
+export async function endProcess(
+  parts: HostParts,
+  process: PidRecord,
+  timeoutMs: number = endTimeoutMs,
+): Promise<void> {
+  if (process.pid === 0 || readStat(process.pid)?.startTime !== process.startTime) return;
+  killQuietly(parts, process.pid);
+  await waitForEnd(parts.kernel, parts.watcher, process, timeoutMs);
+}
+
+/**
+ * Ends what is left in a container's cgroup and removes it.
+ * Shape: a cgroup that another task has as well is left alone. Effects: processes that can't be ended, and the cgroup with
+ * them, stay, with a warning.
+ */
+export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord): Promise<void> {
+  const folders = foldersOf(cgroup);
+  const isShared = parts.tasks.all().some((task) => foldersOf(task.cgroup).some((folder) => folders.includes(folder)));
+  if (isShared) return;
+  if (freezerState(cgroup) === "frozen") thaw(cgroup);
+  const deadline = performance.now() + endTimeoutMs;
+  for (let pids = cgroupPids(cgroup); pids.length > 0 && performance.now() < deadline; pids = cgroupPids(cgroup)) {
+    for (const pid of pids) {
+      const startTime = readStat(pid)?.startTime ?? 0;
+      await endProcess(parts, { pid, startTime }, Math.max(1, deadline - performance.now()));
+    }
+  }
+  for (let tries = 0; tries < busyTries; tries++) {
+    removeEmptyCgroup(cgroup);
+    if (!folders.some((folder) => existsSync(folder))) return;
+    await Bun.sleep(busyPauseMs);
+  }
+  parts.log.warn("a cgroup can't be removed", { folders });
+}
+
+/** Where a bundle's spec puts its container; undefined where it doesn't say, or can't be read any more. */
+export function cgroupOfSpec(bundle: string, mounts: CgroupMounts): CgroupRecord | undefined {
+  try {
+    const { cgroupsPath } = readBundleSpec(bundle);
+    return cgroupsPath.length > 1 ? cgroupAt(cgroupsPath, mounts) : undefined;
+  } catch {
+    // Gone or broken: then it says nothing.
+    return undefined;
+  }
+}
+
+/** Unmounts the root of a bundle. */
+export function unmountRootfs(parts: HostParts, bundle: string): void {
+  unmountAll(parts.kernel, join(bundle, "rootfs"));
+}
+
+function foldersOf(cgroup: CgroupRecord | undefined): string[] {
+  if (cgroup === undefined) return [];
+  return cgroup.version === 2 ? [cgroup.path] : [...new Set(Object.values(cgroup.paths))];
+}
+
+function killQuietly(parts: HostParts, pid: number): void {
+  try {
+    parts.kernel.kill(pid, sigkill);
+  } catch (error) {
+    if (!isErrno(error, "ESRCH")) throw error;
+  }
+}
