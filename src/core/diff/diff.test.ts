@@ -13,8 +13,8 @@ import { collect, failureOf } from "../content/testing.ts";
 import { createExchange } from "../events/index.ts";
 import { createLeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata } from "../metadata/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
 import { createDiffer, type Differ } from "./index.ts";
 
 const requiresRoot = process.getuid?.() === 0 ? describe : describe.skip;

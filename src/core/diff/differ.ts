@@ -1,6 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import type { MountSpec, SnapshotUsage } from "../snapshots/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import type { SnapshotUsage } from "../snapshots/index.ts";
 
 /** What is needed of a descriptor. */
 export interface LayerDescriptor {

@@ -7,7 +7,7 @@ import { isFault, notImplemented, wrapFault } from "../../lib/faults.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
 import type { ContentStore, ContentWriter } from "../content/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
 import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
 import { processorChain, type StreamProcessorConfig } from "./processors.ts";
 

@@ -6,7 +6,7 @@ import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { fault, isFault, wrapFault } from "../../lib/faults.ts";
 import { type FieldAdaptor, type Filter, parseFilters } from "../../lib/filters.ts";
 import type { Logger } from "../../lib/log.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { Exchange } from "./exchange.ts";
 import { envelopeFields } from "./fields.ts";
 import { checkEnvelope, checkTopic } from "./validate.ts";

@@ -4,7 +4,8 @@ import { alreadyExists, invalidArgument, notFound, quote } from "../../lib/fault
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
-import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
+import { ensureNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { LeaseInfo, LeaseManager, LeaseResource } from "./leases.ts";
 import { checkResource, nodeOf } from "./resources.ts";
 

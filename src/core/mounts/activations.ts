@@ -1,6 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Collectable } from "../gc/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
+import type { MountSpec } from "./mount-spec.ts";
 
 /** A mount that the daemon made, outside of any container. */
 export interface ActiveMount extends MountSpec {

@@ -8,7 +8,7 @@ import type { Logger } from "../../lib/log.ts";
 import { type MountResult, spawnWorker, type UnmountResult } from "../../workers/index.ts";
 import type { Collectable } from "../gc/index.ts";
 import type { Metadata } from "../metadata/index.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { Activation, ActivationRequest, ActiveMount, MountManager } from "./activations.ts";
 import { collectableMounts } from "./collectable-mounts.ts";
 import { type MountPlan, planMounts } from "./mount-plan.ts";

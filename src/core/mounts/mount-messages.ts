@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Mount, MountSchema } from "../../gen/containerd/types/mount_pb.ts";
-import type { MountSpec } from "../snapshots/index.ts";
+import type { MountSpec } from "./mount-spec.ts";
 
 /** Mounts as the API carries them. */
 export function encodeMounts(mounts: readonly MountSpec[]): MessageInitShape<typeof MountSchema>[] {

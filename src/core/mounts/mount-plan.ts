@@ -1,6 +1,6 @@
 import { FaultError, invalidArgument, notImplemented, quote } from "../../lib/faults.ts";
 import type { MountStep, MountTransform } from "../../workers/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
+import type { MountSpec } from "./mount-spec.ts";
 
 /** What the manager does of a list of mounts, and what it leaves. */
 export interface MountPlan {

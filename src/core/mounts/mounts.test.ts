@@ -19,9 +19,9 @@ import { createGarbageCollector } from "../gc/index.ts";
 import { collectableLeases, createLeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata } from "../metadata/index.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
 import { type ActivationRequest, createMountManager, type MountManager, mountsSchema } from "./index.ts";
 import { planMounts } from "./mount-plan.ts";
+import type { MountSpec } from "./mount-spec.ts";
 
 const mount = (type: string, more: Partial<MountSpec> = {}): MountSpec => ({
   type,

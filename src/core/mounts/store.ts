@@ -1,8 +1,8 @@
 import type { Database } from "bun:sqlite";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { SchemaPart, Transaction } from "../metadata/index.ts";
-import type { MountSpec } from "../snapshots/index.ts";
 import type { Activation } from "./activations.ts";
+import type { MountSpec } from "./mount-spec.ts";
 
 /**
  * A row is an activation, and the folder of its number, from before the first mount until after the last unmount.

@@ -4,13 +4,8 @@ import { failureText } from "../../lib/fault-testing.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { createExchange } from "../events/index.ts";
 import { openTestMetadata } from "../metadata/testing.ts";
-import {
-  createNamespaceStore,
-  ensureNamespace,
-  type NamespaceStore,
-  namespacesSchema,
-  requireNamespace,
-} from "./index.ts";
+import { requireNamespace } from "../required-namespace.ts";
+import { createNamespaceStore, ensureNamespace, type NamespaceStore, namespacesSchema } from "./index.ts";
 
 const ctx: Ctx = createCtx();
 

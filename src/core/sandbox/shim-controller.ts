@@ -7,7 +7,7 @@ import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { anyIs } from "../../wire/any.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import { type RunningSandbox, RunningSandboxes, type RunningSandboxesOptions } from "./running-sandboxes.ts";
 import { writeRecord } from "./sandbox-records.ts";
 import type { SandboxController, SandboxCreation, SandboxEndpoint, SandboxStatus } from "./sandboxes.ts";

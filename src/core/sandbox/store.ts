@@ -8,7 +8,8 @@ import { absentField, type FieldAdaptor, parseFilters, recordField } from "../..
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { labelMap, labelRecord } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
-import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
+import { ensureNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { SandboxStore } from "./sandboxes.ts";
 import { applyUpdate } from "./update.ts";
 

@@ -2,8 +2,9 @@ import type { Snapshots } from "../../gen/containerd/services/snapshots/v1/snaps
 import { Kind } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { isFault } from "../../lib/faults.ts";
 import type { CallOptions, ServiceClient } from "../../wire/service.ts";
+import type { MountSpec } from "../mounts/index.ts";
 import { decodeMounts } from "../mounts/index.ts";
-import type { MountSpec, SnapshotUsage } from "./snapshotter.ts";
+import type { SnapshotUsage } from "./snapshotter.ts";
 
 /** A snapshotter of another process, by its own names. Every call may fail with what it answers, or with unavailable. */
 export interface SnapshotBackend {

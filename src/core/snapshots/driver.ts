@@ -1,4 +1,5 @@
-import type { MountSpec, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import type { SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
 import type { Owner } from "./store.ts";
 
 /** What a driver is asked to make. */

@@ -10,7 +10,6 @@ export {
 export { inUserNamespace, type OverlayOptions, supportsIdMapping } from "./overlay-driver.ts";
 export { createSnapshotsService } from "./service.ts";
 export type {
-  MountSpec,
   SnapshotInfo,
   SnapshotKind,
   SnapshotOptions,

@@ -17,7 +17,7 @@ import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import { mappedRoot } from "./id-mapping.ts";
 import type { SnapshotInfo } from "./snapshotter.ts";
 import {

@@ -1,10 +1,10 @@
 import { chown, mkdir, readFile, stat } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
+import type { MountSpec } from "../mounts/index.ts";
 import { diskUsage } from "./disk-usage.ts";
 import type { NewSnapshot, SnapshotDriver } from "./driver.ts";
 import { mapOptions } from "./id-mapping.ts";
-import type { MountSpec } from "./snapshotter.ts";
 
 export interface OverlayOptions {
   /** Options for every overlay mount; `index=off` and `userxattr` are added as the kernel wants them, unless given. */

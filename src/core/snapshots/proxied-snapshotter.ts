@@ -5,18 +5,13 @@ import { alreadyExists, FaultError, failedPrecondition, fault, isFault, messageO
 import { checkLabels } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Transaction } from "../metadata/index.ts";
-import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import { ensureNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import { type BackendCall, inheritedLabels, type SnapshotBackend } from "./backend.ts";
 import type { BackendRemovals } from "./backend-removals.ts";
 import { NamedSnapshots, type NamedSnapshotsOptions, type Plan, targetLabel } from "./named-snapshots.ts";
-import type {
-  MountSpec,
-  SnapshotInfo,
-  SnapshotKind,
-  SnapshotOptions,
-  Snapshotter,
-  SnapshotUsage,
-} from "./snapshotter.ts";
+import type { SnapshotInfo, SnapshotKind, SnapshotOptions, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
 import {
   type BackendSnapshot,
   findById,

@@ -1,14 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
+import type { MountSpec } from "../mounts/index.ts";
 
 export type SnapshotKind = "view" | "active" | "committed";
-
-/** A mount as the API carries it: mount(8)'s type, source and options. */
-export interface MountSpec {
-  readonly type: string;
-  readonly source: string;
-  readonly target: string;
-  readonly options: readonly string[];
-}
 
 export interface SnapshotInfo {
   readonly kind: SnapshotKind;

@@ -9,11 +9,13 @@ import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
-import { ensureNamespace, requireNamespace } from "../namespaces/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import { ensureNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { NewSnapshot, SnapshotDriver } from "./driver.ts";
 import type { SnapshotFolders } from "./folders.ts";
 import { NamedSnapshots, type Plan } from "./named-snapshots.ts";
-import type { MountSpec, SnapshotInfo, SnapshotOptions, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
+import type { SnapshotInfo, SnapshotOptions, Snapshotter, SnapshotUsage } from "./snapshotter.ts";
 import { ancestors, insertSnapshot, type Owner, type SnapshotRecord } from "./store.ts";
 
 export interface StoredSnapshotterOptions {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureOf } from "../content/testing.ts";
-import type { MountSpec, Snapshotter } from "./snapshotter.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import type { Snapshotter } from "./snapshotter.ts";
 
 /** A snapshotter under test, empty, and a way to look into what it mounts. */
 export interface SnapshotterFixture extends AsyncDisposable {

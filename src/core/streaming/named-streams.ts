@@ -1,7 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, fault, notFound, quote } from "../../lib/faults.ts";
 import type { ResourceCollector, ResourceNode } from "../gc/index.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { Stream, StreamManager } from "./streams.ts";
 
 /** More open streams than this in one namespace are a client that forgets them. */

@@ -11,7 +11,7 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { notFound, quote } from "../../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import type { DiskUsage, GarbageCollector, ResourceNode } from "../gc/index.ts";
-import { requireNamespace } from "../namespaces/index.ts";
+import { requireNamespace } from "../required-namespace.ts";
 import type { Checkable, Problem } from "./system.ts";
 
 export interface SystemServiceOptions {

@@ -3,7 +3,8 @@ import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { isFault, messageOf, quote, unavailable, wrapFault } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
-import type { MountSpec, SnapshotUsage } from "../snapshots/index.ts";
+import type { MountSpec } from "../mounts/index.ts";
+import type { SnapshotUsage } from "../snapshots/index.ts";
 import type { UnpackTarget } from "./unpacker.ts";
 
 /** One layer of an image and the snapshot that it is to become. */

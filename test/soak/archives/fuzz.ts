@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContentStore } from "../../../src/core/content/index.ts";
 import { createDiffer, type Differ } from "../../../src/core/diff/index.ts";
-import type { MountSpec } from "../../../src/core/snapshots/index.ts";
+import type { MountSpec } from "../../../src/core/mounts/index.ts";
 import { type Ctx, createCtx } from "../../../src/lib/ctx.ts";
 import type { Digest } from "../../../src/lib/digest.ts";
 import { digestOf } from "../../../src/lib/digest.ts";
