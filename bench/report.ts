@@ -16,6 +16,8 @@ interface Aim {
   readonly most?: number;
 }
 
+const docs = path.resolve(import.meta.dir, "../docs");
+
 function aimsOf(plan: Plan): readonly Aim[] {
   return [
     ...plan.life.map(({ inFlight }) => ({
@@ -92,7 +94,6 @@ function absoluteVerdict(series: Series | undefined, most: number | undefined): 
 
 /** Writes the page and its pictures. */
 export async function writeReport(plan: Plan, record: Record, facts: readonly string[]): Promise<void> {
-  const docs = path.resolve(import.meta.dir, "../docs");
   const pictures = path.join(docs, "benchmarks");
   await fs.mkdir(pictures, { recursive: true });
   const inFlight = plan.life.map(({ inFlight: number }) => metrics.life(number));
@@ -106,7 +107,7 @@ export async function writeReport(plan: Plan, record: Record, facts: readonly st
   ] as const) {
     await fs.writeFile(path.join(pictures, `${name}.svg`), drawBars(title, groupsOf(plan, record, wanted)));
   }
-  await replaceBetween(path.join(docs, "benchmarks.md"), "results", `${facts.join("\n")}\n\n${tableOf(plan, record)}`);
+  await replaceInPage("results", `${facts.join("\n")}\n\n${tableOf(plan, record)}`);
 }
 
 function groupsOf(plan: Plan, record: Record, wanted: readonly string[]): readonly BarGroup[] {
@@ -125,8 +126,9 @@ function groupsOf(plan: Plan, record: Record, wanted: readonly string[]): readon
   );
 }
 
-/** Replaces what stands between a document's markers. Errors: when the document has no such markers. */
-async function replaceBetween(file: string, name: string, text: string): Promise<void> {
+/** Replaces what stands between the page's markers of a name. Errors: when it has no such markers. */
+export async function replaceInPage(name: string, text: string): Promise<void> {
+  const file = path.join(docs, "benchmarks.md");
   const old = await fs.readFile(file, "utf8");
   const pattern = new RegExp(`(<!-- ${name}:start -->\n)[\\s\\S]*?(<!-- ${name}:end -->)`);
   if (!pattern.test(old)) throw new Error(`${file} has no markers for ${name}`);

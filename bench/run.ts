@@ -3,8 +3,9 @@
 import { parseArgs } from "node:util";
 import { runOk } from "../test/support/index.ts";
 import { measureAll, type Plan } from "./measurements.ts";
-import { machineFacts, tableOf, writeReport } from "./report.ts";
+import { machineFacts, replaceInPage, tableOf, writeReport } from "./report.ts";
 import type { SideName } from "./sides.ts";
+import { benchUnary, unaryTable } from "./unary.ts";
 
 const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, side: { type: "string" } } });
 const sides: readonly SideName[] = ["lighter", "containerd"];
@@ -45,3 +46,8 @@ const versions = await Promise.all(
 const facts = await machineFacts([`Bun ${Bun.version}`, ...versions.filter((line) => line !== undefined)]);
 console.log(`\n${facts.join("\n")}\n\n${tableOf(plan, record)}`);
 if (!values.quick && values.side === undefined) await writeReport(plan, record, facts);
+if (values.side === undefined) {
+  const unary = unaryTable(await benchUnary(values.quick ? { rounds: 1, calls: 8_000 } : undefined));
+  console.log(`\n${unary}`);
+  if (!values.quick) await replaceInPage("unary", unary);
+}

@@ -22,7 +22,7 @@ export interface Side extends AsyncDisposable {
 const starters = { lighter: startLighter, containerd: startContainerd };
 
 /** What people install, beside what Debian installs: `npm run bench` builds it first. */
-const program = path.resolve(import.meta.dir, "../dist/lighterd");
+export const program: string = path.resolve(import.meta.dir, "../dist/lighterd");
 
 /** Starts a daemon on folders of its own, with the busybox image and quiet logs. */
 export async function startSide(name: SideName, runtime: RuntimeName): Promise<Side> {

@@ -1,5 +1,6 @@
 import { type Daemon, startContainerd, startLighter } from "../test/support/index.ts";
-import { summarize } from "./statistics.ts";
+import { program } from "./sides.ts";
+import { pairedRatio, short, summarize } from "./statistics.ts";
 import { h2load, type LoadResult } from "./unary/h2load.ts";
 
 export interface UnaryOptions {
@@ -8,11 +9,11 @@ export interface UnaryOptions {
   readonly calls: number;
 }
 
-/** One level of concurrency: the medians of both sides. */
+/** One level of concurrency: each side's rounds, in order. */
 export interface UnaryRow {
   readonly inFlight: number;
-  readonly containerd: LoadResult;
-  readonly lighter: LoadResult;
+  readonly containerd: readonly LoadResult[];
+  readonly lighter: readonly LoadResult[];
 }
 
 const method = "/containerd.services.version.v1.Version/Version";
@@ -24,7 +25,7 @@ const levels = [1, 16, 64];
  */
 export async function benchUnary(options: UnaryOptions = { rounds: 5, calls: 40_000 }): Promise<UnaryRow[]> {
   await using containerd = await startContainerd({ logLevel: "info" });
-  await using lighter = await startLighter({ logLevel: "info" });
+  await using lighter = await startLighter({ logLevel: "info", program });
   const rows: UnaryRow[] = [];
   for (const inFlight of levels) {
     const results = { containerd: [] as LoadResult[], lighter: [] as LoadResult[] };
@@ -37,39 +38,41 @@ export async function benchUnary(options: UnaryOptions = { rounds: 5, calls: 40_
       results.containerd.push(await turn(containerd));
       results.lighter.push(await turn(lighter));
     }
-    rows.push({ inFlight, containerd: medians(results.containerd), lighter: medians(results.lighter) });
+    rows.push({ inFlight, ...results });
   }
   return rows;
 }
 
-/** The page as Markdown. */
+/** The page as Markdown: medians, and ratios of what was measured in turn. */
 export function unaryTable(rows: readonly UnaryRow[]): string {
-  const kilo = (perSecond: number): string => (perSecond / 1000).toFixed(1);
-  const lines = rows.map(({ inFlight, containerd: c, lighter: l }) =>
-    [
-      inFlight,
-      `${kilo(c.callsPerSecond)} k`,
-      `${kilo(l.callsPerSecond)} k`,
-      `${(l.callsPerSecond / c.callsPerSecond).toFixed(2)} x`,
-      `${c.p50Us} / ${c.p99Us}`,
-      `${l.p50Us} / ${l.p99Us}`,
-      `${(l.p50Us / c.p50Us).toFixed(2)} / ${(l.p99Us / c.p99Us).toFixed(2)}`,
-    ].join(" | "),
-  );
   return [
-    "| calls in flight | containerd, calls/s | lighter, calls/s | ratio | containerd, us p50 / p99 | lighter, us p50 / p99 | ratio |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-    ...lines.map((line) => `| ${line} |`),
+    "| calls in flight | lighter, calls/s | containerd, calls/s | lighter : containerd | lighter, p50 / p99 | containerd, p50 / p99 | lighter : containerd | aim |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ...rows.map((row) => `| ${cellsOf(row).join(" | ")} |`),
   ].join("\n");
 }
 
-function medians(results: readonly LoadResult[]): LoadResult {
-  const median = (pick: (result: LoadResult) => number): number => summarize(results.map(pick)).median;
-  return {
-    callsPerSecond: median((result) => result.callsPerSecond),
-    p50Us: median((result) => result.p50Us),
-    p99Us: median((result) => result.p99Us),
-  };
+function cellsOf({ inFlight, lighter, containerd }: UnaryRow): string[] {
+  const median = (side: readonly LoadResult[], pick: Pick): number => summarize(side.map(pick)).median;
+  const ratio = (pick: Pick): number => pairedRatio(lighter.map(pick), containerd.map(pick));
+  const rate = (side: readonly LoadResult[]): string => `${(median(side, callsPerSecond) / 1000).toFixed(1)} k`;
+  const latency = (side: readonly LoadResult[]): string => `${median(side, p50)} / ${median(side, p99)} µs`;
+  const met = (holds: boolean): string => (holds ? "met" : "missed");
+  return [
+    String(inFlight),
+    rate(lighter),
+    rate(containerd),
+    short(ratio(callsPerSecond)),
+    latency(lighter),
+    latency(containerd),
+    `${short(ratio(p50))} / ${short(ratio(p99))}`,
+    `calls ≥ 2: ${met(ratio(callsPerSecond) >= 2)}, p50 ≤ 0.5: ${met(ratio(p50) <= 0.5)}`,
+  ];
 }
+
+type Pick = (result: LoadResult) => number;
+const callsPerSecond: Pick = (result) => result.callsPerSecond;
+const p50: Pick = (result) => result.p50Us;
+const p99: Pick = (result) => result.p99Us;
 
 if (import.meta.main) console.log(unaryTable(await benchUnary()));

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { isFault } from "../../lib/faults.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { GroupCommit } from "./group-commit.ts";
+import type { LogCheckpoint, Urgency } from "./log-checkpoint.ts";
 import type { WalSync } from "./wal-sync.ts";
 
 interface Disk {
@@ -40,10 +41,13 @@ function fakeDisk(quick: boolean): Disk {
   return disk;
 }
 
-function commitsOn(disk: Disk, turnMs = 1000): { commits: GroupCommit; rows: () => number } {
+/** A log that never has to be emptied. */
+const shortLog: LogCheckpoint = { urgency: () => "none", run: async () => {}, [Symbol.dispose]: () => {} };
+
+function commitsOn(disk: Disk, turnMs = 1000, checkpoint = shortLog): { commits: GroupCommit; rows: () => number } {
   const db = new Database(":memory:", { strict: true });
   db.run("CREATE TABLE t (id INTEGER)");
-  const commits = new GroupCommit({ db, path: "/meta", sync: disk.sync, log: silentLogger, turnMs });
+  const commits = new GroupCommit({ db, path: "/meta", sync: disk.sync, checkpoint, log: silentLogger, turnMs });
   return { commits, rows: () => db.query<{ n: number }, []>("SELECT count(*) AS n FROM t").get()?.n ?? -1 };
 }
 
@@ -135,5 +139,62 @@ describe("GroupCommit", () => {
     disk.pending[0]?.finish();
     await closing;
     expect(events).toEqual(["event a", "settled a", "closed"]);
+  });
+
+  test("empties a long log at once: after what is committed is durable, before anything else commits", async () => {
+    const disk = fakeDisk(false);
+    const emptied = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    let urgency: Urgency = "now";
+    const { commits, rows } = commitsOn(disk, 1000, {
+      ...shortLog,
+      urgency: () => urgency,
+      run: () => {
+        seen.push(`run, ${rows()} rows, ${disk.pending.length} syncs`);
+        urgency = "none";
+        return emptied.promise;
+      },
+    });
+    const first = insert(commits, seen, "a");
+    await turn();
+    await turn();
+    expect(seen).toEqual([]);
+    const second = insert(commits, seen, "b");
+    disk.pending[0]?.finish();
+    await first;
+    await turn();
+    await turn();
+    expect(seen).toEqual(["event a", "settled a", "run, 1 rows, 1 syncs"]);
+    expect(rows()).toBe(1);
+    emptied.resolve();
+    while (disk.pending.length < 2) await turn();
+    disk.pending[1]?.finish();
+    await second;
+    expect(rows()).toBe(2);
+  });
+
+  test("empties a log that is not that long when nobody wants anything", async () => {
+    const ran = Promise.withResolvers<void>();
+    const checkpoint = { ...shortLog, urgency: (): Urgency => "quiet", run: async () => ran.resolve() };
+    const { commits } = commitsOn(fakeDisk(true), 1000, checkpoint);
+    await insert(commits, [], "a");
+    await ran.promise;
+    await commits.close();
+  });
+
+  test("refuses everything once a log could not be emptied", async () => {
+    let urgency: Urgency = "now";
+    const checkpoint: LogCheckpoint = {
+      ...shortLog,
+      urgency: () => urgency,
+      run: async () => {
+        urgency = "none";
+        throw new Error("EIO");
+      },
+    };
+    const { commits } = commitsOn(fakeDisk(true), 1000, checkpoint);
+    await insert(commits, [], "a");
+    await turn();
+    expect(insert(commits, [], "b")).rejects.toThrow("check the disk and restart the daemon");
   });
 });

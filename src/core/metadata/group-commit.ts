@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { fault, messageOf, quote, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { LogCheckpoint } from "./log-checkpoint.ts";
 import type { MutationWatcher, Transaction, UpdateOptions } from "./metadata.ts";
 import { isStorageError, storageFault } from "./sqlite-faults.ts";
 import type { WalSync } from "./wal-sync.ts";
@@ -9,6 +10,8 @@ import type { WalSync } from "./wal-sync.ts";
 const defaultTurnMs = 0.8;
 /** How long a commit that nobody waits for may stay in memory, unless another one takes it along to the disk. */
 const lazyMs = 25;
+/** How long nobody must have wanted anything before the log is emptied for its own sake. */
+const quietMs = 20;
 /** The most mutations that may wait. Callers are bounded by the server's streams long before. */
 const maxWaiting = 65536;
 
@@ -39,6 +42,7 @@ export interface GroupCommitOptions {
   readonly db: Database;
   readonly path: string;
   readonly sync: WalSync;
+  readonly checkpoint: LogCheckpoint;
   readonly log: Logger;
   readonly turnMs?: number | undefined;
 }
@@ -55,6 +59,9 @@ export class GroupCommit {
   #syncing: Promise<void> | undefined;
   #refusal: Error | undefined;
   #lazy: ReturnType<typeof setTimeout> | undefined;
+  /** While it runs, nothing commits. */
+  #emptying: Promise<void> | undefined;
+  #quiet: ReturnType<typeof setTimeout> | undefined;
   readonly #watchers = new Set<MutationWatcher>();
 
   constructor(options: GroupCommitOptions) {
@@ -80,15 +87,14 @@ export class GroupCommit {
   /** Commits what waits, makes it durable, and refuses what comes after. */
   async close(): Promise<void> {
     this.#refusal ??= unavailable(`metadata database ${quote(this.#options.path)} is closed`);
+    clearTimeout(this.#quiet);
+    await this.#emptying;
     while (this.#waiting.length > 0) this.#turn();
-    while (this.#committed.length > 0 || this.#syncing !== undefined) {
-      this.#makeDurable(true);
-      await this.#syncing;
-    }
+    await this.#allDurable();
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#emptying !== undefined) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
@@ -98,7 +104,7 @@ export class GroupCommit {
   }
 
   #turn(): void {
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0 || this.#emptying !== undefined) return;
     const done: Done[] = [];
     const { db, turnMs = defaultTurnMs } = this.#options;
     try {
@@ -112,6 +118,41 @@ export class GroupCommit {
     }
     this.#committed.push(...done);
     this.#makeDurable();
+    this.#tendLog();
+  }
+
+  /** Has the log emptied: at once when it is long, else as soon as nobody wants anything. */
+  #tendLog(): void {
+    const urgency = this.#refusal === undefined ? this.#options.checkpoint.urgency() : "none";
+    clearTimeout(this.#quiet);
+    this.#quiet = undefined;
+    if (urgency === "now") this.#emptyLog();
+    else if (urgency === "quiet") {
+      this.#quiet = setTimeout(() => this.#emptyLog(), quietMs);
+      this.#quiet.unref();
+    }
+  }
+
+  #emptyLog(): void {
+    clearTimeout(this.#quiet);
+    this.#quiet = undefined;
+    const emptying = async (): Promise<void> => {
+      await this.#allDurable();
+      if (this.#refusal === undefined) await this.#options.checkpoint.run();
+    };
+    this.#emptying = emptying()
+      .catch((error: unknown) => this.#fail([], error))
+      .finally(() => {
+        this.#emptying = undefined;
+        if (this.#waiting.length > 0) this.#schedule();
+      });
+  }
+
+  async #allDurable(): Promise<void> {
+    while (this.#committed.length > 0 || this.#syncing !== undefined) {
+      this.#makeDurable(true);
+      await this.#syncing;
+    }
   }
 
   *#takeUntil(deadline: number): Generator<Mutation> {

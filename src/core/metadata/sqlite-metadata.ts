@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { silentLogger } from "../../lib/log.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { takeCheckpoints } from "./log-checkpoint.ts";
 import type { Metadata, MetadataOptions } from "./metadata.ts";
 import { migrate } from "./migrations.ts";
 import { storageFault } from "./sqlite-faults.ts";
@@ -10,8 +11,9 @@ import { openWalSync } from "./wal-sync.ts";
 const statementCacheSize = 1000;
 
 /**
- * How the file is used. EXCLUSIVE: no second process, no shared memory file, and reads cost half. NORMAL: SQLite syncs the log
- * before it moves pages from it, and leaves the sync of each commit to wal-sync.ts. busy_timeout covers a predecessor that is
+ * How the file is used. EXCLUSIVE: no second process, no shared memory file, and reads cost half. NORMAL:
+ * SQLite syncs what migrations need, and leaves the sync of each commit to wal-sync.ts; log-checkpoint.ts takes the rest over.
+ * busy_timeout covers a predecessor that is
  * being killed. A page of 8 KiB takes a container's row whole, spec included.
  */
 const pragmas = [
@@ -40,7 +42,9 @@ export function openMetadata(options: MetadataOptions): Metadata {
     for (const pragma of pragmas) db.run(pragma);
     migrate(db, path, options.schemas);
     const sync = stack.use(openWalSync(path));
-    const commits = new GroupCommit({ db, path, sync, log: options.log ?? silentLogger });
+    const log = options.log ?? silentLogger;
+    const checkpoint = stack.use(takeCheckpoints({ db, path, log }));
+    const commits = new GroupCommit({ db, path, sync, checkpoint, log });
     return facade(db, path, commits, stack.move());
   } catch (error) {
     throw storageFault(path, "open", error);
