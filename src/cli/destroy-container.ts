@@ -1,12 +1,12 @@
 import { rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { containerLabels } from "../client/containers/labels.ts";
 import { deleteTask, getTask, removeContainer, waitProcess } from "../client/containers/tasks.ts";
-import { dataFolder, fifoFolder } from "../client/paths.ts";
+import { fifoFolder } from "../client/paths.ts";
 import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
 import { isFault } from "../lib/faults.ts";
 import type { CommandContext } from "./command.ts";
+import { logOf, removeLog } from "./container-log.ts";
 import { CommandError } from "./usage-error.ts";
 
 const [created, running, stopped, paused] = [1, 2, 3, 4];
@@ -30,7 +30,7 @@ export async function destroyContainer(context: CommandContext, container: Conta
     forgetFifos(context, task);
   }
   await removeContainer(client, container);
-  forgetLog(context, container);
+  removeLog(logOf(context, container));
 }
 
 async function killTask(context: CommandContext, id: string, task: Process): Promise<void> {
@@ -52,16 +52,4 @@ async function killTask(context: CommandContext, id: string, task: Process): Pro
 function forgetFifos(context: CommandContext, task: Process): void {
   if (dirname(dirname(task.stdout)) === fifoFolder(context.env))
     rmSync(dirname(task.stdout), { recursive: true, force: true });
-}
-
-/** A label is anybody's to write: only a file in our own folder of logs is removed. */
-export function logPathOf(context: Pick<CommandContext, "env">, container: Container): string | undefined {
-  const path = container.labels[containerLabels.logPath];
-  if (path === undefined || path.includes("/../")) return undefined;
-  return path.startsWith(`${dataFolder(context.env)}/logs/`) ? path : undefined;
-}
-
-function forgetLog(context: CommandContext, container: Container): void {
-  const path = logPathOf(context, container);
-  if (path !== undefined) rmSync(path, { force: true });
 }

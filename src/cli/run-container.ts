@@ -1,14 +1,17 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import type { Client } from "../client/client.ts";
 import { type CreatedContainer, createContainer } from "../client/containers/create.ts";
 import { containerLabels } from "../client/containers/labels.ts";
 import { createTask, deleteTask, type ExitRecord, removeContainer, retireTask } from "../client/containers/tasks.ts";
-import { randomHex } from "../client/names.ts";
-import { fifoFolder, newLogPath } from "../client/paths.ts";
+import { fifoFolder } from "../client/paths.ts";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { makeFifos } from "../client/stdio/fifo-set.ts";
+import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
 import { createKernel } from "../sys/index.ts";
 import type { CommandContext } from "./command.ts";
+import { logLabels, openTee, removeLog } from "./container-log.ts";
+import { keepReading, removeLater } from "./later.ts";
+import { claimOutput } from "./output-reader.ts";
 import { ownTerminal } from "./own-terminal.ts";
 import { runSession } from "./session.ts";
 import { catchSignals } from "./signals.ts";
@@ -24,6 +27,8 @@ export interface RunPlan {
   readonly interactive: boolean;
   readonly terminal: boolean;
   readonly remove: boolean;
+  /** Undefined when nothing is kept. */
+  readonly log: LogTarget | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly runtimeBinary: string | undefined;
   readonly snapshotter: string | undefined;
@@ -43,7 +48,7 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
   const kernel = createKernel();
   const own = plan.terminal ? await ownTerminal(kernel, plan.interactive) : undefined;
   try {
-    const creating = create(context, plan, plan.labels);
+    const creating = create(context, plan, { ...plan.labels, ...logLabels(plan.log) });
     // Failures before its await below must not count as unhandled.
     creating.catch(() => {});
     using fifos = makeFifos({
@@ -54,10 +59,12 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
     });
     const created = await creating;
     if (signals.interrupted) {
-      await discard(client, created);
+      await discard(client, created, plan.log);
       return interruptedStatus;
     }
+    using tee = openTee(context, kernel, plan.log);
     const started = await start(context, plan, created, { ...fifos.paths }, () => fifos.release());
+    claimOutput(context, fifos.folder);
     const end = await runSession({
       client,
       kernel,
@@ -66,11 +73,12 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
       fifos,
       interactive: plan.interactive,
       terminal: own,
+      tee,
       signals,
       exit: started.exit,
     });
     await created.settled;
-    if (end === "detached") return await leaveRunning(context, plan, () => fifos.keep());
+    if (end === "detached") return leaveRunning(context, plan, () => fifos.keep());
     await finish(client, created, plan, end);
     return end.status;
   } finally {
@@ -80,17 +88,16 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
 
 /** Runs a container in the background; its output goes to a file. Answers 0 once it is started. */
 export async function runDetached(context: CommandContext, plan: RunPlan): Promise<number> {
-  const path = newLogPath(context.env, context.namespace, plan.id, randomHex(8));
   const created = await create(context, plan, {
     ...plan.labels,
-    [containerLabels.logPath]: path,
+    ...logLabels(plan.log),
     ...(plan.remove ? { [containerLabels.autoRemove]: "true" } : {}),
   });
-  const uri = `file://${path}`;
+  const uri = plan.log === undefined ? "" : logAddress(plan.log);
   await start(context, plan, created, { stdin: "", stdout: uri, stderr: plan.terminal ? "" : uri }, () => {});
   await created.settled;
   context.output.line(plan.id);
-  if (plan.remove) (await import("./remove-later.ts")).removeLater(context, plan.id);
+  if (plan.remove) removeLater(context, plan.id);
   return 0;
 }
 
@@ -137,7 +144,7 @@ async function start(
     release();
     return started;
   } catch (error) {
-    await discard(client, created, stdio.stdout.startsWith("file://") ? stdio.stdout.slice(7) : undefined);
+    await discard(client, created, plan.log);
     throw error;
   }
 }
@@ -151,24 +158,26 @@ function writeCidFile(path: string, id: string): void {
 }
 
 /** Takes back what was made of a container that did not come to run. */
-async function discard(client: Client, created: CreatedContainer, logPath?: string): Promise<void> {
+async function discard(client: Client, created: CreatedContainer, log: LogTarget | undefined): Promise<void> {
   await created.settled;
   await deleteTask(client, created.id).catch(() => {
     // The failure that brought us here is the one to tell.
   });
   await removeContainer(client, created);
-  if (logPath !== undefined) rmSync(logPath, { force: true });
+  removeLog(log);
 }
 
 async function finish(client: Client, created: CreatedContainer, plan: RunPlan, end: ExitRecord): Promise<void> {
   if (!plan.remove) return retireTask(client, plan.id, end);
   await deleteTask(client, plan.id);
   await removeContainer(client, created);
+  removeLog(plan.log);
 }
 
-async function leaveRunning(context: CommandContext, plan: RunPlan, keep: () => void): Promise<number> {
+function leaveRunning(context: CommandContext, plan: RunPlan, keep: () => void): number {
   keep();
   context.output.note(`\r\ndetached; lighter attach ${plan.id} comes back`);
-  if (plan.remove) (await import("./remove-later.ts")).removeLater(context, plan.id);
+  keepReading(context, plan.id);
+  if (plan.remove) removeLater(context, plan.id);
   return 0;
 }

@@ -3,6 +3,7 @@ import type { Client } from "../client/client.ts";
 import type { ExitRecord } from "../client/containers/tasks.ts";
 import type { FifoSet } from "../client/stdio/fifo-set.ts";
 import { type OutputPump, pumpOutput } from "../client/stdio/output-pump.ts";
+import type { OutputTee } from "../client/stdio/output-tee.ts";
 import { createFdWatcher, type Kernel } from "../sys/index.ts";
 import { ClosedOutputError, writeAll } from "./output.ts";
 import type { SignalCatcher } from "./signals.ts";
@@ -17,6 +18,8 @@ export interface SessionOptions {
   readonly interactive: boolean;
   /** This process's terminal when the container has one. */
   readonly terminal: OwnTerminal | undefined;
+  /** Keeps what is shown. */
+  readonly tee: OutputTee | undefined;
   readonly signals: SignalCatcher;
   readonly exit: Promise<ExitRecord>;
 }
@@ -43,7 +46,11 @@ export async function runSession(options: SessionOptions): Promise<SessionEnd> {
   const pumps: OutputPump[] = [];
   using _pumps = { [Symbol.dispose]: () => pumps.forEach((pump) => pump[Symbol.dispose]()) };
   const pump = (from: number, to: number): void => {
-    const started = pumpOutput(from, { kernel, watcher, write: (bytes) => writeAll(to, bytes) });
+    const write = (bytes: Uint8Array): void => {
+      options.tee?.append(bytes);
+      writeAll(to, bytes);
+    };
+    const started = pumpOutput(from, { kernel, watcher, write });
     started.done.catch((error: unknown) => failed.reject(error as Error));
     pumps.push(started);
   };

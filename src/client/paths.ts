@@ -8,7 +8,7 @@ function isRoot(): boolean {
 }
 
 /**
- * Where this client keeps what outlives a command: the logs of detached containers.
+ * Where this client keeps what outlives a command: the logs of containers.
  * Shape: LIGHTER_DATA, or /var/lib/lighter for root, or XDG's data folder.
  */
 export function dataFolder(env: Environment): string {

@@ -13,6 +13,7 @@ import type { Spawner } from "./runtime/spawner.ts";
 import type { EventJournal } from "./state/event-journal.ts";
 import type { RuntimeRecord } from "./state/records.ts";
 import type { StateFiles } from "./state/state-file.ts";
+import type { OutputLogs } from "./stdio/output-logs.ts";
 import type { Task, TaskTable } from "./task/task.ts";
 
 /** The steps of the host's operations between which it may die, in their order. */
@@ -57,6 +58,7 @@ export interface HostParts {
   readonly states: StateFiles;
   readonly journal: EventJournal;
   readonly keeper: Keeper;
+  readonly logs: OutputLogs;
   readonly log: Logger;
   readonly failpoint: Failpoint<HostStep>;
   readonly now: () => Date;

@@ -20,6 +20,7 @@ import { RuntimeKinds } from "./runtime/runtime-kind.ts";
 import { createSpawner } from "./runtime/spawner.ts";
 import { EventJournal } from "./state/event-journal.ts";
 import { StateFiles } from "./state/state-file.ts";
+import { OutputLogs } from "./stdio/output-logs.ts";
 import { TaskTable } from "./task/task.ts";
 import { createTaskServices } from "./task-service.ts";
 
@@ -59,6 +60,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     log.error("a watched descriptor's handler failed", { error: stackOf(error) });
   const watcher = stack.use(createFdWatcher({ kernel, onError }));
   const spawner = createSpawner({ limit: 2 * availableParallelism(), env: process.env });
+  const now = (): Date => new Date();
   const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
   return {
     kernel,
@@ -69,9 +71,10 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     states: new StateFiles(join(options.state, "tasks")),
     journal,
     keeper: stack.use(new Keeper({ kernel, watcher, folder: options.state, log })),
+    logs: stack.use(new OutputLogs({ kernel, watcher, log, now })),
     log,
     failpoint: createFailpoint(process.env[failpointVariable]),
-    now: () => new Date(),
+    now,
     folder: options.state,
     defaultRuntime: options.runtime ?? (Bun.which("crun") === null ? "runc" : "crun"),
     cgroupMounts: readCgroupMounts(),

@@ -1,5 +1,6 @@
 export { sendDatagram } from "./datagrams.ts";
 export { createFdWatcher, type FdWatch, type FdWatcher, type FdWatcherOptions } from "./fd-watcher.ts";
+export { type FileEvent, fileEvents, readFileEvents } from "./file-events.ts";
 export {
   archOpenFlags,
   closeQuietly,

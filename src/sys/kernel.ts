@@ -1,3 +1,4 @@
+import { type FileEventCalls, fileEventCalls } from "./file-events.ts";
 import { type FileCalls, fileCalls } from "./files.ts";
 import { type IsolationCalls, isolationCalls } from "./isolation.ts";
 import { type LoopCalls, loopCalls } from "./loop-devices.ts";
@@ -15,6 +16,7 @@ import { type XattrCalls, xattrCalls } from "./xattrs.ts";
  */
 export interface Kernel
   extends FileCalls,
+    FileEventCalls,
     MountCalls,
     MountTreeCalls,
     LoopCalls,
@@ -29,6 +31,7 @@ export interface Kernel
 export function createKernel(): Kernel {
   return {
     ...fileCalls,
+    ...fileEventCalls,
     ...mountCalls,
     ...mountTreeCalls,
     ...loopCalls,

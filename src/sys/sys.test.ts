@@ -18,11 +18,13 @@ import {
   createKernel,
   deviceNumber,
   exitStatusOf,
+  fileEvents,
   isErrno,
   lockKinds,
   mountFlags,
   openFlags,
   pollEvents,
+  readFileEvents,
   resolveFlags,
   unmountFlags,
 } from "./index.ts";
@@ -66,6 +68,31 @@ describe("SysError", () => {
 
   test("a string with a NUL never reaches C", () => {
     expect(code(() => kernel.open("/etc/passwd\0x", 0))).toBe("EINVAL");
+  });
+});
+
+describe("file events", () => {
+  test("tell once that a file grew, and which", () => {
+    const inotify = kernel.inotifyCreate();
+    const names = [at("grows"), at("rests")];
+    for (const name of names) writeFileSync(name, "");
+    const [grows] = names.map((name) => kernel.inotifyAdd(inotify, name, fileEvents.modified));
+    for (const text of ["a", "b"]) writeFileSync(at("grows"), text, { flag: "a" });
+    const buffer = new Uint8Array(4096);
+    const events = readFileEvents(buffer.subarray(0, kernel.read(inotify, buffer)));
+    expect(events).toEqual([{ watch: grows ?? -1, events: fileEvents.modified }]);
+    kernel.inotifyRemove(inotify, grows ?? -1);
+    kernel.close(inotify);
+  });
+
+  test("a hole gives blocks back and leaves the length", () => {
+    writeFileSync(at("holed"), new Uint8Array(64 * 1024).fill(1));
+    const fd = kernel.open(at("holed"), openFlags.readWrite);
+    kernel.punchHole(fd, 0, 32 * 1024);
+    kernel.close(fd);
+    const bytes = readFileSync(at("holed"));
+    expect([bytes.length, bytes.indexOf(1)]).toEqual([64 * 1024, 32 * 1024]);
+    expect(statSync(at("holed")).blocks * 512).toBe(32 * 1024);
   });
 });
 

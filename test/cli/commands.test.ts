@@ -102,11 +102,7 @@ describe("the lighter command", () => {
     expect(await lighterOk(daemon, ["ps", "-q", "--filter", "status=exited"])).toBe("done\n");
     expect(await lighterOk(daemon, ["ps", "-aq", "--filter", "label=k=v"])).toBe("stubborn\n");
     expect((await lighter(daemon, ["ps", "--filter", "x=y"])).stderr).toContain("hint: use id, name");
-    expect(await lighter(daemon, ["logs", "done"])).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining("keeps no log\nhint:"),
-    });
-    expect((await lighter(daemon, ["logs", "--since", "5m", "stubborn"])).stderr).toContain("the log keeps no times");
+    expect(await lighterOk(daemon, ["logs", "done"])).toBe("");
     expect((await lighter(daemon, ["kill", "-s", "NOPE", "stubborn"])).stderr).toContain('"NOPE" is no signal');
     await lighterOk(daemon, ["stop", "-t", "0", "stubborn"]);
     expect(await lighterOk(daemon, ["wait", "stubborn"])).toBe("137\n");

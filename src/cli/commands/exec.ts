@@ -80,6 +80,7 @@ async function runExec(context: CommandContext): Promise<number> {
       fifos,
       interactive,
       terminal: own,
+      tee: undefined,
       signals,
       exit: started.exit,
     });

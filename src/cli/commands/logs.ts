@@ -1,146 +1,155 @@
-import { closeSync, existsSync, fstatSync, openSync, readSync, watch } from "node:fs";
+import { watch } from "node:fs";
 import { findContainer } from "../../client/containers/find.ts";
 import { containerLabels } from "../../client/containers/labels.ts";
 import { getTask, waitProcess } from "../../client/containers/tasks.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { logPathOf } from "../destroy-container.ts";
+import { logIsHere, logOf, noLog } from "../container-log.ts";
+import { LogFile } from "../log-file.ts";
+import { LineStamps } from "../log-stamps.ts";
+import { parseMoment } from "../moment.ts";
 import { writeAll } from "../output.ts";
 import { parseWhole } from "../units.ts";
 import { CommandError } from "../usage-error.ts";
 
 export const command: Command = {
-  summary: "Show what a detached container printed",
+  summary: "Show what a container printed",
   usage: "[OPTIONS] CONTAINER",
   description:
-    "The container writes its output, both streams in the order in which they came, straight into a file, with nobody in between: " +
-    "that is why the log knows no times, and why -t can only stamp what comes while it is followed.",
+    "Both streams in the order in which they came. A container that runs in the background writes them straight into a file, with " +
+    "nobody in between; when they came is noted beside it, true to a fiftieth of a second. The newest 100 MiB are kept, " +
+    "or what lighter run --log-opt max-size=SIZE says.",
   options: [
     { long: "follow", short: "f", help: "Go on until the container ends" },
     { long: "tail", short: "n", value: "N", help: "Only the last N lines" },
-    { long: "timestamps", short: "t", help: "With -f: put the time before each new line" },
+    { long: "timestamps", short: "t", help: "Put the time before each line" },
+    { long: "since", value: "TIME", help: "Only what came since then: 10m, 1h30m, 2026-01-31T15:04:05Z, or seconds" },
+    { long: "until", value: "TIME", help: "Only what came until then" },
     { long: "path", help: "Print the log file's path instead" },
-    { long: "since", value: "TIME", help: "Not possible: the log keeps no times", hidden: true },
   ],
   examples: [
-    ["lighter logs web", "everything so far"],
+    ["lighter logs web", "everything that is kept"],
     ["lighter logs -f -n 20 web", "the last 20 lines, and what comes"],
+    ["lighter logs -t --since 10m web", "the last ten minutes, with times"],
   ],
   words: [1, 1],
   completes: "container",
   run: logs,
 };
 
-const chunkBytes = 256 * 1024;
 const stopped = 3;
 
 async function logs(context: CommandContext): Promise<number> {
   const { args, output } = context;
-  const follow = args.flag("follow");
-  if (args.has("since"))
-    throw new CommandError("the log keeps no times, so --since cannot work", { hint: "use --tail N" });
-  if (args.flag("timestamps") && !follow) {
-    throw new CommandError("the log keeps no times", { hint: "-t works with -f, for what comes from now on" });
-  }
+  const now = Date.now();
+  const [since, until] = ["since", "until"].map((long) => {
+    const text = args.text(long);
+    return text === undefined ? undefined : parseMoment(text, `--${long}`, now);
+  });
+  const tail = args.text("tail");
+  const lines = tail === undefined || tail === "all" || tail === "-1" ? undefined : parseWhole(tail, "--tail");
   const container = await findContainer(context.client, args.positional[0] ?? "");
   const path = pathOf(context, container);
   if (args.flag("path")) {
     output.line(path);
     return 0;
   }
-  const fd = openSync(path, "r");
-  try {
-    const tail = args.text("tail");
-    const start = tail === undefined || tail === "all" ? 0 : tailStart(fd, parseWhole(tail, "--tail"));
-    const end = copy(fd, start, (bytes) => writeAll(1, bytes));
-    if (follow) await followFrom(context, container.id, fd, path, end);
-  } finally {
-    closeSync(fd);
+  using file = new LogFile(path);
+  if (file.times === undefined && file.size > 0) requireNoTimes(context, container.id);
+  const part = file.between(since, until);
+  const view = viewOf(context, file);
+  const from = lines === undefined ? part.from : file.tail(part, lines);
+  const end = file.copy({ from, to: part.to }, view.take);
+  if (args.flag("follow") && (until === undefined || until > now)) {
+    await follow(context, container.id, { file, path, until, take: view.take, from: end });
   }
+  view.flush();
   return 0;
+}
+
+interface View {
+  readonly take: (bytes: Uint8Array, at: number) => void;
+  readonly flush: () => void;
+}
+
+function viewOf({ args }: CommandContext, file: LogFile): View {
+  const write = (bytes: Uint8Array): void => writeAll(1, bytes);
+  if (!args.flag("timestamps")) return { take: write, flush: () => {} };
+  const known = file.size;
+  const changed = file.changedMs;
+  // What comes while it is followed came now.
+  const stamps = new LineStamps(
+    write,
+    (offset) => file.times?.timeOf(offset) ?? (offset < known ? changed : Date.now()),
+  );
+  return { take: (bytes, at) => stamps.take(bytes, at), flush: () => stamps.flush() };
+}
+
+function requireNoTimes({ args }: CommandContext, id: string): void {
+  const asked = ["timestamps", "since", "until"].find((long) => args.has(long));
+  if (asked === undefined) return;
+  throw new CommandError(`--${asked}: nobody noted when the output of container "${id}" came`, {
+    hint: "it was made by an older lighter, or runs under a containerd that is not ours; -n N shows the last lines",
+  });
 }
 
 function pathOf(context: CommandContext, container: Container): string {
   const { id, labels } = container;
-  if (labels[containerLabels.logPath] === undefined) {
+  const label = labels[containerLabels.logPath];
+  if (label === undefined || label === noLog) {
     throw new CommandError(`container "${id}" keeps no log`, {
-      hint: "only what lighter run -d or lighter start runs does; an attached one's output went to its terminal",
+      hint:
+        label === noLog
+          ? "it was run with --log-driver none"
+          : "another client made it; only what lighter runs has one",
     });
   }
-  const path = logPathOf(context, container);
-  if (path === undefined || !existsSync(path)) {
+  const log = logOf(context, container);
+  if (log === undefined || !logIsHere(log)) {
     throw new CommandError(`the log of container "${id}" is not here`, {
-      hint: `it was made by another user or on another machine, at ${labels[containerLabels.logPath]}`,
+      hint: `it was made by another user or on another machine, at ${label}`,
     });
   }
-  return path;
+  return log.path;
 }
 
-/** Copies from an offset to the end and answers where that is. */
-function copy(fd: number, from: number, write: (bytes: Uint8Array) => void): number {
-  const buffer = new Uint8Array(chunkBytes);
-  let at = from;
-  for (;;) {
-    const count = readSync(fd, buffer, 0, buffer.length, at);
-    if (count === 0) return at;
-    write(buffer.subarray(0, count));
-    at += count;
-  }
+interface Following {
+  readonly file: LogFile;
+  readonly path: string;
+  readonly until: number | undefined;
+  readonly take: (bytes: Uint8Array, at: number) => void;
+  readonly from: number;
 }
 
-/** Where the last `lines` lines begin, found from the end backwards. */
-function tailStart(fd: number, lines: number): number {
-  const { size } = fstatSync(fd);
-  if (lines === 0) return size;
-  const buffer = new Uint8Array(chunkBytes);
-  let wanted = lines;
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - buffer.length);
-    const count = readSync(fd, buffer, 0, end - start, start);
-    for (let i = count - 1; i >= 0; i--) {
-      if (buffer[i] !== 0x0a || start + i === size - 1) continue;
-      wanted -= 1;
-      if (wanted === 0) return start + i + 1;
-    }
-    end = start;
-  }
-  return 0;
-}
-
-async function followFrom(context: CommandContext, id: string, fd: number, path: string, from: number): Promise<void> {
-  const write = context.args.flag("timestamps") ? stamped() : (bytes: Uint8Array) => writeAll(1, bytes);
+async function follow(
+  context: CommandContext,
+  id: string,
+  { file, path, until, take, from }: Following,
+): Promise<void> {
   let at = from;
   const failed = Promise.withResolvers<never>();
   const more = (): void => {
     try {
+      const { size } = file;
       // A log that was cut short is read again from its start.
-      if (fstatSync(fd).size < at) at = 0;
-      at = copy(fd, at, write);
+      at = file.copy({ from: size < at ? 0 : at, to: size }, take);
     } catch (error) {
       failed.reject(error as Error);
     }
   };
+  const over = Promise.withResolvers<void>();
+  const timer = until === undefined ? undefined : setTimeout(over.resolve, until - Date.now());
   const watcher = watch(path, more);
   try {
     more();
     const task = await getTask(context.client, id);
     if (task !== undefined && task.status !== stopped) {
       // Removed while followed is an end like any other.
-      await Promise.race([waitProcess(context.client, id).catch(() => {}), failed.promise]);
+      await Promise.race([waitProcess(context.client, id).catch(() => {}), over.promise, failed.promise]);
     }
     more();
   } finally {
+    clearTimeout(timer);
     watcher.close();
   }
-}
-
-/** Puts the time before each line. */
-function stamped(): (bytes: Uint8Array) => void {
-  let rest = "";
-  const decoder = new TextDecoder();
-  return (bytes) => {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) writeAll(1, `${new Date().toISOString()} ${line}\n`);
-  };
 }

@@ -1,6 +1,7 @@
 import { newContainerId } from "../../client/names.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Command, CommandContext } from "../command.ts";
+import { logOptions, newLog } from "../container-log.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
 import { identifierHint, UsageError } from "../usage-error.ts";
@@ -11,7 +12,7 @@ export const command: Command = {
   description:
     "Makes a container of an image and runs a command in it, the image's own unless one is given. Without -d the container's output " +
     "comes here, and the exit code is the container's: 125 means lighter failed, 126 the command could not be run, 127 it is not there. " +
-    "With -d the container runs in the background and its output goes to a file that lighter logs shows.",
+    "With -d the container runs in the background. Either way lighter logs shows what it printed.",
   options: [
     { long: "detach", short: "d", help: "Run in the background and print the container's id" },
     { long: "interactive", short: "i", help: "Pass this command's standard input on" },
@@ -19,6 +20,7 @@ export const command: Command = {
     { long: "rm", help: "Remove the container when it ends" },
     { long: "name", value: "NAME", help: "The container's id; a random one is made otherwise" },
     ...specOptions,
+    ...logOptions,
     { long: "label", short: "l", value: "KEY=VALUE", many: true, help: "Put a label on the container" },
     { long: "rootfs", value: "DIR", help: "Run in a folder of this machine instead of an image" },
     { long: "runtime", value: "runc|crun|PATH", help: "The OCI runtime's binary" },
@@ -54,8 +56,9 @@ function planOf(context: CommandContext): RunPlan {
     throw new UsageError("run needs an image: lighter run IMAGE [COMMAND...]");
   const command = rootfs === undefined ? rest : args.positional;
   const detach = args.flag("detach");
+  const id = idOf(args.text("name"));
   return {
-    id: idOf(args.text("name")),
+    id,
     image: rootfs === undefined ? first : undefined,
     rootfs: rootfs === undefined ? undefined : absolutePath(rootfs),
     user: args.text("user"),
@@ -63,6 +66,7 @@ function planOf(context: CommandContext): RunPlan {
     interactive: args.flag("interactive") && !detach,
     terminal: args.flag("tty"),
     remove: args.flag("rm"),
+    log: newLog(context, id),
     labels: labels(args.list("label")),
     runtimeBinary: args.text("runtime"),
     snapshotter: args.text("snapshotter"),

@@ -1,16 +1,18 @@
 import { findContainer } from "../../client/containers/find.ts";
 import { containerLabels } from "../../client/containers/labels.ts";
 import { createTask, deleteTask, getTask, retireTask } from "../../client/containers/tasks.ts";
-import { randomHex } from "../../client/names.ts";
-import { fifoFolder, newLogPath } from "../../client/paths.ts";
+import { fifoFolder } from "../../client/paths.ts";
 import { makeFifos } from "../../client/stdio/fifo-set.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
+import { type LogTarget, logAddress } from "../../lib/output-log/index.ts";
 import { createKernel } from "../../sys/index.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { logPathOf } from "../destroy-container.ts";
+import { logLabels, logOf, newLog, noLog, openTee } from "../container-log.ts";
 import { forEach } from "../each.ts";
+import { keepReading } from "../later.ts";
+import { claimOutput } from "../output-reader.ts";
 import { ownTerminal } from "../own-terminal.ts";
 import { runSession } from "../session.ts";
 import { catchSignals } from "../signals.ts";
@@ -69,23 +71,26 @@ async function prepare(context: CommandContext, container: Container): Promise<P
 }
 
 async function startDetached(context: CommandContext, container: Container): Promise<void> {
-  const { client, env, namespace } = context;
+  const { client } = context;
   const { mounts, checkpoint, terminal } = await prepare(context, container);
   const { id } = container;
-  const path =
-    logPathOf(context, container) ?? (await newLog(context, container, newLogPath(env, namespace, id, randomHex(8))));
-  const uri = `file://${path}`;
+  const log = await keepLog(context, container);
+  const uri = log === undefined ? "" : logAddress(log);
   const stdio = { stdin: "", stdout: uri, stderr: terminal ? "" : uri };
   await launch(context, id, createTask(client, { id, mounts, stdio, terminal, checkpoint }));
 }
 
-async function newLog(context: CommandContext, { id }: Container, path: string): Promise<string> {
-  const labels = { [containerLabels.logPath]: path };
+/** The container's log, a new one where it has none yet; undefined where it shall have none. */
+async function keepLog(context: CommandContext, container: Container): Promise<LogTarget | undefined> {
+  const found = logOf(context, container);
+  if (found !== undefined || container.labels[containerLabels.logPath] === noLog) return found;
+  const log = newLog(context, container.id);
+  const labels = logLabels(log);
   await context.client.containers.update({
-    container: { id, labels },
-    updateMask: { paths: [`labels.${containerLabels.logPath}`] },
+    container: { id: container.id, labels },
+    updateMask: { paths: Object.keys(labels).map((label) => `labels.${label}`) },
   });
-  return path;
+  return log;
 }
 
 async function startAttached(context: CommandContext, word: string): Promise<number> {
@@ -105,6 +110,8 @@ async function startAttached(context: CommandContext, word: string): Promise<num
       createTask(client, { id, mounts, stdio: fifos.paths, terminal, checkpoint }),
     );
     fifos.release();
+    using tee = openTee(context, kernel, await keepLog(context, container));
+    claimOutput(context, fifos.folder);
     const end = await runSession({
       client,
       kernel,
@@ -113,11 +120,13 @@ async function startAttached(context: CommandContext, word: string): Promise<num
       fifos,
       interactive,
       terminal: own,
+      tee,
       signals,
       exit: started.exit,
     });
     if (end === "detached") {
       fifos.keep();
+      keepReading(context, id);
       return 0;
     }
     await retireTask(client, id, end);

@@ -1,7 +1,9 @@
 /** Labels under which this client remembers things about the containers it made. */
 export const containerLabels = {
-  /** The file that a detached container's output goes to. */
+  /** The file in which a container's output is kept. */
   logPath: "lighter/log-path",
+  /** How many bytes of it are kept, where that is not the default; 0 for all. */
+  logBound: "lighter/log-max-bytes",
   /** The exit status, once the task that had it was deleted. */
   exitStatus: "lighter/exit-status",
   exitedAt: "lighter/exited-at",

@@ -112,6 +112,7 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   const base = { bundle, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
   undo.defer(() => dropTerminal(task.init));
   undo.defer(() => task.init.release());
+  undo.defer(() => parts.logs.finish(task.init.stdio.stdout));
   // What the runtime made goes again when a later step fails; it has nothing to delete when it failed itself.
   let created = false;
   undo.defer(async () => {
@@ -152,6 +153,7 @@ export async function runWithStreams(
     await run({ stdio: undefined, consoleSocket: socket.path });
     const master = socket.receiveMaster();
     process.terminal = await Terminal.open({ kernel, watcher, master, stdio, id, namespace });
+    parts.logs.watch(stdio.stdout);
     process.logger = process.terminal.logger;
     if (process.stdinClosed) process.terminal.closeStdin();
     return;
@@ -159,9 +161,11 @@ export async function runWithStreams(
   const { ioUid: uid, ioGid: gid } = task.runtimeRecord;
   const waits = process.execId === "" && task.checkpoint === "";
   const io = await openIo({ kernel, watcher, stdio, id, namespace, uid, gid, waits });
+  parts.logs.watch(stdio.stdout);
   try {
     await run({ stdio: io.child });
   } catch (error) {
+    parts.logs.finish(stdio.stdout);
     io.close();
     throw error;
   }

@@ -27,6 +27,7 @@ export async function adoptProcess(parts: HostParts, task: Task, process: TaskPr
     return recordExit(parts, task, process, journaled);
   }
   await adoptTerminal(parts, task, process);
+  parts.logs.watch(process.stdio.stdout);
   if (process === task.init) {
     noticeStart(parts, task);
     watchOom(parts, task);

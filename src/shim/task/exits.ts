@@ -69,6 +69,7 @@ function publishExit(parts: HostParts, task: Task, process: TaskProcess, exit: P
     });
   }
   process.terminal?.finish();
+  parts.logs.finish(process.stdio.stdout);
   // The journal comes first: a host that dies between the two finds the exit there and does not publish it twice.
   publish(parts, task, topics.exit, TaskExitSchema, {
     containerId: task.id,

@@ -1,0 +1,31 @@
+import type { CommandContext } from "./command.ts";
+
+/**
+ * Leaves a process behind that waits for a container's end and removes it: what --rm means where nobody stays attached.
+ * Effects: it has no terminal and no stdio, and ends with the container.
+ */
+export function removeLater(context: CommandContext, id: string): void {
+  leaveBehind(context, ["wait", "--rm", id]);
+}
+
+/**
+ * Leaves a process behind that reads a container's output for its log, so that the container does not come to a stop at a
+ * full pipe when nobody is attached.
+ * Effects: as `removeLater`; it makes room for whoever attaches.
+ */
+export function keepReading(context: CommandContext, id: string): void {
+  leaveBehind(context, ["attach", "--to-log", id]);
+}
+
+function leaveBehind(context: CommandContext, words: readonly string[]): void {
+  const self = process.argv[1];
+  const script = self === undefined || Bun.main.startsWith("/$bunfs") ? [] : [Bun.main];
+  const child = Bun.spawn([process.execPath, ...script, "-a", context.address, "-n", context.namespace, ...words], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "ignore",
+    cwd: "/",
+    detached: true,
+  });
+  child.unref();
+}
