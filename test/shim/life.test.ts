@@ -293,6 +293,26 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     expect(existsSync(join(h.state, "tasks", h.namespace, `${id}.jsonl`))).toBe(false);
   });
 
+  test("a creation that can't be undone in full still says why it failed", async () => {
+    const id = `c${count++}`;
+    const fickle = join(h.folder, `fickle-${id}`);
+    // Says that it made the container, writes no number, and refuses to delete what it never made.
+    writeFileSync(
+      fickle,
+      `#!/bin/sh\ncase "$*" in *create*) exit 0 ;; *) echo no such container >&2; exit 1 ;; esac\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    const made = h.bundle(id);
+    expect(await failure(h.tasks.create({ id, ...made, options: h.options(fickle) }))).toMatchObject({
+      kind: "unknown",
+      message: expect.stringContaining("failed to retrieve OCI runtime container pid"),
+    });
+    expect((await h.host.list({})).tasks.filter((task) => task.id === id)).toEqual([]);
+    expect(Bun.spawnSync(["mountpoint", "-q", join(made.bundle, "rootfs")]).exitCode).not.toBe(0);
+  });
+
   test("poststart hooks run", async () => {
     const mark = join(h.folder, `hook${count}`);
     const hooks = { poststart: [{ path: "/bin/sh", args: ["sh", "-c", `cat > ${mark}`] }] };

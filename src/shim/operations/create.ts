@@ -102,7 +102,19 @@ function mountRootfs(parts: HostParts, task: Task, request: CreateTaskRequest, u
   const rootfs = join(task.bundle, "rootfs");
   mkdirSync(rootfs, { recursive: true, mode: 0o711 });
   mountAll(parts.kernel, request.rootfs, rootfs);
-  undo.defer(() => unmountAll(parts.kernel, rootfs));
+  undo.defer(undoing(parts, task, "unmount the rootfs", () => unmountAll(parts.kernel, rootfs)));
+}
+
+/** A step back that never hides why the creation failed, nor keeps the others from being taken. */
+function undoing(parts: HostParts, task: Task, what: string, step: () => void | Promise<void>): () => Promise<void> {
+  return async () => {
+    try {
+      await step();
+    } catch (error) {
+      const { namespace, id } = task;
+      parts.log.warn("a creation can't be undone in full", { namespace, id, step: what, error: messageOf(error) });
+    }
+  };
 }
 
 async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableStack): Promise<void> {
@@ -115,9 +127,11 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   undo.defer(() => parts.logs.finish(task.init.stdio.stdout));
   // What the runtime made goes again when a later step fails; it has nothing to delete when it failed itself.
   let created = false;
-  undo.defer(async () => {
-    if (created) await task.runtime.delete(task.id, { force: true });
-  });
+  undo.defer(
+    undoing(parts, task, "delete the container", async () => {
+      if (created) await task.runtime.delete(task.id, { force: true });
+    }),
+  );
   await runWithStreams(parts, task, task.init, async (streams) => {
     await task.runtime.create(task.id, { ...base, ...streams });
     created = true;
