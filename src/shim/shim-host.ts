@@ -12,6 +12,7 @@ import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
 import { Keeper } from "./keeper/keeper.ts";
+import { findKeeperProcess } from "./keeper/keeper-process.ts";
 import { enterMountNamespace } from "./mount-namespace.ts";
 import type { HostParts } from "./parts.ts";
 import { reapOrphans } from "./process/orphans.ts";
@@ -32,7 +33,7 @@ import { createTaskServices } from "./task-service.ts";
 export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const kernel = createKernel();
   mkdirSync(options.state, { recursive: true, mode: 0o700 });
-  enterMountNamespace(kernel, undefined);
+  enterMountNamespace(kernel, findKeeperProcess(options.state)?.pid);
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(kernel, options.state));
   const log = stack.use(openLog(options));

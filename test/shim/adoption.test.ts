@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
@@ -52,6 +52,25 @@ describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (r
       (e) => e.topic,
     );
     expect(topics.filter((topic) => topic === "/tasks/exit").length).toBe(3);
+  });
+
+  test("leaves its mounts to the next one, which takes them down", async () => {
+    const id = "mounted";
+    const { bundle, rootfs } = h.bundle(id, { args: ["sleep", "1000"] });
+    await h.tasks.create({ id, bundle, rootfs, options: h.options(runtime) });
+    await h.tasks.start({ id });
+    const hasRootfs = (): boolean =>
+      readFileSync(`/proc/${h.pid}/mountinfo`, "utf8").includes(` ${join(bundle, "rootfs")} `);
+    expect(hasRootfs()).toBe(true);
+    for (let again = 0; again < 2; again++) {
+      await h.killHost();
+      await h.startHost();
+      expect(hasRootfs()).toBe(true);
+    }
+    await h.tasks.kill({ id, signal: 9 });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    expect(hasRootfs()).toBe(false);
   });
 
   test("leaves terminals to the next one, with what was typed and printed", async () => {

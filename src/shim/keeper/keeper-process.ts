@@ -71,10 +71,7 @@ export function findKeeper(
   kernel: Kernel,
   folder: string,
 ): { readonly process: PidRecord; readonly ends: QueueEnds } | undefined {
-  const record = readRecord(join(folder, fileName));
-  if (record === undefined) return undefined;
-  // A host that died right after it had started one did not come to write its number down.
-  const process = runs(record) ? record : findBySocket(record.socket);
+  const process = findKeeperProcess(folder);
   if (process === undefined) return undefined;
   try {
     using pidfd = new OwnedFd(kernel, kernel.pidfdOpen(process.pid));
@@ -84,6 +81,14 @@ export function findKeeper(
     if (isErrno(error, "ESRCH", "EPERM", "EBADF", "ENOSYS")) return undefined;
     throw error;
   }
+}
+
+/** Who the keeper of an earlier host is; undefined when it is gone. */
+export function findKeeperProcess(folder: string): PidRecord | undefined {
+  const record = readRecord(join(folder, fileName));
+  if (record === undefined) return undefined;
+  // A host that died right after it had started one did not come to write its number down.
+  return runs(record) ? record : findBySocket(record.socket);
 }
 
 function findBySocket(socket: string): PidRecord | undefined {
