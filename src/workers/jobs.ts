@@ -26,7 +26,10 @@ export interface StreamProcessor {
 }
 
 export interface UnpackJob {
-  /** The archive's file; undefined when its bytes follow the job on standard input. */
+  /**
+   * The archive's file; undefined for one that is handed over as a descriptor and still grows: how many bytes of it are
+   * there, and that it is `whole`, is said line by line after the job.
+   */
   readonly blob: string | undefined;
   /** Programs that the blob goes through first, one after the other; only for one that is a file. */
   readonly processors?: readonly StreamProcessor[] | undefined;

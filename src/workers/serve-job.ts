@@ -4,16 +4,21 @@ import { FaultError, messageOf } from "../lib/faults.ts";
 import { createKernel, type Kernel, SysError } from "../sys/index.ts";
 import type { WorkerJobs, WorkerName } from "./jobs.ts";
 
-/** Does one job; the process ends with it. `input` is what follows the job on standard input. */
+/**
+ * Does one job; the process ends with it. `nextLine` waits for another line of standard input, after the job's own; it is
+ * undefined at the end.
+ */
 export type JobHandler<N extends WorkerName> = (
   job: WorkerJobs[N]["job"],
   kernel: Kernel,
-  input: AsyncIterable<Uint8Array>,
+  nextLine: () => string | undefined,
 ) => WorkerJobs[N]["result"] | Promise<WorkerJobs[N]["result"]>;
 
 const replyFd = 3;
+/** The file that a caller hands over with the job. */
+export const givenFd = 4;
 const newline = 0x0a;
-/** As much as is read at once while the job's line is looked for. */
+/** As much of standard input is read at once. */
 const lineBytes = 1 << 16;
 
 /**
@@ -24,12 +29,14 @@ export async function serveJob<N extends WorkerName>(handler: JobHandler<N>): Pr
   const kernel = createKernel();
   kernel.dieWithParent(constants.signals.SIGKILL);
   try {
-    const { line, rest } = readLine();
+    const nextLine = lineReader();
+    const line = nextLine();
+    if (line === undefined) throw new FaultError("invalidArgument", "no job");
     const { parent, job } = JSON.parse(line) as { parent: number; job: WorkerJobs[N]["job"] };
     // The parent may have ended before its death could be asked for.
     if (process.ppid !== parent) process.exit(1);
     process.umask(0);
-    reply({ result: await handler(job, kernel, inputAfter(rest)) });
+    reply({ result: await handler(job, kernel, nextLine) });
     process.exit(0);
   } catch (error) {
     const { kind, message } = asFault(error);
@@ -38,22 +45,23 @@ export async function serveJob<N extends WorkerName>(handler: JobHandler<N>): Pr
   }
 }
 
-/** Standard input up to its first line's end, and what was read beyond that. */
-function readLine(): { readonly line: string; readonly rest: Uint8Array } {
-  const parts: Buffer[] = [];
-  for (;;) {
-    const buffer = Buffer.allocUnsafe(lineBytes);
-    const piece = buffer.subarray(0, readSync(0, buffer, 0, lineBytes, null));
-    const end = piece.indexOf(newline);
-    parts.push(end < 0 ? piece : piece.subarray(0, end));
-    if (end >= 0) return { line: Buffer.concat(parts).toString(), rest: piece.subarray(end + 1) };
-    if (piece.length === 0) throw new FaultError("invalidArgument", "no job");
-  }
-}
-
-async function* inputAfter(rest: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (rest.length > 0) yield rest;
-  yield* Bun.stdin.stream();
+/** Reads standard input line by line; what follows the last line's end is none. */
+function lineReader(): () => string | undefined {
+  let held: Buffer = Buffer.alloc(0);
+  return () => {
+    for (;;) {
+      const end = held.indexOf(newline);
+      if (end >= 0) {
+        const line = held.toString("utf8", 0, end);
+        held = held.subarray(end + 1);
+        return line;
+      }
+      const buffer = Buffer.allocUnsafe(lineBytes);
+      const count = readSync(0, buffer, 0, lineBytes, null);
+      if (count === 0) return undefined;
+      held = held.length === 0 ? buffer.subarray(0, count) : Buffer.concat([held, buffer.subarray(0, count)]);
+    }
+  };
 }
 
 /** Any failure as a fault, Node's system errors by their errno. */

@@ -6,10 +6,12 @@ export interface WorkerRunOptions {
   /** Kills the worker when it fires. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Goes to the worker's standard input after the job, at the worker's pace. A worker that ends early is answered for at
-   * once, whether a piece of the input is still awaited or not.
+   * Lines that go to the worker after the job, at the worker's pace. A worker that ends early is answered for at once,
+   * whether another line is still awaited or not.
    */
-  readonly input?: AsyncIterable<Uint8Array> | undefined;
+  readonly lines?: AsyncIterable<string> | undefined;
+  /** A file that the worker gets as a descriptor; the caller's own is the caller's to close, at any time. */
+  readonly file?: number | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
   readonly output?: ((bytes: Uint8Array) => Promise<void>) | undefined;
 }
@@ -43,14 +45,20 @@ export async function spawnWorker<N extends WorkerName>(
     // Nothing in the caller's working folder or environment may change what the runtime does.
     cwd: "/",
     env,
-    stdio: ["pipe", options.output === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+    stdio: [
+      "pipe",
+      options.output === undefined ? "ignore" : "pipe",
+      "pipe",
+      "pipe",
+      ...(options.file === undefined ? [] : [options.file]),
+    ],
   });
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
   try {
     let broken: { readonly error: unknown } | undefined;
-    send(child.stdin, JSON.stringify({ parent: process.pid, job }), options.input).catch((error: unknown) => {
-      // A failure of the input ends the worker, and is the one to tell.
+    send(child.stdin, JSON.stringify({ parent: process.pid, job }), options.lines).catch((error: unknown) => {
+      // A failure of the lines ends the worker, and is the one to tell.
       broken = { error };
       kill();
     });
@@ -89,11 +97,11 @@ function resultOf<R>(name: string, reply: string, stderr: string, ending: string
   throw Object.hasOwn(kindText, kind) ? new FaultError(kind as FaultKind, message) : fault("unknown", message);
 }
 
-/** Errors: what the input's source says. */
-async function send(stdin: Bun.FileSink, job: string, input: AsyncIterable<Uint8Array> | undefined): Promise<void> {
-  const put = async (bytes: string | Uint8Array): Promise<boolean> => {
+/** Errors: what the lines' source says. */
+async function send(stdin: Bun.FileSink, job: string, lines: AsyncIterable<string> | undefined): Promise<void> {
+  const put = async (line: string): Promise<boolean> => {
     try {
-      await stdin.write(bytes);
+      await stdin.write(`${line}\n`);
       await stdin.flush();
       return true;
     } catch {
@@ -101,11 +109,10 @@ async function send(stdin: Bun.FileSink, job: string, input: AsyncIterable<Uint8
       return false;
     }
   };
-  let taken = await put(`${job}
-`);
-  if (taken && input !== undefined) {
-    for await (const bytes of input) {
-      taken = await put(bytes);
+  let taken = await put(job);
+  if (taken && lines !== undefined) {
+    for await (const line of lines) {
+      taken = await put(line);
       if (!taken) break;
     }
   }

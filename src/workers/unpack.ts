@@ -5,10 +5,11 @@ import { type ByteString, displayName, TarError, TarReader, type TarSink } from 
 import type { Kernel } from "../sys/index.ts";
 import { type EnteredTree, enterTree, inUserNamespace } from "./enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "./jobs.ts";
-import { asFault, serveJob } from "./serve-job.ts";
+import { asFault, givenFd, serveJob } from "./serve-job.ts";
 import { treeUsage } from "./tree-usage.ts";
-import { compressionOf, type LayerBytes, openLayer } from "./unpacking/decompress.ts";
+import { compressionOf, type LayerPieces, openLayer } from "./unpacking/decompress.ts";
 import { LastEntrySink } from "./unpacking/last-entry-sink.ts";
+import { filePieces, growingPieces } from "./unpacking/layer-file.ts";
 import { ignoringSink, LayerUnpacker } from "./unpacking/layer-unpacker.ts";
 import { processed } from "./unpacking/stream-processors.ts";
 
@@ -16,14 +17,14 @@ import { processed } from "./unpacking/stream-processors.ts";
 await serveJob<"unpack">(unpack);
 
 /** Applies a layer to the job's tree. */
-async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8Array>): Promise<UnpackResult> {
+async function unpack(job: UnpackJob, kernel: Kernel, nextLine: () => string | undefined): Promise<UnpackResult> {
   const compression = compressionOf(job.mediaType);
-  const bytes = layerBytes(job, input);
+  const pieces = layerPieces(job, nextLine);
   const userNamespace = inUserNamespace();
   const tree = enterTree(kernel, job.target);
   giveUpRights(kernel, tree, userNamespace);
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, job.limits);
-  const read = await readArchive(openLayer(bytes, compression), job.limits.maxBytes, unpacker ?? ignoringSink, () =>
+  const read = await readArchive(openLayer(pieces, compression), job.limits.maxBytes, unpacker ?? ignoringSink, () =>
     unpacker?.finish(),
   );
   if (unpacker === undefined) return { ...read, notes: [], impliedFolders: [] };
@@ -34,7 +35,7 @@ async function unpack(job: UnpackJob, kernel: Kernel, input: AsyncIterable<Uint8
 
 /**
  * From here on this thread, which reads the archive and makes the files, can do what that takes and no more. The runtime's
- * own threads were there before; they decompress, and make no system call that an archive has a say in.
+ * own threads were there before; they make no system call that an archive has a say in.
  */
 function giveUpRights(kernel: Kernel, tree: EnteredTree, userNamespace: boolean): void {
   // In a user namespace these are no rights over the machine.
@@ -45,10 +46,10 @@ function giveUpRights(kernel: Kernel, tree: EnteredTree, userNamespace: boolean)
   kernel.keepCapabilities(marks ? [...needed, "sysAdmin"] : needed);
 }
 
-function layerBytes({ blob, processors = [] }: UnpackJob, input: AsyncIterable<Uint8Array>): LayerBytes {
-  if (blob === undefined) return { pieces: input };
+function layerPieces({ blob, processors = [] }: UnpackJob, nextLine: () => string | undefined): LayerPieces {
+  if (blob === undefined) return growingPieces(givenFd, nextLine);
   const fd = openSync(blob, "r");
-  return processors.length === 0 ? { fd } : { pieces: processed(fd, processors) };
+  return processors.length === 0 ? filePieces(fd) : processed(fd, processors);
 }
 
 /** Reads an archive to its last byte, hashing all of it, whatever follows its end mark included. */

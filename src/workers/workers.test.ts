@@ -1,5 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeHeader, noXattrs, type TarEntry, zeroTime } from "../lib/tar/index.ts";
@@ -109,8 +120,10 @@ describe("spawnWorker", () => {
     // A member, then nothing more until it was looked at.
     blocks.set(encodeHeader(fileEntry("made", 1 << 20)));
     const seen: string[] = [];
-    async function* input(): AsyncGenerator<Uint8Array> {
-      yield blocks.subarray(0, 1 << 20);
+    const layer = join(folder, "layer");
+    writeFileSync(layer, blocks.subarray(0, 1 << 20));
+    async function* lines(): AsyncGenerator<string> {
+      yield String(1 << 20);
       await until(() => existsSync(join(folder, "made")));
       for (const pid of childrenOf(process.pid)) {
         const status = readFileSync(`/proc/${pid}/status`, "utf8");
@@ -118,13 +131,17 @@ describe("spawnWorker", () => {
           seen.push(`${/CapEff:\s*(\S+)/.exec(status)?.[1]} ${/NoNewPrivs:\s*(\S+)/.exec(status)?.[1]}`);
         }
       }
-      yield blocks.subarray(1 << 20);
+      appendFileSync(layer, blocks.subarray(1 << 20));
+      yield String(blocks.length);
+      yield "whole";
     }
     const mounts = [{ type: "bind", source: folder, target: "", options: ["rw", "rbind"] }];
     const limits = { maxEntries: 10, maxBytes: 1 << 30 };
     const mediaType = "application/vnd.oci.image.layer.v1.tar";
     const job = { blob: undefined, mediaType, target: { mounts, mountPoint: "/" }, syncFs: false, limits };
-    await spawnWorker("unpack", job, { input: input() });
+    const file = openSync(layer, "r");
+    await spawnWorker("unpack", job, { file, lines: lines() });
+    closeSync(file);
     // chown, dac_override, fowner, fsetid, mknod, setfcap
     expect(seen).toEqual(["000000008800001b 1"]);
     rmSync(folder, { recursive: true });

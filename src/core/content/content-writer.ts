@@ -71,6 +71,11 @@ export class IngestWriter implements ContentWriter {
     return target.kind === "shared" ? target.digest : digesterOf(target.ingest).digest();
   }
 
+  file(): string | undefined {
+    const target = this.#open();
+    return target.kind === "ingest" ? dataPath(target.ingest.folder) : undefined;
+  }
+
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
     const { ingest, fd } = await this.#own(false);

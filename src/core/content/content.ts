@@ -34,6 +34,8 @@ export interface ContentWriter extends AsyncDisposable {
   status(): IngestStatus;
   /** The digest of everything written so far. */
   digest(): Digest;
+  /** The file that the bytes lie in until they are committed; undefined while they are a blob that is there already. */
+  file(): string | undefined;
   write(bytes: Uint8Array): Promise<void>;
   truncate(): Promise<void>;
   /** Errors: failedPrecondition (size or digest differ), alreadyExists. Effects: durable; event /content/create. */

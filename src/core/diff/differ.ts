@@ -25,11 +25,15 @@ export interface ApplyOptions {
   readonly payloads?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Counts what the target takes afterwards. */
   readonly measure?: boolean | undefined;
-  /**
-   * The layer's bytes, which are not in the content store yet; only for a media type that `takesStream` says yes to.
-   * Whoever gives them sees to it that not too many are given at once.
-   */
-  readonly input?: AsyncIterable<Uint8Array> | undefined;
+  /** The layer's file, where it is not in the content store yet; only for a media type that `takesStream` says yes to. */
+  readonly arriving?: ArrivingLayer | undefined;
+}
+
+/** A layer's file that still grows. */
+export interface ArrivingLayer {
+  readonly file: string;
+  /** How many bytes are there, said again and again. Ends when nothing more comes; the last one is `whole` if all came. */
+  readonly growth: AsyncIterable<number | "whole">;
 }
 
 export interface SettleOptions {

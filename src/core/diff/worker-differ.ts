@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -65,12 +66,14 @@ class WorkerDiffer implements Differ {
     mounts: readonly MountSpec[],
     options: ApplyOptions = {},
   ): Promise<AppliedLayer> {
-    const { input } = options;
-    const blob = input === undefined ? this.#content.blobPath(ctx, layer.digest) : undefined;
+    const { arriving } = options;
+    // Opened at once: when all has arrived the file goes elsewhere.
+    using file = arriving === undefined ? undefined : openForWorker(arriving.file);
+    const blob = arriving === undefined ? this.#content.blobPath(ctx, layer.digest) : undefined;
     const chain = processorChain(this.#processors, layer.mediaType, options.payloads ?? new Map());
     await this.#prepared();
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
-    using _slot = input === undefined ? await this.#slots.take(ctx.signal) : undefined;
+    using _slot = arriving === undefined ? await this.#slots.take(ctx.signal) : undefined;
     try {
       const { digest, sizeBytes, notes, impliedFolders, usage } = await spawnWorker(
         "unpack",
@@ -83,7 +86,7 @@ class WorkerDiffer implements Differ {
           limits: this.#limits,
           measure: options.measure,
         },
-        { signal: ctx.signal, input },
+        { signal: ctx.signal, file: file?.fd, lines: arriving === undefined ? undefined : asLines(arriving.growth) },
       );
       if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
       return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
@@ -185,4 +188,13 @@ class WorkerDiffer implements Differ {
   async #makeFolders(): Promise<void> {
     for (const name of ["lower", "upper"]) await mkdir(join(this.#root, name), { recursive: true, mode: 0o700 });
   }
+}
+
+function openForWorker(path: string): Disposable & { readonly fd: number } {
+  const fd = openSync(path, "r");
+  return { fd, [Symbol.dispose]: () => closeSync(fd) };
+}
+
+async function* asLines(growth: AsyncIterable<number | "whole">): AsyncGenerator<string> {
+  for await (const size of growth) yield String(size);
 }

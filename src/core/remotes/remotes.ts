@@ -41,14 +41,16 @@ export interface FetchIntoOptions {
   readonly ref?: string | undefined;
   readonly labels?: ReadonlyMap<string, string> | undefined;
   readonly onProgress?: OnProgress | undefined;
-  /** Is told, before anything is fetched, how many bytes an earlier attempt has left in the ingest. */
-  readonly onOpen?: ((offset: number) => Promise<void> | void) | undefined;
   /**
-   * Is handed every byte from there on, in order, once it is in the ingest and before its digest is known: what unpacks while
-   * it downloads. The promise is waited for, which holds the download back; after it the bytes are gone. `onOpen` is called
-   * again if all begins anew.
+   * Is told, before anything is fetched, how many bytes an earlier attempt has left in the ingest, and the file that they come
+   * to; again if all begins anew.
    */
-  readonly tee?: ((bytes: Uint8Array) => Promise<void> | void) | undefined;
+  readonly onOpen?: ((offset: number, file: string | undefined) => void) | undefined;
+  /**
+   * Is told how many bytes are in the ingest's file, before their digest is known: what unpacks while it downloads. An error
+   * ends the download.
+   */
+  readonly onGrown?: ((offset: number) => void) | undefined;
 }
 
 export interface Fetcher {

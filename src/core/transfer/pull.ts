@@ -114,9 +114,8 @@ class Pull {
         fetch: async (ctx, layer, tee) => {
           const brought = await fetcher.fetchInto(ctx, layer, parts.content, {
             onProgress: (offset) => tracker.moved(layer, offset),
-            ...(tee === undefined
-              ? {}
-              : { onOpen: (offset: number) => tee.begin(offset), tee: (bytes: Uint8Array) => tee.take(bytes) }),
+            onOpen: tee?.begin.bind(tee),
+            onGrown: tee?.grown.bind(tee),
           });
           this.#brought(layer, brought);
           await this.#labelSource(layer);

@@ -5,7 +5,7 @@ import type { ContentStore } from "../content/index.ts";
 import type { AppliedLayer } from "../diff/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import type { SnapshotUsage } from "../snapshots/index.ts";
-import { LayerFeed } from "./layer-feed.ts";
+import { LayerGrowth } from "./layer-growth.ts";
 import type { LayerSnapshot } from "./layer-snapshots.ts";
 import type { LayerTee, UnpackProgress, UnpackTarget } from "./unpacker.ts";
 
@@ -79,7 +79,7 @@ function applyBlob(extraction: Extraction, layer: Descriptor, mounts: readonly M
   return target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true });
 }
 
-/** A layer that may be unpacked while it arrives. */
+/** A layer that may be unpacked while it arrives: from whenever there is a place for that, out of the file that it comes to. */
 class Arrival implements LayerTee {
   /** Until the layer is in the content store a failure is the fetching's, unless the unpacking failed first. */
   fetching = true;
@@ -88,13 +88,11 @@ class Arrival implements LayerTee {
   readonly #extraction: Extraction;
   readonly #layer: Descriptor;
   readonly #mounts: readonly MountSpec[];
-  readonly #feed: LayerFeed = new LayerFeed();
+  readonly #growth: LayerGrowth = new LayerGrowth();
   readonly #stop: AbortController = new AbortController();
+  #file: string | undefined;
   #applying: Promise<AppliedLayer> | undefined;
   #failed: { readonly error: unknown } | undefined;
-  /** It is unpacked when it is there. */
-  #later = false;
-  #offset = 0;
 
   constructor(extraction: Extraction, layer: Descriptor, mounts: readonly MountSpec[]) {
     this.#extraction = extraction;
@@ -107,30 +105,27 @@ class Arrival implements LayerTee {
     return this.#extraction.target.differ.takesStream?.(this.#layer.mediaType) === true ? this : undefined;
   }
 
-  begin(offset: number): void {
-    if (this.#applying !== undefined) {
-      this.spoilt = true;
-      this.#stop.abort(fault("aborted", "the layer's download began anew"));
-      this.#feed.end();
-    }
-    this.#later ||= this.spoilt || offset > 0;
+  begin(_offset: number, file: string | undefined): void {
+    this.#file = file;
+    if (this.#applying === undefined) return;
+    this.spoilt = true;
+    this.#stop.abort(fault("aborted", "the layer's download began anew"));
+    this.#growth.giveUp();
   }
 
-  async take(bytes: Uint8Array): Promise<void> {
-    if (this.#later) return;
-    if (this.#applying === undefined) this.#start();
-    if (this.#applying === undefined) return;
-    await this.#feed.push(bytes);
+  grown(sizeBytes: number): void {
+    if (this.spoilt || this.#file === undefined) return;
     // An archive that cannot be unpacked needs no more downloading.
-    if (this.#failed !== undefined && !this.spoilt) throw this.#failed.error;
-    this.#offset += bytes.length;
-    this.#extraction.progress.extracting?.(this.#layer, this.#offset);
+    if (this.#failed !== undefined) throw this.#failed.error;
+    this.#growth.grow(sizeBytes);
+    if (this.#applying === undefined && this.#extraction.places.free > 0) this.#start(this.#file);
+    this.#extraction.progress.extracting?.(this.#layer, sizeBytes);
   }
 
   /** The layer is there: what came of unpacking it on the way; undefined when that is still to be done. */
   async end(): Promise<AppliedLayer | undefined> {
     this.fetching = false;
-    this.#feed.end();
+    this.#growth.finish();
     if (!this.spoilt) return this.#applying;
     await this.leave();
     return undefined;
@@ -138,21 +133,18 @@ class Arrival implements LayerTee {
 
   /** Waits until nothing works on it any more, whatever comes of it. */
   async leave(): Promise<void> {
-    this.#feed.end();
+    this.#growth.giveUp();
     await this.#applying?.catch(() => {
       // The failure that brought us here is the one to tell.
     });
   }
 
-  #start(): void {
+  #start(file: string): void {
     const { ctx, places, target, syncEach } = this.#extraction;
-    // Without a place it is unpacked once it is there: an arriving layer must not wait for another that arrives slowly.
-    this.#later = places.free === 0;
-    if (this.#later) return;
     places.free--;
     const { namespace, lease, log } = ctx;
     const own = createCtx({ namespace, lease, log, signal: AbortSignal.any([ctx.signal, this.#stop.signal]) });
-    const options = { input: this.#feed, syncFs: syncEach, measure: true };
+    const options = { arriving: { file, growth: this.#growth }, syncFs: syncEach, measure: true };
     this.#applying = target.differ.apply(own, this.#layer, this.#mounts, options);
     this.#applying
       .catch((error: unknown) => {
@@ -161,7 +153,7 @@ class Arrival implements LayerTee {
       })
       .finally(() => {
         places.free++;
-        this.#feed.end();
+        this.#growth.giveUp();
       });
   }
 }

@@ -18,6 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => bed[Symbol.asyncDispose]());
 
+let count = 0;
+
 /** Brings layers as a registry would, piece by piece; counts what it was asked for. */
 function arriving(image: MadeImage, pieceBytes = 400): LayerSource & { readonly asked: Descriptor[]; teed: number } {
   const source = {
@@ -25,15 +27,19 @@ function arriving(image: MadeImage, pieceBytes = 400): LayerSource & { readonly 
     teed: 0,
     fetch: async (_ctx: unknown, layer: Descriptor, tee: LayerTee | undefined) => {
       source.asked.push(layer);
-      tee?.begin(0);
       const bytes = image.blobs.get(layer.digest) as Uint8Array;
+      const file = join(bed.folder, `arriving-${count++}`);
+      fs.writeFileSync(file, "");
+      tee?.begin(0, file);
       for (let at = 0; at < bytes.length; at += pieceBytes) {
         await Bun.sleep(0);
+        fs.appendFileSync(file, bytes.subarray(at, at + pieceBytes));
         if (tee !== undefined) {
-          await tee.take(bytes.subarray(at, at + pieceBytes));
+          tee.grown(Math.min(bytes.length, at + pieceBytes));
           source.teed++;
         }
       }
+      fs.rmSync(file);
       await putBlob(bed, bytes);
     },
   };
@@ -60,7 +66,6 @@ async function failureOf(action: () => Promise<unknown>): Promise<string> {
   }
 }
 
-let count = 0;
 /** Five layers that replace, hide and fill in what is below; different each time. */
 function layered(): MadeImage {
   const mark = `image ${count++}`;
@@ -200,8 +205,10 @@ requiresRoot("createUnpacker", () => {
     const bytesOf = (of: MadeImage): Uint8Array => of.blobs.get(of.layers[0]?.digest as Digest) as Uint8Array;
     const source: LayerSource = {
       fetch: async (ctx, layer, tee) => {
-        tee?.begin(0);
-        await tee?.take(bytesOf(wrong));
+        const file = join(bed.folder, "wrong");
+        fs.writeFileSync(file, bytesOf(wrong));
+        tee?.begin(0, file);
+        tee?.grown(bytesOf(wrong).length);
         await arriving(image).fetch(ctx, layer, tee);
       },
     };

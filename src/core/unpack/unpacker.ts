@@ -17,19 +17,22 @@ export interface UnpackTarget {
   readonly layerTypes?: readonly string[] | undefined;
 }
 
-/** Takes a layer's bytes while they go to the content store. */
+/** Follows a layer's file while it arrives in the content store. */
 export interface LayerTee {
-  /** They begin at this offset, those before being in the content store; again when all begins anew. */
-  begin(offset: number): void;
-  /** The next bytes, in order. Waited for. Errors: what went wrong with the bytes so far, which ends the fetching. */
-  take(bytes: Uint8Array): Promise<void>;
+  /**
+   * They are to come, after as many that are there already; again when all begins anew. `file` is where they lie until the
+   * layer is whole, if that can be told.
+   */
+  begin(offset: number, file: string | undefined): void;
+  /** So many bytes are there now. Errors: what went wrong with the bytes so far, which ends the fetching. */
+  grown(sizeBytes: number): void;
 }
 
 /** What an image's parts are got from. */
 export interface LayerSource {
   /**
    * Brings a layer into the content store; done at once when it is there. Called once a layer.
-   * Shape: `tee` is told of each of the layer's bytes that are fetched now, or of none.
+   * Shape: `tee` is told of the layer's bytes as they come, or of none.
    */
   fetch(ctx: Ctx, layer: Descriptor, tee: LayerTee | undefined): Promise<void>;
 }

@@ -68,15 +68,15 @@ async function fill(
   for (;;) {
     let { offset } = writer.status();
     const resumed = offset > 0;
-    await options.onOpen?.(offset);
+    options.onOpen?.(offset, writer.file());
     options.onProgress?.(offset, sizeBytes);
     if (offset < sizeBytes) {
       const inline = data?.length === sizeBytes ? [data.slice(offset)] : undefined;
       for await (const bytes of inline ?? source.fetch(ctx, offset)) {
         offset += bytes.length;
         await writer.write(bytes);
-        await options.tee?.(bytes);
         release(bytes);
+        options.onGrown?.(offset);
         options.onProgress?.(offset, sizeBytes);
       }
     }
