@@ -1,75 +1,139 @@
 // Pulls, imports and exports an image of real files on lighter and on containerd in turn, from a registry of its own.
-// usage: bun bench/images.ts [--megabytes 500] [--layers 10] [--rounds 5]
+// usage: bun bench/images.ts [--megabytes 500] [--layers 10] [--rounds 5] [--work "pull by ctr"] [--side lighter]
 import fs from "node:fs";
-import path from "node:path";
 import { parseArgs } from "node:util";
-import { startContainerd, startLighter } from "../test/support/index.ts";
+import { type Daemon, startContainerd, startLighter } from "../test/support/index.ts";
 import { writeBigImage } from "./images/big-image.ts";
-import { openHarbour } from "./images/harbour.ts";
-import { type Figure, measureImages } from "./images/measure.ts";
+import { openFreshDisk } from "./images/fresh-disk.ts";
+import { type Harbour, openHarbour } from "./images/harbour.ts";
+import { type Figure, measureWork, type Work } from "./images/measure.ts";
+import { program } from "./sides.ts";
+import { pairedRatio, short, summarize } from "./statistics.ts";
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: "string", default: "500" },
-    layers: { type: "string", default: "10" },
-    rounds: { type: "string", default: "5" },
-  },
-});
-
-await using harbour = await openHarbour((folder) =>
-  writeBigImage(folder, Number(values.layers), Number(values.megabytes) * 1e6),
-);
-// What people install, where it was built: `npm run build`.
-const built = path.resolve(import.meta.dir, "../dist/lighterd");
-const program = fs.existsSync(built) ? built : undefined;
-await using lighter = await startLighter({ logLevel: "info", ...(program === undefined ? {} : { program }) });
-await using containerd = await startContainerd({ logLevel: "info" });
-const figures: Figure[] = [];
-for (let round = 0; round < Number(values.rounds); round++) {
-  const order = round % 2 === 0 ? [lighter, containerd] : [containerd, lighter];
-  for (const daemon of order) {
-    for (const figure of await measureImages(daemon, harbour)) {
-      figures.push({ ...figure, round });
-      const growth = `${figure.growthMegabytes.toFixed(0)} MB more memory`;
-      console.error(
-        `${daemon.kind} ${figure.what}: ${figure.seconds.toFixed(2)} s, ${figure.cpuSeconds.toFixed(1)} s of CPU, ${growth}`,
-      );
-    }
-  }
+export interface ImagesOptions {
+  readonly layers: number;
+  readonly megabytes: number;
+  readonly rounds: number;
+  readonly works?: readonly Work[] | undefined;
+  readonly sides?: readonly Daemon["kind"][] | undefined;
 }
 
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-const { unpackedBytes, packedBytes, layers } = harbour.image;
-console.log(
-  `\n${layers} layers, ${(packedBytes / 1e6).toFixed(0)} MB packed, ${(unpackedBytes / 1e6).toFixed(0)} MB of files; medians\n`,
-);
-console.log(
-  "| work | lighter | containerd | ratio in pairs | CPU, lighter | CPU, containerd | growth, lighter | growth, containerd |",
-);
-console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
-for (const [what, theirs] of [
-  ["pull by transfer", "pull by ctr"],
-  ["pull by ctr", "pull by ctr"],
-  ["import by transfer", "import by ctr"],
-  ["import by ctr", "import by ctr"],
-  ["export by ctr", "export by ctr"],
-] as const) {
-  const ours = figures.filter((one) => one.kind === "lighter" && one.what === what);
-  const peers = figures.filter((one) => one.kind === "containerd" && one.what === theirs);
-  const ratios = ours.map(
-    ({ round, seconds }) => (peers.find((one) => one.round === round)?.seconds ?? Number.NaN) / seconds,
-  );
-  const of = (list: readonly Figure[], take: (one: Figure) => number, digits: number): string =>
-    median(list.map(take)).toFixed(digits);
-  const cells = [
-    `${of(ours, (one) => one.seconds, 2)} s`,
-    `${of(peers, (one) => one.seconds, 2)} s`,
-    median(ratios).toFixed(2),
-    `${of(ours, (one) => one.cpuSeconds, 1)} s`,
-    `${of(peers, (one) => one.cpuSeconds, 1)} s`,
-    `${of(ours, (one) => one.growthMegabytes, 0)} MB`,
-    `${of(peers, (one) => one.growthMegabytes, 0)} MB`,
+/** What was measured, and with what. */
+export interface ImagesRecord {
+  readonly image: Harbour["image"];
+  readonly figures: readonly Figure[];
+}
+
+interface Row {
+  readonly work: Work;
+  /** What containerd's clients do for the same end. */
+  readonly theirs: Work;
+  /** How many times as fast as containerd it is meant to be. */
+  readonly aim: number;
+}
+
+const rows: readonly Row[] = [
+  { work: "pull by transfer", theirs: "pull by ctr", aim: 2 },
+  { work: "pull by ctr", theirs: "pull by ctr", aim: 1 },
+  { work: "import by transfer", theirs: "import by ctr", aim: 1.5 },
+  { work: "import by ctr", theirs: "import by ctr", aim: 1 },
+  { work: "export by ctr", theirs: "export by ctr", aim: 1 },
+];
+/** By so much may the daemon's memory grow. */
+const growthAimMegabytes = 40;
+
+/** Each piece of work on a daemon of its own, the sides in turn within a round. */
+export async function benchImages(options: ImagesOptions): Promise<ImagesRecord> {
+  const { layers, megabytes, rounds, works = rows.map(({ work }) => work) } = options;
+  await using harbour = await openHarbour((folder) => writeBigImage(folder, layers, megabytes * 1e6));
+  // Ends after the disk, so that nothing is removed file by file.
+  await using daemons = new AsyncDisposableStack();
+  await using _disk = await openFreshDisk();
+  const figures: Figure[] = [];
+  const turn = async (kind: Daemon["kind"], work: Work, round: number): Promise<void> => {
+    const daemon =
+      kind === "lighter" ? await startLighter(lighterOptions()) : await startContainerd({ logLevel: "info" });
+    // Not before all is measured: see the disk.
+    daemons.defer(() => daemon.workspace[Symbol.asyncDispose]());
+    const figure = await measureWork(daemon, work, harbour, round);
+    await daemon.stop();
+    figures.push(figure);
+    const growth = `${figure.growthMegabytes.toFixed(0)} MB more memory`;
+    console.error(
+      `${kind} ${work}: ${figure.seconds.toFixed(2)} s, ${figure.cpuSeconds.toFixed(1)} s of CPU, ${growth}`,
+    );
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (const work of works) {
+      const sides = (["lighter", "containerd"] as const).filter((side) => options.sides?.includes(side) !== false);
+      for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+        if (side === "lighter" || work.endsWith("by ctr")) await turn(side, work, round);
+      }
+    }
+  }
+  return { image: harbour.image, figures };
+}
+
+/** What people install, where it was built: `npm run build`. */
+function lighterOptions(): { logLevel: "info"; program?: string } {
+  return { logLevel: "info", ...(fs.existsSync(program) ? { program } : {}) };
+}
+
+/** The page as Markdown: medians, and ratios of what was measured in turn. */
+export function imagesTable({ image, figures }: ImagesRecord): string {
+  const { unpackedBytes, packedBytes, layers } = image;
+  return [
+    `An image of ${layers} layers, ${(packedBytes / 1e6).toFixed(0)} MB packed, ${(unpackedBytes / 1e6).toFixed(0)} MB of files.`,
+    "",
+    "| work | lighter | containerd | times as fast | CPU, lighter | CPU, containerd | growth, lighter | growth, containerd | aim |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ...rows.map((row) => `| ${cellsOf(row, figures).join(" | ")} |`),
+  ].join("\n");
+}
+
+function cellsOf({ work, theirs, aim }: Row, figures: readonly Figure[]): string[] {
+  const [ours, peers] = [sideOf(figures, "lighter", work), sideOf(figures, "containerd", theirs)];
+  const seconds = (side: readonly Figure[]): number[] => side.map((one) => one.seconds);
+  const median = (side: readonly Figure[], pick: (one: Figure) => number): string =>
+    side.length === 0 ? "" : short(summarize(side.map(pick)).median);
+  if (ours.length === 0) return [work, "", "", "", "", "", "", "", ""];
+  const ratio = peers.length === 0 ? Number.NaN : pairedRatio(seconds(peers), seconds(ours));
+  const growth = summarize(ours.map((one) => one.growthMegabytes)).median;
+  const met = (holds: boolean): string => (holds ? "met" : "missed");
+  return [
+    work,
+    `${median(ours, (one) => one.seconds)} s`,
+    `${median(peers, (one) => one.seconds)} s`,
+    ratio.toFixed(2),
+    `${median(ours, (one) => one.cpuSeconds)} s`,
+    `${median(peers, (one) => one.cpuSeconds)} s`,
+    `${growth.toFixed(0)} MB`,
+    `${median(peers, (one) => one.growthMegabytes)} MB`,
+    `≥ ${aim}: ${met(ratio >= aim)}, growth ≤ ${growthAimMegabytes} MB: ${met(growth <= growthAimMegabytes)}`,
   ];
-  console.log(`| ${what} | ${cells.join(" | ")} |`);
+}
+
+/** In the order of the rounds. */
+function sideOf(figures: readonly Figure[], kind: Daemon["kind"], work: Work): readonly Figure[] {
+  return figures.filter((one) => one.kind === kind && one.what === work).toSorted((a, b) => a.round - b.round);
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      megabytes: { type: "string", default: "500" },
+      layers: { type: "string", default: "10" },
+      rounds: { type: "string", default: "5" },
+      work: { type: "string", multiple: true },
+      side: { type: "string" },
+    },
+  });
+  const record = await benchImages({
+    layers: Number(values.layers),
+    megabytes: Number(values.megabytes),
+    rounds: Number(values.rounds),
+    works: values.work as readonly Work[] | undefined,
+    sides: values.side === undefined ? undefined : [values.side as Daemon["kind"]],
+  });
+  console.log(`\n${imagesTable(record)}`);
 }

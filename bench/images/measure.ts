@@ -9,14 +9,14 @@ import { ImageImportStreamSchema } from "../../src/gen/containerd/types/transfer
 import { OCIRegistrySchema } from "../../src/gen/containerd/types/transfer/registry_pb.ts";
 import { anyOf } from "../../src/wire/any.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
-import { type Daemon, runOk, waitFor } from "../../test/support/index.ts";
+import { type Daemon, runOk } from "../../test/support/index.ts";
 import { openStream, sendBytes, type TransferApi, transfer } from "../../test/support/transfer.ts";
 import type { Harbour } from "./harbour.ts";
 
 /** What one piece of work took on one side. */
 export interface Figure {
   readonly kind: Daemon["kind"];
-  readonly what: string;
+  readonly what: Work;
   readonly round: number;
   readonly seconds: number;
   /** Of the daemon, its children, and the client. */
@@ -25,33 +25,32 @@ export interface Figure {
   readonly growthMegabytes: number;
 }
 
+/** The kinds of work, as tables name them. */
+export type Work = "pull by transfer" | "pull by ctr" | "import by transfer" | "import by ctr" | "export by ctr";
+
 const longMs = { timeoutMs: 300_000 };
 const sampleMs = 50;
 const ticksPerSecond = 100;
+/** Long enough for what a daemon does after it has started. */
+const settleMs = 1000;
 
-/** Imports, exports and pulls the image, unpacked, the store being empty before each. */
-export async function measureImages(daemon: Daemon, harbour: Harbour): Promise<Figure[]> {
+/** Does one piece of work on a daemon that has done nothing yet. */
+export async function measureWork(daemon: Daemon, work: Work, harbour: Harbour, round: number): Promise<Figure> {
   const { image, folder, reference } = harbour;
-  const figures: Figure[] = [];
-  const measure = async (what: string, work: () => Promise<unknown>): Promise<void> => {
-    figures.push(await measureOne(daemon, what, work));
-  };
-  await measure("import by ctr", () => daemon.ctrOk(["images", "import", image.archive], longMs));
-  const exported = path.join(folder, "out.tar");
-  await measure("export by ctr", () => daemon.ctrOk(["images", "export", exported, image.name], longMs));
-  await fs.rm(exported);
-  await emptied(daemon);
-  await measure("pull by ctr", () => daemon.ctrOk(["images", "pull", "--plain-http", reference], longMs));
-  await emptied(daemon);
-  if (daemon.kind !== "lighter") return figures;
+  const importIt = (): Promise<unknown> => daemon.ctrOk(["images", "import", image.archive], longMs);
+  if (work === "export by ctr") await importIt();
+  await Bun.sleep(settleMs);
+  const measure = (action: () => Promise<unknown>): Promise<Figure> => measureOne(daemon, work, round, action);
+  if (work === "import by ctr") return measure(importIt);
+  if (work === "pull by ctr") return measure(() => daemon.ctrOk(["images", "pull", "--plain-http", reference], longMs));
+  if (work === "export by ctr") {
+    const exported = path.join(folder, `out-${crypto.randomUUID()}.tar`);
+    return measure(() => daemon.ctrOk(["images", "export", exported, image.name], longMs));
+  }
   await using connection = await connectGrpc({ path: daemon.address });
   const defaults = { namespace: daemon.namespace };
   const api = { streaming: connection.client(Streaming, defaults), transfer: connection.client(Transfer, defaults) };
-  await measure("pull by transfer", () => pull(api, reference));
-  await emptied(daemon);
-  await measure("import by transfer", () => importArchive(api, image.archive));
-  await emptied(daemon);
-  return figures;
+  return await measure(() => (work === "pull by transfer" ? pull(api, reference) : importArchive(api, image.archive)));
 }
 
 const any = <D extends DescMessage>(schema: D, value: MessageInitShape<D>): Any => anyOf(schema, create(schema, value));
@@ -72,7 +71,7 @@ async function importArchive(api: TransferApi, archive: string): Promise<void> {
   await sending;
 }
 
-async function measureOne(daemon: Daemon, what: string, work: () => Promise<unknown>): Promise<Figure> {
+async function measureOne(daemon: Daemon, what: Work, round: number, work: () => Promise<unknown>): Promise<Figure> {
   await runOk(["sync"], longMs);
   const before = await memoryOf(daemon.pid);
   let [most, done] = [before, false];
@@ -88,7 +87,7 @@ async function measureOne(daemon: Daemon, what: string, work: () => Promise<unkn
   done = true;
   await watching;
   const cpuSeconds = (await cpuOf(daemon.pid)) - cpu;
-  return { kind: daemon.kind, what, round: 0, seconds, cpuSeconds, growthMegabytes: (most - before) / 1e6 };
+  return { kind: daemon.kind, what, round, seconds, cpuSeconds, growthMegabytes: (most - before) / 1e6 };
 }
 
 /** The bytes of a process by its share of each page. */
@@ -107,18 +106,4 @@ async function cpuOf(pid: number): Promise<number> {
     }),
   );
   return ticks.reduce((sum, one) => sum + one, 0) / ticksPerSecond;
-}
-
-/** Removes every image, and waits until nothing of them is left. */
-async function emptied(daemon: Daemon): Promise<void> {
-  const names = (await daemon.ctrOk(["images", "ls", "-q"])).split("\n").filter((name) => name !== "");
-  if (names.length > 0) await daemon.ctrOk(["images", "rm", "--sync", ...names], longMs);
-  await waitFor(
-    "an empty store",
-    async () => {
-      const [blobs, snapshots] = [await daemon.ctrOk(["content", "ls", "-q"]), await daemon.ctrOk(["snapshots", "ls"])];
-      return blobs.trim() === "" && snapshots.trim().split("\n").length <= 1;
-    },
-    60_000,
-  );
 }
