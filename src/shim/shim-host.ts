@@ -12,12 +12,11 @@ import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
 import { Keeper } from "./keeper/keeper.ts";
-import { findKeeperProcess } from "./keeper/keeper-process.ts";
-import { enterMountNamespace } from "./mount-namespace.ts";
 import type { HostParts } from "./parts.ts";
 import { reapOrphans } from "./process/orphans.ts";
 import { recoverTasks } from "./recovery/recovery.ts";
 import { RuntimeKinds } from "./runtime/runtime-kind.ts";
+import { openRuntimeMounts } from "./runtime/runtime-mounts.ts";
 import { createSpawner } from "./runtime/spawner.ts";
 import { EventJournal } from "./state/event-journal.ts";
 import { StateFiles } from "./state/state-file.ts";
@@ -28,12 +27,11 @@ import { createTaskServices } from "./task-service.ts";
 /**
  * Runs a shim host in this process: takes its folder, adopts what an earlier host left, and serves.
  * Errors: unavailable (another host has the folder, or the socket can't be opened).
- * Effects: may replace the process once (see mount-namespace.ts); makes the process a child subreaper.
+ * Effects: makes the process a child subreaper.
  */
 export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const kernel = createKernel();
   mkdirSync(options.state, { recursive: true, mode: 0o700 });
-  enterMountNamespace(kernel, findKeeperProcess(options.state)?.pid);
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(kernel, options.state));
   const log = stack.use(openLog(options));
@@ -60,7 +58,9 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
   const onError = (error: unknown): void =>
     log.error("a watched descriptor's handler failed", { error: stackOf(error) });
   const watcher = stack.use(createFdWatcher({ kernel, onError }));
-  const spawner = createSpawner({ limit: 2 * availableParallelism(), env: process.env });
+  const cgroupMounts = readCgroupMounts();
+  const { around } = stack.use(openRuntimeMounts(kernel, cgroupMounts));
+  const spawner = createSpawner({ limit: 2 * availableParallelism(), env: process.env, around });
   const now = (): Date => new Date();
   const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
   return {
@@ -78,7 +78,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     now,
     folder: options.state,
     defaultRuntime: options.runtime ?? (Bun.which("crun") === null ? "runc" : "crun"),
-    cgroupMounts: readCgroupMounts(),
+    cgroupMounts,
   };
 }
 

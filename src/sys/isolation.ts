@@ -1,4 +1,6 @@
+import type { Fd } from "./files.ts";
 import { check, cString, lazyLibrary } from "./libc.ts";
+import { isErrno } from "./sys-error.ts";
 
 /** How a short-lived process shuts itself in before it touches what it does not trust. */
 export interface IsolationCalls {
@@ -7,6 +9,11 @@ export interface IsolationCalls {
    * Effects: for this thread only: calls that the runtime makes on its pool's threads stay where they were.
    */
   unshareMounts(): void;
+  /**
+   * Takes the calling thread into a mount namespace, by its descriptor. Source: setns(2), CLONE_NEWNS.
+   * Effects: its root and working folder are the namespace's root, and its own.
+   */
+  enterMounts(namespace: Fd): void;
   /** Makes a folder the root of the calling thread (after unshareMounts), and its working folder. Source: chroot(2). */
   chroot(path: string): void;
   /** Has the kernel send this signal when the thread that started this process ends. Source: prctl(2), PR_SET_PDEATHSIG. */
@@ -33,6 +40,7 @@ export type Capability = keyof typeof capabilities;
 
 const libc = lazyLibrary({
   unshare: { args: ["i32"], returns: "i32" },
+  setns: { args: ["i32", "i32"], returns: "i32" },
   chroot: { args: ["ptr"], returns: "i32" },
   capset: { args: ["ptr", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
@@ -40,6 +48,10 @@ const libc = lazyLibrary({
 
 /** CLONE_NEWNS. Source: linux/sched.h. */
 const newMountNamespace = 0x00020000;
+/** CLONE_FS. Source: linux/sched.h. */
+const ownFolders = 0x00000200;
+/** The runtime may start a thread between two calls of ours, but not again and again. */
+const enterTries = 100;
 const setParentDeathSignal = 1;
 const dropFromBounds = 24;
 const setNoNewPrivileges = 38;
@@ -53,6 +65,18 @@ const maxCapabilities = 64;
 export const isolationCalls: IsolationCalls = {
   unshareMounts: () => {
     check("unshare", () => libc().unshare(newMountNamespace));
+  },
+  enterMounts: (namespace) => {
+    for (let tries = 1; ; tries++) {
+      // A thread that was started since shares root and working folder with this one, which then may not leave.
+      check("unshare", () => libc().unshare(ownFolders));
+      try {
+        check("setns", () => libc().setns(namespace, newMountNamespace));
+        return;
+      } catch (error) {
+        if (tries === enterTries || !isErrno(error, "EINVAL")) throw error;
+      }
+    }
   },
   chroot: (path) => {
     const name = cString(path);

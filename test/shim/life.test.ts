@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
@@ -311,6 +311,23 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     });
     expect((await h.host.list({})).tasks.filter((task) => task.id === id)).toEqual([]);
     expect(Bun.spawnSync(["mountpoint", "-q", join(made.bundle, "rootfs")]).exitCode).not.toBe(0);
+  });
+
+  test("what is mounted while the host runs is there for a container", async () => {
+    const folder = join(h.folder, `late-${runtime}`);
+    mkdirSync(folder);
+    kernel.mount("tmpfs", folder, "tmpfs", 0, "");
+    try {
+      writeFileSync(join(folder, "cargo"), "aboard\n");
+      const stdout = h.fifo(`late-${runtime}`);
+      const output = readFifo(stdout);
+      const mounts = [{ destination: "/mnt", type: "bind", source: folder, options: ["rbind"] }];
+      const id = await run(["cat", "/mnt/cargo"], { mounts, stdout });
+      expect(await output).toBe("aboard\n");
+      await end(id);
+    } finally {
+      kernel.unmount(folder, 0);
+    }
   });
 
   test("poststart hooks run", async () => {

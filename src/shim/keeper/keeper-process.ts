@@ -83,8 +83,7 @@ export function findKeeper(
   }
 }
 
-/** Who the keeper of an earlier host is; undefined when it is gone. */
-export function findKeeperProcess(folder: string): PidRecord | undefined {
+function findKeeperProcess(folder: string): PidRecord | undefined {
   const record = readRecord(join(folder, fileName));
   if (record === undefined) return undefined;
   // A host that died right after it had started one did not come to write its number down.

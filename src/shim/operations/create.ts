@@ -17,7 +17,6 @@ import type { RuntimeRecord } from "../state/records.ts";
 import { openIo } from "../stdio/process-io.ts";
 import { watchExit } from "../task/exits.ts";
 import { keepProcess } from "../task/keep.ts";
-import { keepRootfs } from "../task/kept-rootfs.ts";
 import { watchOom } from "../task/oom.ts";
 import { readBundleSpec } from "../task/spec.ts";
 import { initPidFile, Task } from "../task/task.ts";
@@ -41,7 +40,6 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   save(parts, task);
   parts.failpoint("create.recorded");
   mountRootfs(parts, task, request, undo);
-  if (task.checkpoint !== "") keepRootfs(task, request.rootfs);
   parts.failpoint("create.mounted");
   if (task.checkpoint === "") await createInit(parts, task, undo);
   task.init.status = "created";

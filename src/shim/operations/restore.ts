@@ -8,7 +8,6 @@ import { withCriuLog } from "../criu/criu-log.ts";
 import { type RestoreNotes, readNotes } from "../criu/restore-notes.ts";
 import type { HostParts } from "../parts.ts";
 import type { RuntimeKind } from "../runtime/runtime-kind.ts";
-import { forgetRootfs, mountKeptRootfs } from "../task/kept-rootfs.ts";
 import { cgroupOfSpec, clearCgroup } from "../task/leftovers.ts";
 import { watchOom } from "../task/oom.ts";
 import { initPidFile, type Task } from "../task/task.ts";
@@ -49,7 +48,6 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     rmSync(config, { force: true });
     if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
   }
-  forgetRootfs(task);
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
 }
@@ -76,9 +74,8 @@ function dropCriuRoots({ kernel }: HostParts, task: Task): void {
   }
 }
 
-/** Makes ready again what waits to be restored, and takes back a restore in which an earlier host died. */
+/** Takes back a restore in which an earlier host died. */
 export async function retakeRestore(parts: HostParts, task: Task): Promise<void> {
-  mountKeptRootfs(parts.kernel, task);
   const config = join(task.bundle, "criu.conf");
   if (!existsSync(config)) return;
   await dropLeftOvers(parts, task);

@@ -34,6 +34,8 @@ export interface Spawner {
 
 export interface SpawnerOptions {
   readonly limit: number;
+  /** Runs what starts a child. */
+  readonly around?: (<T>(start: () => T) => T) | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -47,17 +49,19 @@ export function createSpawner(options: SpawnerOptions): Spawner {
   for (const [name, value] of Object.entries(options.env)) {
     if (value !== undefined && name !== "NOTIFY_SOCKET" && !name.startsWith("BUN_")) env[name] = value;
   }
-  return new BoundedSpawner(options.limit, env);
+  return new BoundedSpawner(options, env);
 }
 
 class BoundedSpawner implements Spawner {
   readonly #env: Record<string, string>;
   readonly #waiting: (() => void)[] = [];
+  readonly #around: <T>(start: () => T) => T;
   #free: number;
   #inFlight = 0;
 
-  constructor(limit: number, env: Record<string, string>) {
+  constructor({ limit, around = (start) => start() }: SpawnerOptions, env: Record<string, string>) {
     this.#free = limit;
+    this.#around = around;
     this.#env = env;
   }
 
@@ -97,16 +101,18 @@ class BoundedSpawner implements Spawner {
   async #spawn(argv: readonly string[], options: SpawnOptions): Promise<SpawnResult> {
     const { stdio, input } = options;
     const capture = stdio === undefined ? (options.wantStdout === true ? "stdout" : "stderr") : undefined;
-    const child = Bun.spawn([...argv], {
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: options.env === undefined ? this.#env : { ...this.#env, ...options.env },
-      stdio: [
-        input ?? stdio?.[0] ?? "ignore",
-        stdio?.[1] ?? (capture === "stdout" ? "pipe" : "ignore"),
-        stdio?.[2] ?? (capture === "stderr" ? "pipe" : "ignore"),
-        ...(options.extraFds ?? []),
-      ],
-    });
+    const child = this.#around(() =>
+      Bun.spawn([...argv], {
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+        env: options.env === undefined ? this.#env : { ...this.#env, ...options.env },
+        stdio: [
+          input ?? stdio?.[0] ?? "ignore",
+          stdio?.[1] ?? (capture === "stdout" ? "pipe" : "ignore"),
+          stdio?.[2] ?? (capture === "stderr" ? "pipe" : "ignore"),
+          ...(options.extraFds ?? []),
+        ],
+      }),
+    );
     const source = capture === "stdout" ? child.stdout : child.stderr;
     const output = source instanceof ReadableStream ? readText(source) : undefined;
     await child.exited;
