@@ -23,11 +23,25 @@ export type ServiceImpl<S extends DescService> =
 export interface ServiceDefinition {
   readonly desc: DescService;
   readonly impl: Readonly<Record<string, unknown>>;
+  /** Local names of the methods whose requests are theirs only until they ask for the next one. */
+  readonly borrows: readonly string[];
+}
+
+export interface ServiceOptions<S extends DescService> {
+  /**
+   * Methods with a stream of requests, each of which is the method's only until it asks for the next: where requests are
+   * large, their memory is used again.
+   */
+  readonly borrows?: readonly (keyof S["method"] & string)[] | undefined;
 }
 
 /** Pairs a generated service with its implementation; the types of both are checked here and nowhere else. */
-export function defineService<S extends DescService>(desc: S, impl: ServiceImpl<S>): ServiceDefinition {
-  return { desc, impl: impl as Readonly<Record<string, unknown>> };
+export function defineService<S extends DescService>(
+  desc: S,
+  impl: ServiceImpl<S>,
+  { borrows = [] }: ServiceOptions<S> = {},
+): ServiceDefinition {
+  return { desc, impl: impl as Readonly<Record<string, unknown>>, borrows };
 }
 
 /** Per call: who asks, how long it may take, what else goes along. */

@@ -21,6 +21,7 @@ const server = createHttp2Server({
         onData: (bytes, last) => {
           stream.credit(bytes.length);
           if (last) answer();
+          return true;
         },
         onTrailers: answer,
         onReset: () => {},

@@ -57,6 +57,8 @@ export interface ContentStore {
   delete(ctx: Ctx, digest: Digest): Promise<void>;
   /** Reads [offset, offset + length) in chunks; to the end when length is left out. Errors: notFound, outOfRange. */
   read(ctx: Ctx, digest: Digest, offset?: number, length?: number): AsyncIterable<Uint8Array>;
+  /** As `read`, but each chunk is the reader's only until it asks for the next. */
+  lend(ctx: Ctx, digest: Digest, offset?: number, length?: number): AsyncIterable<Uint8Array>;
   /** The blob's file, for workers that read it themselves. Errors: notFound. */
   blobPath(ctx: Ctx, digest: Digest): string;
   status(ctx: Ctx, ref: string): IngestStatus;

@@ -19,7 +19,7 @@ import { ensureNamespace } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import type { CheckCounts, CheckOptions } from "../system/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
-import { readBlob } from "./blob-reader.ts";
+import { type ChunkMemory, freshMemory, readBlob, turnByTurn } from "./blob-reader.ts";
 import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
@@ -164,12 +164,26 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   }
 
   read(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
+    return this.#read(ctx, digest, offset, length, freshMemory);
+  }
+
+  lend(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
+    return this.#read(ctx, digest, offset, length, turnByTurn());
+  }
+
+  #read(
+    ctx: Ctx,
+    digest: Digest,
+    offset: number,
+    length: number | undefined,
+    memory: ChunkMemory,
+  ): AsyncIterable<Uint8Array> {
     const { sizeBytes } = this.info(ctx, digest);
     const from = Math.max(0, offset);
     if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
     const rest = sizeBytes - from;
     const count = length === undefined || length <= 0 || length > rest ? rest : length;
-    return readBlob(this.layout.blob(digest), digest, from, count, ctx);
+    return readBlob(this.layout.blob(digest), digest, { from, to: from + count }, ctx, memory);
   }
 
   blobPath(ctx: Ctx, digest: Digest): string {

@@ -11,7 +11,7 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { FaultError, quote, wrapFault } from "../../lib/faults.ts";
 import { labelRecord } from "../../lib/labels.ts";
-import { defineService, type ServiceDefinition } from "../../wire/service.ts";
+import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
 import type { ContentInfo, ContentStore, IngestStatus } from "./content.ts";
 import { writeContent } from "./write-session.ts";
 
@@ -20,7 +20,7 @@ const listBatch = 100;
 
 /** The gRPC face of the content store. */
 export function createContentService({ store }: { readonly store: ContentStore }): ServiceDefinition {
-  return defineService(Content, {
+  const impl: ServiceImpl<typeof Content> = {
     info: (ctx, { digest }) => ({ info: encodeInfo(store.info(ctx, validDigest(digest))) }),
     update: async (ctx, { info, updateMask }) => {
       const labels = new Map(Object.entries(info?.labels ?? {}));
@@ -57,7 +57,8 @@ export function createContentService({ store }: { readonly store: ContentStore }
       await store.abort(ctx, ref);
       return {};
     },
-  });
+  };
+  return defineService(Content, impl, { borrows: ["write"] });
 }
 
 /** Shape: offsets count from the first byte that is sent, as containerd's do, not from the blob's. */
@@ -69,7 +70,7 @@ async function* readContent(
   const problem = digestProblem(request.digest);
   if (problem !== undefined) throw new FaultError("invalidArgument", `${request.digest}: ${problem}`);
   let sent = 0;
-  for await (const data of store.read(ctx, request.digest as Digest, Number(request.offset), Number(request.size))) {
+  for await (const data of store.lend(ctx, request.digest as Digest, Number(request.offset), Number(request.size))) {
     yield { offset: BigInt(sent), data: data as Uint8Array<ArrayBuffer> };
     sent += data.length;
   }

@@ -72,7 +72,7 @@ function header(name: string, mode: number, sizeBytes: number, isFolder: boolean
 
 async function writeBlob(ctx: Ctx, content: ContentStore, digest: Digest, sink: ByteSink): Promise<void> {
   const digester = createDigester(algorithmOf(digest));
-  for await (const piece of content.read(ctx, digest)) {
+  for await (const piece of content.lend(ctx, digest)) {
     digester.update(piece);
     await sink.write(piece);
   }

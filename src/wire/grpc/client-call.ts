@@ -62,9 +62,10 @@ export class ClientCall implements StreamHandler {
     this.#httpStatus = headerValue(block.fields, ":status");
   }
 
-  onData(bytes: Buffer, end: boolean): void {
+  onData(bytes: Buffer, end: boolean): boolean {
     this.answers.push(bytes);
     if (end) this.#end(new FaultError("internal", "server closed the stream without sending trailers"));
+    return true;
   }
 
   onTrailers(block: HeaderBlock): void {

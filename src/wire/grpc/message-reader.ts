@@ -4,10 +4,19 @@ import { FaultError } from "../../lib/faults.ts";
 export const prefixSize: number = 5;
 
 const empty = Buffer.alloc(0);
+/** What is given back is kept for messages of this size or more; memory for smaller ones costs nothing. */
+const reusedBytes = 64 * 1024;
+/** Memory grows by this factor as a message comes: its length alone, which costs the peer nothing, reserves little. */
+const growth = 4;
+
+interface Message {
+  readonly payload: Buffer;
+  readonly compressed: boolean;
+}
 
 /**
- * Cuts a stream's bytes into messages. A message that lies within one chunk is passed on in place.
- * Errors: resourceExhausted (larger than allowed), internal (a prefix that means nothing).
+ * Cuts a stream's bytes into messages, each in memory of its own: what is pushed is of no use to it afterwards.
+ * Errors: resourceExhausted (larger than allowed), internal (a prefix that means nothing); after the messages before it.
  */
 export class MessageReader {
   /** Whether the message that was taken last is compressed. */
@@ -16,8 +25,14 @@ export class MessageReader {
   arrived = 0;
   taken = 0;
   readonly #maxBytes: number;
-  #chunks: Buffer[] = [];
-  #offset = 0;
+  readonly #whole: Message[] = [];
+  readonly #prefix: Buffer = Buffer.allocUnsafe(prefixSize);
+  #prefixFilled = 0;
+  #body: Buffer | undefined;
+  #bodyFilled = 0;
+  #bodyLength = 0;
+  #spare: Buffer | undefined;
+  #fault: FaultError | undefined;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -29,63 +44,80 @@ export class MessageReader {
   }
 
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
     this.arrived += chunk.length;
-    this.#chunks.push(chunk);
+    for (let at = 0; at < chunk.length && this.#fault === undefined; ) {
+      at += this.#body === undefined ? this.#takePrefix(chunk, at) : this.#takeBody(this.#body, chunk, at);
+    }
   }
 
   /** The next whole message, undefined while there is none. */
   next(): Buffer | undefined {
-    const held = this.arrived - this.taken;
-    if (held < prefixSize) return undefined;
-    const flags = this.#peek(0);
-    const length = this.#peek(1) * 0x100_0000 + ((this.#peek(2) << 16) | (this.#peek(3) << 8) | this.#peek(4));
-    if (flags > 1) throw new FaultError("internal", `grpc: received unexpected payload format ${flags}`);
-    if (length > this.#maxBytes) throw tooLarge(length, this.#maxBytes);
-    if (held < prefixSize + length) return undefined;
-    this.compressed = flags === 1;
-    this.taken += prefixSize + length;
-    this.#skip(prefixSize);
-    return this.#cut(length);
+    const message = this.#whole.shift();
+    if (message === undefined) {
+      if (this.#fault !== undefined) throw this.#fault;
+      return undefined;
+    }
+    this.taken += prefixSize + message.payload.length;
+    this.compressed = message.compressed;
+    return message.payload;
   }
 
-  #peek(at: number): number {
-    let index = this.#offset + at;
-    for (const chunk of this.#chunks) {
-      if (index < chunk.length) return chunk[index]!;
-      index -= chunk.length;
-    }
-    return 0;
+  /** Takes the memory of a message back, for another one. */
+  giveBack(payload: Buffer): void {
+    const capacity = payload.buffer.byteLength;
+    if (payload.length < reusedBytes || capacity <= (this.#spare?.length ?? 0)) return;
+    this.#spare = Buffer.from(payload.buffer, 0, capacity);
   }
 
-  #skip(count: number): void {
-    this.#offset += count;
-    let done = 0;
-    while (done < this.#chunks.length && this.#offset >= this.#chunks[done]!.length) {
-      this.#offset -= this.#chunks[done]!.length;
-      done++;
+  #takePrefix(chunk: Buffer, at: number): number {
+    const count = chunk.copy(this.#prefix, this.#prefixFilled, at, at + prefixSize - this.#prefixFilled);
+    this.#prefixFilled += count;
+    if (this.#prefixFilled < prefixSize) return count;
+    this.#prefixFilled = 0;
+    const flags = this.#prefix[0] as number;
+    const length = this.#prefix.readUInt32BE(1);
+    if (flags > 1) this.#fault = new FaultError("internal", `grpc: received unexpected payload format ${flags}`);
+    else if (length > this.#maxBytes) this.#fault = tooLarge(length, this.#maxBytes);
+    else if (length === 0) this.#whole.push({ payload: empty, compressed: flags === 1 });
+    else {
+      this.#bodyLength = length;
+      this.#bodyFilled = 0;
+      this.#body = this.#memoryFor(length);
     }
-    if (done > 0) this.#chunks.splice(0, done);
+    return count;
   }
 
-  #cut(length: number): Buffer {
-    if (length === 0) return empty;
-    const first = this.#chunks[0]!;
-    if (first.length - this.#offset >= length) {
-      const message = first.subarray(this.#offset, this.#offset + length);
-      this.#skip(length);
-      return message;
+  #takeBody(held: Buffer, chunk: Buffer, at: number): number {
+    let body = held;
+    const count = Math.min(this.#bodyLength - this.#bodyFilled, chunk.length - at);
+    if (this.#bodyFilled + count > body.length) {
+      body = Buffer.allocUnsafeSlow(Math.min(roundedUp(this.#bodyLength), (this.#bodyFilled + count) * growth));
+      held.copy(body, 0, 0, this.#bodyFilled);
+      this.#body = body;
     }
-    const message = Buffer.allocUnsafeSlow(length);
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      const from = at === 0 ? this.#offset : 0;
-      at += chunk.copy(message, at, from, Math.min(chunk.length, from + length - at));
-      if (at === length) break;
+    chunk.copy(body, this.#bodyFilled, at, at + count);
+    this.#bodyFilled += count;
+    if (this.#bodyFilled === this.#bodyLength) {
+      this.#whole.push({ payload: body.subarray(0, this.#bodyLength), compressed: this.#prefix[0] === 1 });
+      this.#body = undefined;
     }
-    this.#skip(length);
-    return message;
+    return count;
   }
+
+  #memoryFor(length: number): Buffer {
+    if (length < reusedBytes) return Buffer.allocUnsafe(length);
+    const spare = this.#spare;
+    if (spare !== undefined && spare.length >= length) {
+      this.#spare = undefined;
+      return spare;
+    }
+    return Buffer.allocUnsafeSlow(reusedBytes);
+  }
+}
+
+/** Messages of a stream differ by a few bytes: what one lay in is to be good for the next. */
+function roundedUp(length: number): number {
+  return Math.ceil(length / reusedBytes) * reusedBytes;
 }
 
 /** Source: grpc-go rpc_util.go, recv. */

@@ -10,6 +10,8 @@ export interface MessageStreamOptions<T> {
   readonly credit: (bytes: number) => void;
   /** The reader left before the end. */
   readonly left: () => void;
+  /** A message is the reader's only until it asks for the next: its memory is used again. */
+  readonly lends?: boolean | undefined;
 }
 
 interface Waiter<T> {
@@ -29,6 +31,8 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
   #waiter: Waiter<T> | undefined;
   #ended = false;
   #fault: FaultError | undefined;
+  /** The message that the reader has. */
+  #lent: Buffer | undefined;
 
   constructor(options: MessageStreamOptions<T>) {
     this.#options = options;
@@ -39,7 +43,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     return this;
   }
 
-  /** Bytes came. */
+  /** Bytes came; they are copied. */
   push(bytes: Buffer): void {
     if (this.#ended) return;
     this.#reader.push(bytes);
@@ -58,6 +62,8 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     if (this.#waiter !== undefined) return Promise.reject(new Error("a stream was read twice at once"));
     const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<T, undefined>>();
     this.#waiter = { resolve, reject };
+    if (this.#lent !== undefined) this.#reader.giveBack(this.#lent);
+    this.#lent = undefined;
     this.#serve();
     return promise;
   }
@@ -99,6 +105,7 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
 
   #deliver(waiter: Waiter<T>, payload: Buffer): void {
     if (!this.#reader.compressed) {
+      if (this.#options.lends === true) this.#lent = payload;
       waiter.resolve({ done: false, value: this.#options.decode(payload) });
       return;
     }

@@ -68,6 +68,21 @@ describe("MessageReader", () => {
     }
   });
 
+  test("takes no more memory than came, and uses what it is given back", () => {
+    const reader = new MessageReader(16 << 20);
+    const bytes = Buffer.alloc(5 + (1 << 20), 7);
+    bytes.writeUIntBE(1 << 20, 0, 5);
+    const memories = new Set<ArrayBufferLike>();
+    for (let round = 0; round < 5; round++) {
+      for (let at = 0; at < bytes.length; at += 16_384) reader.push(bytes.subarray(at, at + 16_384));
+      const message = reader.next();
+      expect(message?.equals(bytes.subarray(5))).toBe(true);
+      if (message !== undefined) reader.giveBack(message);
+      memories.add(message?.buffer as ArrayBufferLike);
+    }
+    expect(memories.size).toBe(1);
+  });
+
   test("refuses a message as soon as its length is known", () => {
     const reader = new MessageReader(1000);
     reader.push(Buffer.of(0, 0xff, 0, 0, 1));

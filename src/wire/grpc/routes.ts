@@ -10,6 +10,8 @@ import { parseTimeout } from "./timeouts.ts";
 export interface Route {
   readonly method: DescMethod;
   readonly answers: MessageEncoder;
+  /** A request is the implementation's only until it asks for the next. */
+  readonly borrows: boolean;
   /** The implementation, with its types forgotten; they were checked where the service was defined. */
   readonly call: (ctx: unknown, input: unknown) => unknown;
 }
@@ -42,11 +44,16 @@ export class Routes {
   readonly #services = new Set<string>();
 
   constructor(services: readonly ServiceDefinition[]) {
-    for (const { desc, impl } of services) {
+    for (const { desc, impl, borrows } of services) {
       if (this.#services.has(desc.typeName)) throw fault("alreadyExists", `service ${quote(desc.typeName)}`);
       this.#services.add(desc.typeName);
       for (const method of desc.methods) {
-        const route = { method, answers: new MessageEncoder(method.output), call: implementation(impl, method) };
+        const route = {
+          method,
+          answers: new MessageEncoder(method.output),
+          borrows: borrows.includes(method.localName),
+          call: implementation(impl, method),
+        };
         this.#routes.set(`/${desc.typeName}/${method.name}`, route);
       }
     }

@@ -71,7 +71,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     return this.#controller.signal;
   }
 
-  abstract onData(bytes: Buffer, end: boolean): void;
+  abstract onData(bytes: Buffer, end: boolean): boolean;
   abstract onTrailers(block: HeaderBlock): void;
 
   onHeaders(): void {}

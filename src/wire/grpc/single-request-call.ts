@@ -8,17 +8,18 @@ export class SingleRequestCall extends ServerCall {
   #reader: MessageReader | undefined;
   #payload: Buffer | undefined;
 
-  onData(bytes: Buffer, end: boolean): void {
-    if (this.done) return;
+  onData(bytes: Buffer, end: boolean): boolean {
+    if (this.done) return true;
     if (end && this.#reader === undefined && isWholeMessage(bytes)) {
       this.#start(bytes.subarray(prefixSize));
-      return;
+      return false;
     }
     this.#reader ??= new MessageReader(this.shared.maxReceiveBytes);
     this.#reader.push(bytes);
     // All of it belongs to one message of bounded size, so the caller may go on.
     if (!end) this.stream.credit(bytes.length);
     this.#collect(this.#reader, end);
+    return true;
   }
 
   onTrailers(): void {

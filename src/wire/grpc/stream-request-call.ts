@@ -15,6 +15,7 @@ export class StreamRequestCall extends ServerCall {
       decode: (payload) => this.decode(payload),
       credit: (bytes) => stream.credit(bytes),
       left: () => {},
+      lends: route.borrows,
     });
   }
 
@@ -24,9 +25,10 @@ export class StreamRequestCall extends ServerCall {
     this.run(this.#requests);
   }
 
-  onData(bytes: Buffer, end: boolean): void {
+  onData(bytes: Buffer, end: boolean): boolean {
     this.#requests.push(bytes);
     if (end) this.#requests.close();
+    return true;
   }
 
   onTrailers(): void {

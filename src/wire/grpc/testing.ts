@@ -65,7 +65,7 @@ export class CallBed implements AsyncDisposable {
     const client = await connectHttp2({ path: this.path }, { limits: defaultLimits, onClosed: () => {} });
     const stream = client.open(fields, {
       onHeaders: () => {},
-      onData: () => {},
+      onData: () => true,
       onTrailers: answer.resolve,
       onReset: (code) => answer.reject(new Error(`reset ${code}`)),
       onWritable: () => {},

@@ -5,7 +5,7 @@ import { frame, postFields, RawClient, setting, uint32 } from "./testing.ts";
 
 const silent: StreamHandler = {
   onHeaders: () => {},
-  onData: () => {},
+  onData: () => true,
   onTrailers: () => {},
   onReset: () => {},
   onWritable: () => {},

@@ -96,9 +96,10 @@ export class Connection implements SettingsTarget {
     return stream;
   }
 
-  /** Bytes came from the socket. */
-  receive(chunk: Buffer): void {
-    if (this.closed) return;
+  /** Bytes came from the socket. True when nobody needs their memory any more. */
+  receive(chunk: Buffer): boolean {
+    if (this.closed) return true;
+    this.#frames.keepsBytes = false;
     this.heardAt = performance.now();
     this.sender.corked = true;
     try {
@@ -109,6 +110,7 @@ export class Connection implements SettingsTarget {
       this.sender.corked = false;
     }
     if (!this.closed) this.sender.flush();
+    return !this.#frames.keepsBytes;
   }
 
   /** The socket takes more. */

@@ -24,6 +24,8 @@ export class FrameReceiver implements FrameSink, HeaderSink {
   lastStream = 0;
   /** Later streams are not taken: the peer was told so. */
   refuseAbove: number = maxWindowSize;
+  /** Somebody keeps bytes of the chunk that is being read. */
+  keepsBytes = false;
   readonly #connection: Connection;
   readonly #handler: ConnectionHandler;
   readonly #headers: HeaderAssembler;
@@ -52,9 +54,11 @@ export class FrameReceiver implements FrameSink, HeaderSink {
     switch (type) {
       case frameType.headers:
         if (id === 0) throw protocolError("HEADERS on stream 0");
+        this.keepsBytes = true;
         this.#headers.headers(flags, id, bytes, start, end);
         return;
       case frameType.continuation:
+        this.keepsBytes = true;
         this.#headers.continuation(flags, id, bytes, start, end);
         return;
       case frameType.data:
@@ -189,7 +193,7 @@ export class FrameReceiver implements FrameSink, HeaderSink {
     if (counted > data.length) this.#connection.incoming.credit(stream, counted - data.length);
     const { handler } = stream;
     if (endStream) this.#closeRemote(stream);
-    handler?.onData(data, endStream);
+    if (handler?.onData(data, endStream) === false) this.keepsBytes = true;
   }
 
   /** Data for a stream that ended, or never was. */

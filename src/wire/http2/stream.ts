@@ -7,8 +7,11 @@ import { type ErrorCode, errorCode, flag, frameType } from "./protocol.ts";
 export interface StreamHandler {
   /** A client's answer has begun. */
   onHeaders(block: HeaderBlock): void;
-  /** Bytes came, part of the chunk that was read; give them back with `credit` once they are dealt with. */
-  onData(bytes: Buffer, end: boolean): void;
+  /**
+   * Bytes came, part of the chunk that was read; give them back with `credit` once they are dealt with. True when they were
+   * copied: then the chunk's memory may go.
+   */
+  onData(bytes: Buffer, end: boolean): boolean;
   /** The peer is done, with these last words. */
   onTrailers(block: HeaderBlock): void;
   /** The stream ended early: the peer reset it, or the connection is gone. Nothing follows. */
