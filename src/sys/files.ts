@@ -1,4 +1,6 @@
+import { ptr } from "bun:ffi";
 import { check, cString, lazyLibrary, type PathBytes } from "./libc.ts";
+import { isErrno } from "./sys-error.ts";
 import { syscall } from "./syscalls.ts";
 
 /** A file descriptor of this process. */
@@ -52,6 +54,11 @@ export interface FileCalls {
   close(fd: Fd): void;
   /** Reads into the buffer; 0 at the end. Source: read(2). Errors: SysError (EAGAIN on a non-blocking descriptor). */
   read(fd: Fd, into: Uint8Array): number;
+  /**
+   * Reads from an offset what memory holds of a file already; undefined where that would wait for the disk.
+   * Source: preadv2(2), RWF_NOWAIT. Effects: does not block.
+   */
+  readCached(fd: Fd, into: Uint8Array, position: number): number | undefined;
   write(fd: Fd, bytes: Uint8Array): number;
   /** A pipe as [read end, write end], close-on-exec. Source: pipe2(2). */
   pipe(flags?: number): [Fd, Fd];
@@ -77,6 +84,7 @@ const libc = lazyLibrary({
   open: { args: ["ptr", "i32", "u32"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
   read: { args: ["i32", "ptr", "u64"], returns: "i32" },
+  preadv2: { args: ["i32", "ptr", "i32", "i64", "i32"], returns: "i64" },
   write: { args: ["i32", "ptr", "u64"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -88,6 +96,8 @@ const libc = lazyLibrary({
   utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
 });
 
+/** RWF_NOWAIT. Source: linux/fs.h. */
+const noWait = 8;
 const lockNonBlocking = 4;
 const [EWOULDBLOCK, EBADF] = ["EAGAIN", "EBADF"];
 
@@ -105,6 +115,16 @@ export const fileCalls: FileCalls = {
     check("close", () => libc().close(fd));
   },
   read: (fd, into) => check("read", () => libc().read(fd, into, into.length)),
+  readCached: (fd, into, position) => {
+    const vector = new BigUint64Array([BigInt(ptr(into)), BigInt(into.length)]);
+    try {
+      return check("preadv2", () => Number(libc().preadv2(fd, vector, 1, position, noWait)));
+    } catch (error) {
+      // Not in memory; or a filesystem that knows no such reading.
+      if (isErrno(error, "EAGAIN", "EOPNOTSUPP", "ENOSYS")) return undefined;
+      throw error;
+    }
+  },
   write: (fd, bytes) => check("write", () => libc().write(fd, bytes, bytes.length)),
   pipe: (flags = 0) => {
     const fds = new Int32Array(2);

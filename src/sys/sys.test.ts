@@ -97,6 +97,17 @@ describe("file events", () => {
 });
 
 describe("Kernel files", () => {
+  test("readCached reads what was just written, from any offset", () => {
+    writeFileSync(at("cached"), "hello world");
+    const fd = kernel.open(at("cached"), openFlags.readOnly);
+    const buffer = new Uint8Array(5);
+    expect(kernel.readCached(fd, buffer, 6)).toBe(5);
+    expect(Buffer.from(buffer).toString()).toBe("world");
+    expect(kernel.readCached(fd, buffer, 11)).toBe(0);
+    kernel.close(fd);
+    expect(code(() => kernel.readCached(fd, buffer, 0))).toBe("EBADF");
+  });
+
   test("open, write, read and close move bytes; nothing leaks", () => {
     const before = fdCount();
     const fd = kernel.open(at("file"), openFlags.create | openFlags.readWrite, 0o600);

@@ -209,6 +209,7 @@ export class IngestWriter implements ContentWriter {
         this.#store.ensureBlobFolder(digest),
       ]);
       await rename(dataPath(ingest.folder), blob);
+      this.#store.blobs.forget(blob);
       await syncFolder(this.#store.blobFolder(digest));
     } catch (error) {
       throw wrapFault(`commit ${digest}`, error);

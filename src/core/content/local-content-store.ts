@@ -10,6 +10,7 @@ import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters }
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
+import { createKernel, type Kernel } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
@@ -19,12 +20,14 @@ import { ensureNamespace } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import type { CheckCounts, CheckOptions } from "../system/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
-import { type ChunkMemory, freshMemory, readBlob, turnByTurn } from "./blob-reader.ts";
+import { readBlob } from "./blob-reader.ts";
+import { type ChunkMemory, ChunkPool, freshMemory } from "./chunk-memory.ts";
 import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData } from "./ingest-files.ts";
+import { OpenBlobs } from "./open-blobs.ts";
 import { RemovalQueue } from "./removals.ts";
 import {
   allBlobs,
@@ -67,6 +70,8 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   readonly locks: Map<string, Date> = new Map();
   /** Held by digest while a blob's file comes or goes. */
   readonly mutex: KeyedMutex = new KeyedMutex();
+  /** Files that are read. */
+  readonly blobs: OpenBlobs = new OpenBlobs();
   readonly now: Clock;
   /** What garbage collection may collect here. */
   readonly collectables: readonly Collectable[];
@@ -76,6 +81,8 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   readonly #stopped: AbortController = new AbortController();
   readonly #background: Set<Promise<void>> = new Set();
   readonly #folders: Set<string> = new Set();
+  readonly #chunks: ChunkPool = new ChunkPool();
+  readonly #kernel: Kernel = createKernel();
   /** Folders of ended ingests that are being removed. */
   readonly #leaving: Map<string, Promise<void>> = new Map();
 
@@ -168,7 +175,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   }
 
   lend(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
-    return this.#read(ctx, digest, offset, length, turnByTurn());
+    return this.#read(ctx, digest, offset, length, this.#chunks.turnByTurn());
   }
 
   #read(
@@ -183,7 +190,8 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
     const rest = sizeBytes - from;
     const count = length === undefined || length <= 0 || length > rest ? rest : length;
-    return readBlob(this.layout.blob(digest), digest, { from, to: from + count }, ctx, memory);
+    const stretch = { path: this.layout.blob(digest), digest, from, to: from + count };
+    return readBlob(ctx, { blobs: this.blobs, kernel: this.#kernel }, stretch, memory);
   }
 
   blobPath(ctx: Ctx, digest: Digest): string {
@@ -313,6 +321,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort(fault("unavailable", "content store is closed"));
     await this.idle();
+    await this.blobs[Symbol.asyncDispose]();
   }
 
   /** Whether the expected content is the namespace's already, or may be taken from another one. */
