@@ -6,7 +6,7 @@ import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { alreadyExists, FaultError, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
-import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
+import { parseFilters } from "../../lib/filters.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -25,6 +25,7 @@ import { type ChunkMemory, ChunkPool, freshMemory } from "./chunk-memory.ts";
 import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
+import { contentFields, ingestFields } from "./content-fields.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData } from "./ingest-files.ts";
 import { OpenBlobs } from "./open-blobs.ts";
@@ -214,8 +215,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     const statuses: IngestStatus[] = [];
     for (const { ref, backend_ref } of this.metadata.read((db) => ingestsOf(db, namespace))) {
       const ingest = this.ingests.get(backend_ref);
-      const field: FieldAdaptor = ([name]) => (name === "ref" ? nonEmptyField(ref) : absentField);
-      if (ingest !== undefined && filter.matches(field)) statuses.push(statusOf(ref, ingest));
+      if (ingest !== undefined && filter.matches(ingestFields(ref))) statuses.push(statusOf(ref, ingest));
     }
     return statuses;
   }
@@ -409,13 +409,4 @@ function required(info: ContentInfo | undefined, digest: Digest): ContentInfo {
 function statusOf(ref: string, ingest: Ingest): IngestStatus {
   const { offset, total, startedAt, updatedAt } = ingest;
   return { ref, offset, total, expected: undefined, startedAt, updatedAt };
-}
-
-/** Source: containerd core/content/adaptor.go. */
-function contentFields(info: ContentInfo): FieldAdaptor {
-  return ([first, ...rest]) => {
-    if (first === "digest") return nonEmptyField(info.digest);
-    if (first === "size") return { value: String(info.sizeBytes), present: true };
-    return first === "labels" ? mapField(rest, info.labels) : absentField;
-  };
 }

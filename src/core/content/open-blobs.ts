@@ -52,7 +52,7 @@ export class OpenBlobs implements AsyncDisposable {
   /** Effects: closes what nobody reads; the rest is closed with its last reader. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer);
-    for (const path of [...this.#entries.keys()]) this.forget(path);
+    for (const path of this.#entries.keys()) this.forget(path);
     await Promise.all(this.#closing);
   }
 
@@ -95,7 +95,7 @@ export class OpenBlobs implements AsyncDisposable {
   #sweep(): void {
     this.#timer = undefined;
     const before = performance.now() - idleMs;
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.values()) {
       if (entry.readers === 0 && entry.idleSince <= before) this.forget(entry.path);
     }
     if (this.#entries.size > 0) this.#timer = setTimeout(() => this.#sweep(), idleMs).unref();
