@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createDigester, type Digester } from "../../lib/digest.ts";
 import { closeFile, isMissing, openFile, readOnce, sizeOf } from "./blob-files.ts";
+import type { IngestStatus } from "./content.ts";
 
 /** An ingest on disk, and what is remembered of it while the daemon runs. */
 export interface Ingest {
@@ -14,6 +15,11 @@ export interface Ingest {
   updatedAt: Date;
   /** The digest of the first `offset` bytes; undefined when they have to be read again to know it. */
   digester: Digester | undefined;
+}
+
+/** What is told of an ingest. */
+export function statusOf(ref: string, { offset, total, startedAt, updatedAt }: Ingest): IngestStatus {
+  return { ref, offset, total, expected: undefined, startedAt, updatedAt };
 }
 
 /** Where a hash reads the file in pieces: as much as takes the loop under a millisecond. */

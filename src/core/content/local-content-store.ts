@@ -10,7 +10,7 @@ import { parseFilters } from "../../lib/filters.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
-import { createKernel, type Kernel } from "../../sys/index.ts";
+import { createKernel } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
@@ -20,14 +20,14 @@ import { ensureNamespace } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import type { CheckCounts, CheckOptions } from "../system/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
-import { readBlob } from "./blob-reader.ts";
-import { type ChunkMemory, ChunkPool, freshMemory } from "./chunk-memory.ts";
+import { type BlobSource, type BlobStretch, readBlob } from "./blob-reader.ts";
+import { ChunkPool, freshMemory } from "./chunk-memory.ts";
 import { collectableContent } from "./collectable-content.ts";
 import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
 import { contentFields, ingestFields } from "./content-fields.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
-import { catchUp, createIngest, type Ingest, openData } from "./ingest-files.ts";
+import { catchUp, createIngest, type Ingest, openData, statusOf } from "./ingest-files.ts";
 import { OpenBlobs } from "./open-blobs.ts";
 import { RemovalQueue } from "./removals.ts";
 import {
@@ -83,7 +83,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   readonly #background: Set<Promise<void>> = new Set();
   readonly #folders: Set<string> = new Set();
   readonly #chunks: ChunkPool = new ChunkPool();
-  readonly #kernel: Kernel = createKernel();
+  readonly #source: BlobSource = { blobs: this.blobs, kernel: createKernel() };
   /** Folders of ended ingests that are being removed. */
   readonly #leaving: Map<string, Promise<void>> = new Map();
 
@@ -171,28 +171,12 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     if (orphaned) this.removeFiles();
   }
 
-  read(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
-    return this.#read(ctx, digest, offset, length, freshMemory);
+  read(ctx: Ctx, digest: Digest, offset = 0, length = 0): AsyncIterable<Uint8Array> {
+    return readBlob(ctx, this.#source, this.#stretch(ctx, digest, offset, length), freshMemory);
   }
 
-  lend(ctx: Ctx, digest: Digest, offset = 0, length?: number): AsyncIterable<Uint8Array> {
-    return this.#read(ctx, digest, offset, length, this.#chunks.turnByTurn());
-  }
-
-  #read(
-    ctx: Ctx,
-    digest: Digest,
-    offset: number,
-    length: number | undefined,
-    memory: ChunkMemory,
-  ): AsyncIterable<Uint8Array> {
-    const { sizeBytes } = this.info(ctx, digest);
-    const from = Math.max(0, offset);
-    if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
-    const rest = sizeBytes - from;
-    const count = length === undefined || length <= 0 || length > rest ? rest : length;
-    const stretch = { path: this.layout.blob(digest), digest, from, to: from + count };
-    return readBlob(ctx, { blobs: this.blobs, kernel: this.#kernel }, stretch, memory);
+  lend(ctx: Ctx, digest: Digest, offset = 0, length = 0): AsyncIterable<Uint8Array> {
+    return readBlob(ctx, this.#source, this.#stretch(ctx, digest, offset, length), this.#chunks.turnByTurn());
   }
 
   blobPath(ctx: Ctx, digest: Digest): string {
@@ -388,6 +372,14 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     }
   }
 
+  #stretch(ctx: Ctx, digest: Digest, offset: number, length: number): BlobStretch {
+    const { sizeBytes } = this.info(ctx, digest);
+    const from = Math.max(0, offset);
+    if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
+    const to = length > 0 ? Math.min(from + length, sizeBytes) : sizeBytes;
+    return { path: this.layout.blob(digest), digest, from, to };
+  }
+
   #removeFolder(folder: string): Promise<void> {
     const removal = rm(folder, { recursive: true, force: true }).finally(() => {
       if (this.#leaving.get(folder) === removal) this.#leaving.delete(folder);
@@ -404,9 +396,4 @@ function missing(digest: Digest): Error {
 function required(info: ContentInfo | undefined, digest: Digest): ContentInfo {
   if (info === undefined) throw missing(digest);
   return info;
-}
-
-function statusOf(ref: string, ingest: Ingest): IngestStatus {
-  const { offset, total, startedAt, updatedAt } = ingest;
-  return { ref, offset, total, expected: undefined, startedAt, updatedAt };
 }
