@@ -59,8 +59,12 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     log.error("a watched descriptor's handler failed", { error: stackOf(error) });
   const watcher = stack.use(createFdWatcher({ kernel, onError }));
   const cgroupMounts = readCgroupMounts();
-  const { around } = stack.use(openRuntimeMounts(kernel, cgroupMounts));
-  const spawner = createSpawner({ limit: 2 * availableParallelism(), env: process.env, around });
+  const runtimeMounts = stack.use(openRuntimeMounts(kernel, cgroupMounts));
+  const spawner = createSpawner({
+    limit: 2 * availableParallelism(),
+    env: process.env,
+    around: (start) => runtimeMounts.around(start),
+  });
   const now = (): Date => new Date();
   const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
   return {
