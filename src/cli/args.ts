@@ -14,6 +14,8 @@ export interface OptionSpec {
   readonly aliases?: readonly string[];
   /** Words that complete the value. */
   readonly choices?: readonly string[];
+  /** What to do where another value was meant. */
+  readonly hint?: string;
   readonly hidden?: boolean;
 }
 
@@ -30,6 +32,8 @@ export interface ParseRules {
   readonly options: readonly OptionSpec[];
   /** Everything from the first word that is no option belongs to the container's command. */
   readonly stopAtWord?: boolean;
+  /** Options that other tools have, by what is typed, and what to do without them. */
+  readonly foreign?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -52,8 +56,8 @@ export function parseArgs(words: readonly string[], rules: ParseRules): ParsedAr
       positional.push(...words.slice(at));
       break;
     }
-    if (word.startsWith("--")) readLong(word, rules.options, values, next);
-    else if (word.startsWith("-") && word !== "-") readShort(word, rules.options, values, next);
+    if (word.startsWith("--")) readLong(word, rules, values, next);
+    else if (word.startsWith("-") && word !== "-") readShort(word, rules, values, next);
     else {
       positional.push(word);
       if (rules.stopAtWord === true) {
@@ -79,12 +83,12 @@ function parsed(positional: readonly string[], values: ReadonlyMap<string, reado
 
 type Values = Map<string, string[]>;
 
-function readLong(word: string, options: readonly OptionSpec[], values: Values, next: (name: string) => string): void {
+function readLong(word: string, rules: ParseRules, values: Values, next: (name: string) => string): void {
   const equals = word.indexOf("=");
   const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
   const given = equals < 0 ? undefined : word.slice(equals + 1);
-  const option = options.find((candidate) => candidate.long === name || candidate.aliases?.includes(name));
-  if (option === undefined) throw unknownOption(`--${name}`, options);
+  const option = rules.options.find((candidate) => candidate.long === name || candidate.aliases?.includes(name));
+  if (option === undefined) throw unknownOption(`--${name}`, rules);
   if (option.value !== undefined) add(values, option, given ?? next(`--${name}`));
   else add(values, option, switchValue(`--${name}`, given));
 }
@@ -95,11 +99,11 @@ function switchValue(name: string, given: string | undefined): string {
   throw new UsageError(`option ${name} is a switch and takes no value but true or false`);
 }
 
-function readShort(word: string, options: readonly OptionSpec[], values: Values, next: (name: string) => string): void {
+function readShort(word: string, rules: ParseRules, values: Values, next: (name: string) => string): void {
   for (let at = 1; at < word.length; at++) {
     const letter = word[at] ?? "";
-    const option = options.find((candidate) => candidate.short === letter);
-    if (option === undefined) throw unknownOption(`-${letter}`, options);
+    const option = rules.options.find((candidate) => candidate.short === letter);
+    if (option === undefined) throw unknownOption(`-${letter}`, rules);
     if (option.value === undefined) {
       add(values, option, "true");
       continue;
@@ -112,14 +116,19 @@ function readShort(word: string, options: readonly OptionSpec[], values: Values,
 
 function add(values: Values, option: OptionSpec, value: string): void {
   if (option.choices !== undefined && !option.choices.includes(value)) {
-    throw new UsageError(`option --${option.long} takes ${option.choices.join(", ")}; not ${JSON.stringify(value)}`);
+    throw new UsageError(
+      `option --${option.long} takes ${option.choices.join(", ")}; not ${JSON.stringify(value)}`,
+      option.hint,
+    );
   }
   const list = values.get(option.long);
   if (list === undefined) values.set(option.long, [value]);
   else list.push(value);
 }
 
-function unknownOption(name: string, options: readonly OptionSpec[]): UsageError {
+function unknownOption(name: string, { options, foreign = {} }: ParseRules): UsageError {
+  const instead = Object.hasOwn(foreign, name) ? foreign[name] : undefined;
+  if (instead !== undefined) return new UsageError(`option ${name} is docker's and not lighter's`, instead);
   const near = closest(
     name,
     options.filter(({ hidden }) => hidden !== true).map(({ long }) => `--${long}`),

@@ -40,6 +40,8 @@ export interface Command {
   readonly examples: readonly (readonly [string, string])[];
   /** The words after the options belong to the container. */
   readonly stopAtWord?: boolean;
+  /** Options that other tools have, and what to do without them. */
+  readonly foreign?: Readonly<Record<string, string>>;
   /** How many words there must and may be. */
   readonly words: readonly [number, number];
   readonly completes?: WordKind;

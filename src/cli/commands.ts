@@ -9,9 +9,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: "containers",
     load: () => import("./commands/exec.ts"),
   },
+  create: {
+    summary: "Make a container and don't start it",
+    group: "containers",
+    load: () => import("./commands/create.ts"),
+  },
   ps: { summary: "List containers", group: "containers", load: () => import("./commands/ps.ts") },
   logs: {
-    summary: "Show what a detached container printed",
+    summary: "Show what a container printed",
     group: "containers",
     load: () => import("./commands/logs.ts"),
   },
@@ -26,6 +31,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./commands/start.ts"),
   },
   stop: { summary: "Stop containers, politely first", group: "containers", load: () => import("./commands/stop.ts") },
+  restart: {
+    summary: "Stop containers and start them again",
+    group: "containers",
+    load: () => import("./commands/restart.ts"),
+  },
   kill: { summary: "Send a signal to containers", group: "containers", load: () => import("./commands/kill.ts") },
   wait: {
     summary: "Wait until containers end and print their exit codes",
@@ -125,6 +135,24 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./commands/image-tag.ts"),
   },
   "image rm": { summary: "Remove images", group: "images", load: () => import("./commands/image-rm.ts") },
+  tag: {
+    summary: "Give an image another name",
+    group: "images",
+    aliasOf: "image tag",
+    load: () => import("./commands/image-tag.ts"),
+  },
+  load: {
+    summary: "Import images from a docker or OCI archive",
+    group: "images",
+    aliasOf: "image import",
+    load: () => import("./commands/image-import.ts"),
+  },
+  save: {
+    summary: "Write images into an archive",
+    group: "images",
+    aliasOf: "image export",
+    load: () => import("./commands/image-export.ts"),
+  },
   rmi: { summary: "Remove images", group: "images", aliasOf: "image rm", load: () => import("./commands/image-rm.ts") },
   ...storeCommands,
   "ns ls": { summary: "List namespaces", group: "system", load: () => import("./commands/ns-ls.ts") },
@@ -134,6 +162,12 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   doctor: {
     summary: "Check this machine and the daemon, and say what to do",
     group: "system",
+    load: () => import("./commands/doctor.ts"),
+  },
+  info: {
+    summary: "Check this machine and the daemon, and say what to do",
+    group: "system",
+    aliasOf: "doctor",
     load: () => import("./commands/doctor.ts"),
   },
   version: {

@@ -21,7 +21,7 @@ export async function main(words: readonly string[], env: Env): Promise<number> 
   let name = "";
   try {
     const leading = parseArgs(words, { options: leadingOptions, stopAtWord: true });
-    const found = findCommand(leading);
+    const found = await findCommand(leading);
     name = found.name;
     if (found.command === undefined) return await showHelp(found.name, output);
     return await runCommand(found.name, found.command, found.words, leading, output, env);
@@ -39,8 +39,11 @@ interface FoundCommand {
   readonly words: readonly string[];
 }
 
-function findCommand(leading: ParsedArgs): FoundCommand {
-  const [first, second = "", ...rest] = leading.positional;
+async function findCommand(leading: ParsedArgs): Promise<FoundCommand> {
+  // As docker has it, `container ps` is `ps`.
+  const words =
+    leading.positional[0] === "container" ? containerWords(leading.positional.slice(1)) : leading.positional;
+  const [first, second = "", ...rest] = words;
   if (first === undefined) {
     if (leading.flag("version")) return { name: "version", command: commandAt("version"), words: ["--client"] };
     return { name: "", command: undefined, words: [] };
@@ -49,7 +52,8 @@ function findCommand(leading: ParsedArgs): FoundCommand {
   if (groupNames.includes(group)) {
     const key = `${group} ${otherWords[second] ?? second}`;
     const command = commandAt(key);
-    if (command === undefined && second !== "" && !["help", "--help", "-h"].includes(second)) throw unknownCommand(key);
+    if (command === undefined && second !== "" && !["help", "--help", "-h"].includes(second))
+      throw await unknownCommand(key);
     return {
       name: command === undefined ? group : key,
       command: leading.flag("help") ? undefined : command,
@@ -57,15 +61,22 @@ function findCommand(leading: ParsedArgs): FoundCommand {
     };
   }
   const command = commandAt(first);
-  if (command === undefined) throw unknownCommand(first);
-  return { name: first, command: leading.flag("help") ? undefined : command, words: leading.positional.slice(1) };
+  if (command === undefined) throw await unknownCommand(first);
+  return { name: first, command: leading.flag("help") ? undefined : command, words: words.slice(1) };
+}
+
+function containerWords([first = "", ...rest]: readonly string[]): readonly string[] {
+  return [["ls", "list"].includes(first) ? "ps" : first, ...rest];
 }
 
 function commandAt(key: string): (() => Promise<{ readonly command: Command }>) | undefined {
   return Object.hasOwn(commands, key) ? commands[key]?.load : undefined;
 }
 
-function unknownCommand(key: string): UsageError {
+async function unknownCommand(key: string): Promise<UsageError> {
+  const { dockerCommands } = await import("./docker-words.ts");
+  const instead = Object.hasOwn(dockerCommands, key) ? dockerCommands[key] : undefined;
+  if (instead !== undefined) return new UsageError(`${key} is docker's command and not lighter's`, instead);
   const near = closest(key, Object.keys(commands));
   return new UsageError(
     `unknown command ${JSON.stringify(key)}`,
@@ -85,6 +96,7 @@ async function runCommand(
   const args = parseArgs(words, {
     options: optionsOf(command),
     ...(command.stopAtWord === undefined ? {} : { stopAtWord: command.stopAtWord }),
+    ...(command.foreign === undefined ? {} : { foreign: command.foreign }),
   });
   if (args.flag("help")) return await showHelp(name, output);
   checkWordCount(command, args, name);

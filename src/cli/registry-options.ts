@@ -3,7 +3,7 @@ import { givenCredentials, keptCredentials } from "../client/registries/credenti
 import type { RegistryAccess } from "../client/transfers/transfer.ts";
 import { isFault, messageOf } from "../lib/faults.ts";
 import { hostPlatform, type Platform, parsePlatform } from "../lib/platforms.ts";
-import type { OptionSpec } from "./args.ts";
+import type { OptionSpec, ParsedArgs } from "./args.ts";
 import type { CommandContext } from "./command.ts";
 import { CommandError, UsageError } from "./usage-error.ts";
 
@@ -14,11 +14,24 @@ export const registryOptions: readonly OptionSpec[] = [
   { long: "hosts-dir", value: "DIR", help: "Folder of hosts.toml files, in place of the daemon's own" },
 ];
 
+/** What a command line says of the way to a registry. */
+export interface GivenAccess {
+  readonly user: string | undefined;
+  readonly hostsFolder: string | undefined;
+  readonly plainHttp: boolean;
+}
+
+export function givenAccess(args: ParsedArgs): GivenAccess {
+  return { user: args.text("user"), hostsFolder: args.text("hosts-dir"), plainHttp: args.flag("plain-http") };
+}
+
 /** How the daemon reaches the registry of a reference. */
-export async function registryAccess(context: CommandContext, reference: string): Promise<RegistryAccess> {
-  const { args, env, output } = context;
-  const folder = args.text("hosts-dir");
-  const user = args.text("user");
+export async function registryAccess(
+  context: Pick<CommandContext, "env" | "output">,
+  reference: string,
+  { user, hostsFolder: folder, plainHttp }: GivenAccess,
+): Promise<RegistryAccess> {
+  const { env, output } = context;
   const registry = reference.slice(0, reference.indexOf("/"));
   const credentials =
     user === undefined
@@ -28,7 +41,7 @@ export async function registryAccess(context: CommandContext, reference: string)
     reference,
     credentials,
     hostsFolder: folder === undefined ? undefined : resolve(folder),
-    defaultScheme: args.flag("plain-http") ? "http" : undefined,
+    defaultScheme: plainHttp ? "http" : undefined,
   };
 }
 
@@ -62,10 +75,13 @@ export function registryError(error: unknown, what: string, reference: string): 
   const isRegistrys = isFault(error, "notFound") || /registry host|token server/.test(text);
   const hint = hintOf(error, reference);
   if (hint === undefined && !isRegistrys) return error;
-  return new CommandError(`${what} ${reference}: ${text.replace(/^failed to resolve image: /, "")}`, {
-    hint,
-    cause: error,
-  });
+  return new CommandError(
+    `${what} ${reference}: ${text.replace(/^failed to resolve image: /, "").replace(`${reference}: `, "")}`,
+    {
+      hint,
+      cause: error,
+    },
+  );
 }
 
 function hintOf(error: unknown, reference: string): string | undefined {

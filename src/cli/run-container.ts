@@ -86,19 +86,45 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
   }
 }
 
-/** Runs a container in the background; its output goes to a file. Answers 0 once it is started. */
+/** Runs a container in the background; its output goes to its log. Answers 0 once it is started. */
 export async function runDetached(context: CommandContext, plan: RunPlan): Promise<number> {
   const created = await create(context, plan, {
     ...plan.labels,
     ...logLabels(plan.log),
     ...(plan.remove ? { [containerLabels.autoRemove]: "true" } : {}),
   });
-  const uri = plan.log === undefined ? "" : logAddress(plan.log);
-  await start(context, plan, created, { stdin: "", stdout: uri, stderr: plan.terminal ? "" : uri }, () => {});
+  if (plan.interactive) await startForLater(context, plan, created);
+  else {
+    const uri = plan.log === undefined ? "" : logAddress(plan.log);
+    await start(context, plan, created, { stdin: "", stdout: uri, stderr: plan.terminal ? "" : uri }, () => {});
+  }
   await created.settled;
   context.output.line(plan.id);
   if (plan.remove) removeLater(context, plan.id);
   return 0;
+}
+
+/** Makes a container for a later start, and prints its id. */
+export async function createStopped(context: CommandContext, plan: RunPlan): Promise<number> {
+  const created = await create(context, plan, { ...plan.labels, ...logLabels(plan.log) });
+  try {
+    if (plan.cidFile !== undefined) writeCidFile(plan.cidFile, plan.id);
+  } catch (error) {
+    await discard(context.client, created, plan.log);
+    throw error;
+  }
+  await created.settled;
+  context.output.line(plan.id);
+  return 0;
+}
+
+/** Starts a container whose input stays open for whoever attaches; until then its output is read for its log. */
+async function startForLater(context: CommandContext, plan: RunPlan, created: CreatedContainer): Promise<void> {
+  const { terminal } = plan;
+  using fifos = makeFifos({ kernel: createKernel(), root: fifoFolder(context.env), stdin: true, terminal });
+  await start(context, plan, created, { ...fifos.paths }, () => fifos.release());
+  fifos.keep();
+  keepReading(context, plan.id);
 }
 
 function create(

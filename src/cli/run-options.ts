@@ -5,6 +5,7 @@ import type { MountEntry } from "../client/spec/runtime-spec.ts";
 import { messageOf } from "../lib/faults.ts";
 import type { OptionSpec, ParsedArgs } from "./args.ts";
 import { readEnvFile } from "./env-file.ts";
+import { machineOptions, readMachineOptions } from "./machine-options.ts";
 import { parsePositive, parseSize, parseWhole } from "./units.ts";
 import { CommandError, UsageError } from "./usage-error.ts";
 
@@ -38,13 +39,15 @@ export const specOptions: readonly OptionSpec[] = [
     value: "none|host",
     aliases: ["network"],
     choices: ["none", "host"],
+    hint: "lighter makes no networks: host shares this machine's, and none is the default",
     help: "Network: none (the default) or this machine's",
   },
-  { long: "hostname", value: "NAME", help: "The container's host name" },
+  { long: "hostname", short: "h", value: "NAME", help: "The container's host name" },
   { long: "privileged", help: "Give all capabilities and devices; only for what you trust" },
   { long: "cap-add", value: "CAP", many: true, help: "Add a capability, e.g. NET_ADMIN, or ALL" },
   { long: "cap-drop", value: "CAP", many: true, help: "Drop a capability, or ALL" },
   { long: "entrypoint", value: "COMMAND", help: "In place of the image's entrypoint" },
+  ...machineOptions,
 ];
 
 /** What the command line says about the container. Errors: UsageError. */
@@ -65,6 +68,7 @@ export function readSpecOptions(
     cwd: text("workdir"),
     terminal: args.flag("tty"),
     readOnly: args.flag("read-only"),
+    ...readMachineOptions(args),
     hostname: text("hostname"),
     network: text("net") === "host" ? "host" : "none",
     mounts: mounts(args, env["PWD"] ?? process.cwd()),

@@ -17,7 +17,7 @@ export function parseSize(text: string, option: string): number {
 
 /** A positive number, with or without a fraction. Errors: UsageError. */
 export function parsePositive(text: string, option: string): number {
-  const number = /^[0-9]+(?:\.[0-9]+)?$/.test(text) ? Number(text) : Number.NaN;
+  const number = /^(?:[0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isFinite(number) || number <= 0) {
     throw new UsageError(`option ${option}: ${JSON.stringify(text)} is not a number above 0`);
   }

@@ -76,6 +76,13 @@ describe("lighter and a registry", () => {
       const again = JSON.parse((await lighter(daemon, ["image", "pull", "-q", "--json", reference])).stdout);
       expect(again).toMatchObject([{ name: reference, digest, fetchedBytes: 0 }]);
       expect((await lighter(daemon, ["run", "--rm", reference, "echo", "ahoy"])).stdout).toBe("ahoy\n");
+      expect((await lighter(daemon, ["rmi", reference])).code).toBe(0);
+      const missing = await lighter(daemon, ["run", "--rm", "--pull", "never", reference, "true"]);
+      expect(missing).toMatchObject({ code: 125, stderr: expect.stringContaining("not found") });
+      const fetched = await lighter(daemon, ["run", "--rm", reference, "echo", "ahoy"]);
+      expect(fetched).toMatchObject({ stdout: "ahoy\n", stderr: expect.stringContaining(`pulling ${reference}\n`) });
+      const always = await lighter(daemon, ["run", "--rm", "-q", "--pull", "always", reference, "echo", "ahoy"]);
+      expect(always).toEqual({ code: 0, stdout: "ahoy\n", stderr: "" });
 
       expect((await lighter(daemon, ["logout", registry.host])).stdout).toBe(`logged out of ${registry.host}\n`);
       expect((await lighter(daemon, ["pull", reference])).code).toBe(1);

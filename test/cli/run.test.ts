@@ -98,7 +98,8 @@ describe("lighter run", () => {
 
   shared.test("ends with 125, 126 and 127 as a shell does, says what to do, and leaves nothing", async (daemon) => {
     const cases: readonly (readonly [number, RegExp, readonly string[]])[] = [
-      [125, /image "no-such-image": not found\nhint: .*image import/, ["--rm", "no-such-image"]],
+      [125, /image "no-such-image": not found\nhint: .*image import/, ["--rm", "--pull", "never", "no-such-image"]],
+      [125, /is not here and could not be had: [^]*hint: .*image import/, ["--rm", "127.0.0.1:1/no/such:1"]],
       [127, /not found[^]*hint: the image has no such command/, ["--name", "x1", busyboxImage, "no-such-command"]],
       [126, /hint: the file is there but may not be executed/, ["--name", "x1", busyboxImage, "/etc"]],
       [

@@ -7,8 +7,9 @@ import { unpackImage } from "../../client/images/unpack.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
+import { isTerminalFd } from "../output.ts";
 import { startProgress } from "../progress.ts";
-import { CommandError } from "../usage-error.ts";
+import { CommandError, UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "Import images from a docker or OCI archive",
@@ -16,6 +17,7 @@ export const command: Command = {
   description:
     "Reads what docker save, skopeo, umoci or ctr export wrote: a tar, plain or compressed with gzip or zstd; - is standard input.",
   options: [
+    { long: "input", short: "i", value: "FILE", help: "The archive, as docker load names it", hidden: true },
     { long: "name", value: "NAME", help: "The name of an image that the archive leaves nameless" },
     { long: "no-unpack", help: "Don't unpack it now; the first run does" },
     { long: "snapshotter", value: "NAME", help: "Where it is unpacked" },
@@ -25,12 +27,12 @@ export const command: Command = {
     ["docker save alpine | lighter image import -", "straight from docker"],
     ["lighter image import --name mine:1 layout.tar", "an OCI layout without names"],
   ],
-  words: [1, 1],
+  words: [0, 1],
   completes: "file",
   json: true,
   run: async (context) => {
     const { args, json, output } = context;
-    const path = args.positional[0] ?? "";
+    const path = args.positional[0] ?? args.text("input") ?? standardInput();
     const images = await importFile(context, path);
     if (json)
       printJson(
@@ -41,6 +43,12 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** As docker load does, unless somebody sits at the keyboard. */
+function standardInput(): string {
+  if (isTerminalFd(0)) throw new UsageError("import needs an archive: lighter image import FILE");
+  return "-";
+}
 
 async function importFile(context: CommandContext, path: string): Promise<ImportedImage[]> {
   const totalBytes = sizeOf(path);

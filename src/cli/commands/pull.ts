@@ -1,11 +1,7 @@
-import { namespaceDefaults } from "../../client/containers/create.ts";
-import { findImage, nameCandidates } from "../../client/images/names.ts";
-import { pullImage } from "../../client/transfers/transfer.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
-import { platformsFrom, registryAccess, registryError, registryOptions } from "../registry-options.ts";
-import { transferDisplay } from "../transfer-display.ts";
-import { formatBytes } from "../units.ts";
+import { type PulledImage, pullShown } from "../pull-image.ts";
+import { givenAccess, platformsFrom, registryOptions } from "../registry-options.ts";
 
 export const command: Command = {
   summary: "Pull images from a registry",
@@ -41,46 +37,13 @@ export const command: Command = {
   },
 };
 
-interface PulledImage {
-  readonly name: string;
-  readonly digest: string;
-  readonly fetchedBytes: number;
-  readonly seconds: number;
-}
-
-async function pull(context: CommandContext, given: string): Promise<PulledImage> {
-  const { args, client, json, output } = context;
-  const quiet = args.flag("quiet");
-  const reference = nameCandidates(given).at(-1) ?? given;
-  const platforms = platformsFrom(context);
-  const access = await registryAccess(context, reference);
-  const unpacks = !args.flag("no-unpack") && !args.flag("all-platforms");
-  const snapshotter = unpacks ? (args.text("snapshotter") ?? (await namespaceDefaults(client)).snapshotter) : undefined;
-  if (!quiet) output.note(`pulling ${reference}`);
-  const startedAt = performance.now();
-  let fetchedBytes = 0;
-  {
-    using display = transferDisplay(output, quiet);
-    try {
-      await pullImage(client, access, { platforms, snapshotter, onStep: (step) => display.step(step) });
-    } catch (error) {
-      throw registryError(error, "pull", reference);
-    }
-    fetchedBytes = display.movedBytes;
-  }
-  const seconds = (performance.now() - startedAt) / 1000;
-  if (!quiet && !json) {
-    const pace =
-      fetchedBytes === 0
-        ? "everything was there"
-        : `${formatBytes(fetchedBytes)}, ${formatBytes(fetchedBytes / seconds)}/s`;
-    output.note(`pulled in ${seconds.toFixed(1)} s: ${pace}`);
-  }
-  const image = await findImage(client, reference);
-  return {
-    name: image.name,
-    digest: image.target?.digest ?? "",
-    fetchedBytes,
-    seconds: Math.round(seconds * 1000) / 1000,
-  };
+function pull(context: CommandContext, given: string): Promise<PulledImage> {
+  const { args } = context;
+  return pullShown(context, given, {
+    platforms: platformsFrom(context),
+    unpacks: !args.flag("no-unpack") && !args.flag("all-platforms"),
+    snapshotter: args.text("snapshotter"),
+    quiet: args.flag("quiet"),
+    access: givenAccess(args),
+  });
 }

@@ -2,7 +2,7 @@ import { findImage, nameCandidates } from "../../client/images/names.ts";
 import { pushImage } from "../../client/transfers/transfer.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
-import { platformsFrom, registryAccess, registryError, registryOptions } from "../registry-options.ts";
+import { givenAccess, platformsFrom, registryAccess, registryError, registryOptions } from "../registry-options.ts";
 import { transferDisplay } from "../transfer-display.ts";
 import { formatBytes } from "../units.ts";
 
@@ -43,7 +43,7 @@ async function push(
 ): Promise<{ sentBytes: number; seconds: number }> {
   const { args, client, json, output } = context;
   const quiet = args.flag("quiet");
-  const access = await registryAccess(context, reference);
+  const access = await registryAccess(context, reference, givenAccess(args));
   const platforms = args.has("platform") ? platformsFrom(context) : [];
   if (!quiet) output.note(`pushing ${image === reference ? image : `${image} to ${reference}`}`);
   const startedAt = performance.now();

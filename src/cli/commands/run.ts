@@ -1,10 +1,14 @@
+import { containerLabels } from "../../client/containers/labels.ts";
 import { newContainerId } from "../../client/names.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { logOptions, newLog } from "../container-log.ts";
+import { dockerRunOptions } from "../docker-words.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
+import { signalNumber } from "../signals.ts";
 import { identifierHint, UsageError } from "../usage-error.ts";
+import { imageOptions, withImage } from "../with-image.ts";
 
 export const command: Command = {
   summary: "Run a command in a new container",
@@ -26,13 +30,18 @@ export const command: Command = {
     { long: "runtime", value: "runc|crun|PATH", help: "The OCI runtime's binary" },
     { long: "snapshotter", value: "NAME", help: "Where the container's root is kept (overlayfs)" },
     { long: "cidfile", value: "FILE", help: "Write the container's id to a file" },
+    ...imageOptions,
+    { long: "stop-signal", value: "SIGNAL", help: "What lighter stop sends first, in place of the image's" },
     {
-      long: "pull",
-      value: "never",
-      choices: ["never", "missing"],
-      help: "Only images that are here are run; pulling comes later",
+      long: "restart",
+      value: "no",
+      choices: ["no"],
+      hint: dockerRunOptions["--restart"] ?? "",
+      help: "Nothing starts it again",
       hidden: true,
     },
+    { long: "sig-proxy", help: "Signals are passed on", hidden: true },
+    { long: "no-healthcheck", help: "There is none", hidden: true },
   ],
   examples: [
     ["lighter run --rm -it alpine sh", "a shell that leaves nothing behind"],
@@ -40,22 +49,24 @@ export const command: Command = {
     ["lighter run --rm -v ./src:/src:ro -w /src golang go vet ./...", "a tool on files of this machine"],
   ],
   stopAtWord: true,
+  foreign: dockerRunOptions,
   words: [0, Number.MAX_SAFE_INTEGER],
   completes: "image",
   run: (context) => {
     const plan = planOf(context);
-    return context.args.flag("detach") ? runDetached(context, plan) : runAttached(context, plan);
+    const run = context.args.flag("detach") ? runDetached : runAttached;
+    return withImage(context, plan.image, () => run(context, plan));
   },
 };
 
-function planOf(context: CommandContext): RunPlan {
+/** What the command line says. Errors: UsageError, CommandError. */
+export function planOf(context: CommandContext): RunPlan {
   const { args } = context;
   const rootfs = args.text("rootfs");
   const [first, ...rest] = args.positional;
   if (rootfs === undefined && first === undefined)
     throw new UsageError("run needs an image: lighter run IMAGE [COMMAND...]");
   const command = rootfs === undefined ? rest : args.positional;
-  const detach = args.flag("detach");
   const id = idOf(args.text("name"));
   return {
     id,
@@ -63,11 +74,11 @@ function planOf(context: CommandContext): RunPlan {
     rootfs: rootfs === undefined ? undefined : absolutePath(rootfs),
     user: args.text("user"),
     spec: readSpecOptions(args, context.env, command),
-    interactive: args.flag("interactive") && !detach,
+    interactive: args.flag("interactive"),
     terminal: args.flag("tty"),
     remove: args.flag("rm"),
     log: newLog(context, id),
-    labels: labels(args.list("label")),
+    labels: { ...labels(args.list("label")), ...stopSignalLabel(args.text("stop-signal")) },
     runtimeBinary: args.text("runtime"),
     snapshotter: args.text("snapshotter"),
     cidFile: args.text("cidfile"),
@@ -81,6 +92,13 @@ function idOf(name: string | undefined): string {
   } catch {
     throw new UsageError(`option --name: ${JSON.stringify(name)} is malformed`, identifierHint);
   }
+}
+
+function stopSignalLabel(name: string | undefined): Record<string, string> {
+  if (name === undefined) return {};
+  if (signalNumber(name) === undefined)
+    throw new UsageError(`option --stop-signal: ${JSON.stringify(name)} is no signal`);
+  return { [containerLabels.stopSignal]: name };
 }
 
 function absolutePath(path: string): string {

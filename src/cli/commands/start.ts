@@ -70,7 +70,8 @@ async function prepare(context: CommandContext, container: Container): Promise<P
   return { mounts, checkpoint, terminal: container.labels[containerLabels.terminal] === "true" };
 }
 
-async function startDetached(context: CommandContext, container: Container): Promise<void> {
+/** Starts a container that does not run, in the background. Errors: CommandError when it does. */
+export async function startDetached(context: CommandContext, container: Container): Promise<void> {
   const { client } = context;
   const { mounts, checkpoint, terminal } = await prepare(context, container);
   const { id } = container;

@@ -43,7 +43,8 @@ export const command: Command = {
 const stopped = 3;
 const paused = 4;
 
-async function stopContainer(
+/** Asks a container to end, and kills it when the time is over; one that does not run is left alone. */
+export async function stopContainer(
   client: Client,
   container: Container,
   graceMs: number,

@@ -3,10 +3,11 @@ import type { ImageConfig } from "../images/image-config.ts";
 import { changedCapabilities } from "./capabilities.ts";
 import { defaultPath, defaultSpec } from "./default-spec.ts";
 import { hostNetworkMounts } from "./host-network.ts";
+import { applyMachineOptions, type MachineOptions } from "./machine-options.ts";
 import type { MountEntry, RuntimeSpec, UserSpec } from "./runtime-spec.ts";
 
 /** What a caller may say about a container beside its image. */
-export interface SpecOptions {
+export interface SpecOptions extends MachineOptions {
   readonly args?: readonly string[] | undefined;
   /** Replaces the image's entrypoint, and with it the image's command. */
   readonly entrypoint?: readonly string[] | undefined;
@@ -51,14 +52,27 @@ export function containerSpec(
   process.env = mergedEnv(image.env.length > 0 ? image.env : [defaultPath], options);
   process.cwd = absolute(options.cwd ?? (image.cwd === "" ? "/" : image.cwd));
   if (options.terminal === true) process.terminal = true;
-  if (options.hostname !== undefined) spec.hostname = options.hostname;
+  const hostname = options.hostname ?? ownHostname(id, options);
+  if (hostname !== undefined) {
+    spec.hostname = hostname;
+    if (!process.env.some((entry) => entry.startsWith("HOSTNAME="))) process.env.push(`HOSTNAME=${hostname}`);
+  }
   if (options.readOnly === true) spec.root.readonly = true;
   if (options.rootfs !== undefined) spec.root.path = options.rootfs;
   spec.mounts = withMounts(spec.mounts, options.mounts ?? []);
   applyNetwork(spec, options.network ?? "none");
   applyPrivileges(spec, options);
   applyLimits(spec, options);
+  applyMachineOptions(spec, options);
   return spec;
+}
+
+/** The kernel's bound for a host name. Source: sethostname(2). */
+const maxHostname = 64;
+
+/** A container's host name is its id, as docker has it, unless it shares this machine's. */
+function ownHostname(id: string, { network, sharedNamespaces }: SpecOptions): string | undefined {
+  return network === "host" || sharedNamespaces?.includes("uts") === true ? undefined : id.slice(0, maxHostname);
 }
 
 function argsOf(image: ImageConfig, options: SpecOptions): string[] {

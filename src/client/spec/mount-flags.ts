@@ -13,7 +13,9 @@ export function volumeMount(text: string, cwd: string): MountEntry {
     throw invalidArgument(`volume ${quote(text)} is not SOURCE:TARGET[:OPTIONS] with an absolute target`);
   }
   if (!source.startsWith("/") && !source.startsWith(".")) {
-    throw invalidArgument(`volume ${quote(text)}: named volumes are not supported; give a path`);
+    throw invalidArgument(
+      `volume ${quote(text)}: named volumes are not supported; give a path, like /srv/${source} or ./${source}`,
+    );
   }
   const from = source.startsWith("/") ? source : `${cwd}/${source}`;
   return bind(from, destination, options === "" ? [] : options.split(","));

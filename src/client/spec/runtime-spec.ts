@@ -51,18 +51,30 @@ export interface DeviceRule {
   access: string;
 }
 
+/** A device node in the container. */
+export interface DeviceEntry {
+  path: string;
+  type: string;
+  major: number;
+  minor: number;
+  fileMode: number;
+  uid: number;
+  gid: number;
+}
+
 export interface LinuxSpec {
   cgroupsPath: string;
   namespaces: { type: string; path?: string }[];
   maskedPaths: string[];
   readonlyPaths: string[];
-  devices?: { path: string; type: string; major: number; minor: number; fileMode: number; uid: number; gid: number }[];
+  devices?: DeviceEntry[];
+  sysctl?: Record<string, string>;
   resources: ResourceLimits;
 }
 
 export interface ResourceLimits {
   devices?: DeviceRule[];
-  memory?: { limit: number };
-  cpu?: { quota: number; period: number };
+  memory?: { limit?: number; swap?: number; reservation?: number };
+  cpu?: { quota?: number; period?: number; shares?: number; cpus?: string; mems?: string };
   pids?: { limit: number };
 }
