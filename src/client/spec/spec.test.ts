@@ -4,20 +4,20 @@ import { containerSpec } from "./container-spec.ts";
 import { mountFlag, volumeMount } from "./mount-flags.ts";
 import { resolveUser } from "./users.ts";
 
-const image = { ...emptyConfig, env: ["PATH=/bin", "A=image"], entrypoint: ["/entry"], cmd: ["default"], cwd: "/srv" };
+const image = { ...emptyConfig, env: ["PATH=/bin", "A=image", "HOSTNAME=c1"], entrypoint: ["/entry"], cmd: ["default"], cwd: "/srv" };
 const root = { uid: 0, gid: 0 };
 
 describe("containerSpec", () => {
   test("takes what the image says", () => {
     const { process, linux } = containerSpec("ns", "c1", image, root, {});
-    expect(process).toMatchObject({ args: ["/entry", "default"], cwd: "/srv", env: ["PATH=/bin", "A=image"] });
+    expect(process).toMatchObject({ args: ["/entry", "default"], cwd: "/srv", env: ["PATH=/bin", "A=image", "HOSTNAME=c1"] });
     expect(process.rlimits).toBeUndefined();
     expect(linux.cgroupsPath).toBe("/ns/c1");
   });
 
   test("puts the caller's words before the image's", () => {
     const { process } = containerSpec("ns", "c1", image, root, { args: ["x"], env: ["A=mine"], cwd: "/" });
-    expect(process).toMatchObject({ args: ["/entry", "x"], cwd: "/", env: ["PATH=/bin", "A=mine"] });
+    expect(process).toMatchObject({ args: ["/entry", "x"], cwd: "/", env: ["PATH=/bin", "A=mine", "HOSTNAME=c1"] });
     expect(containerSpec("ns", "c1", image, root, { entrypoint: ["sh"] }).process.args).toEqual(["sh"]);
   });
 
