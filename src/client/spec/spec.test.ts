@@ -4,13 +4,17 @@ import { containerSpec } from "./container-spec.ts";
 import { mountFlag, volumeMount } from "./mount-flags.ts";
 import { resolveUser } from "./users.ts";
 
-const image = { ...emptyConfig, env: ["PATH=/bin", "A=image", "HOSTNAME=c1"], entrypoint: ["/entry"], cmd: ["default"], cwd: "/srv" };
+const image = { ...emptyConfig, env: ["PATH=/bin", "A=image"], entrypoint: ["/entry"], cmd: ["default"], cwd: "/srv" };
 const root = { uid: 0, gid: 0 };
 
 describe("containerSpec", () => {
   test("takes what the image says", () => {
     const { process, linux } = containerSpec("ns", "c1", image, root, {});
-    expect(process).toMatchObject({ args: ["/entry", "default"], cwd: "/srv", env: ["PATH=/bin", "A=image", "HOSTNAME=c1"] });
+    expect(process).toMatchObject({
+      args: ["/entry", "default"],
+      cwd: "/srv",
+      env: ["PATH=/bin", "A=image", "HOSTNAME=c1"],
+    });
     expect(process.rlimits).toBeUndefined();
     expect(linux.cgroupsPath).toBe("/ns/c1");
   });
