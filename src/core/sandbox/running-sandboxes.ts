@@ -3,7 +3,8 @@ import { Sandbox as SandboxApi } from "../../gen/containerd/runtime/sandbox/v1/s
 import { isFault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { ServiceClient } from "../../wire/service.ts";
-import type { Bundle, Bundles, RuntimeResolver, Shim } from "../tasks/index.ts";
+import type { RuntimeResolver, Shim } from "../shims/index.ts";
+import type { Bundle, Bundles } from "../tasks/index.ts";
 import { readRecord } from "./sandbox-records.ts";
 
 /** One sandbox that a shim has. */

@@ -19,3 +19,10 @@ export function hostCommand(
   // One executable under several names goes by this variable where its own name is another's.
   return { command: [executable], env: { LIGHTER_PROGRAM: program } };
 }
+
+/** The daemon's own program, which shims start to publish events. */
+export function publishCommand(source: string = import.meta.dir, executable: string = process.execPath): string {
+  if (!source.startsWith(compiledPrefix)) return resolve(source, "../../../bin/lighterd");
+  const beside = resolve(dirname(executable), "lighterd");
+  return existsSync(beside) ? beside : executable;
+}

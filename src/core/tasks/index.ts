@@ -9,9 +9,8 @@ export {
 export type { HostLauncher, LaunchedHost } from "./host.ts";
 export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host-process.ts";
 export { createTasksService, type TasksServiceOptions } from "./service.ts";
-export type { RuntimeResolver, Shim, ShimConnection, ShimRequest } from "./shim.ts";
 export { diedUnder } from "./shim-calls.ts";
-export { createTaskManager, type TaskManagerOptions, treeUnmounter } from "./task-manager.ts";
+export { createTaskManager, type ProcessShimsConfig, type TaskManagerOptions, treeUnmounter } from "./task-manager.ts";
 export type {
   ExecCreation,
   ExitInfo,

@@ -9,6 +9,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
+import type { RuntimeResolver, Shim } from "../shims/index.ts";
 import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
 import { collectMetrics } from "./metrics.ts";
@@ -16,7 +17,6 @@ import type { Recovery } from "./recovery.ts";
 import type { RuntimeInfoSource } from "./runtime-info.ts";
 import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
 import type { Scratch } from "./scratch.ts";
-import type { RuntimeResolver, Shim } from "./shim.ts";
 import type { ShimTask } from "./shim-task.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
 import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
@@ -34,6 +34,8 @@ export interface ManagedTasksOptions {
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
+  /** Sees to it that a task whose own shim dies is buried. */
+  readonly watchShim: (task: ShimTask) => void;
   readonly recovery: Pick<Recovery, "settled" | "firstTry">;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
@@ -140,18 +142,21 @@ export class ManagedTasks implements TaskManager {
     const runtime = creation.runtimePath === "" ? (container.runtime?.name ?? "") : creation.runtimePath;
     const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
     const path = bundles.path(namespace, id);
-    const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options });
-    // A host that is not up yet starts while the disk is written to.
-    const connecting = shim.connection();
-    connecting.catch(() => undefined);
+    const sandboxId = container.sandbox;
+    const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options, sandboxId });
+    // A host that is not up yet starts while the disk is written to; a shim of the task's own starts in the bundle.
+    const connecting = shim.own === undefined ? shim.connection() : undefined;
+    connecting?.catch(() => undefined);
     await using undo = new AsyncDisposableStack();
     undo.defer(() => scratch.remove(namespace, id));
     const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
     const bundle = await bundles.create(namespace, id, container.spec);
     undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
-    await started(connecting);
+    undo.defer(() => shim.own?.release());
+    await started(connecting ?? shim.connection());
     const task = this.#options.newTask({ namespace, id, bundle: path, shim });
     table.add(task);
+    this.#options.watchShim(task);
     undo.defer(() => table.remove(task));
     undo.defer(() => this.#abandon(task));
     const pid = await createAtShim(task, creation, checkpoint, options);
@@ -188,6 +193,7 @@ export class ManagedTasks implements TaskManager {
     const { bundles, scratch, table, log } = this.#options;
     const { namespace, id } = task;
     table.remove(task);
+    await task.shim.own?.release();
     await bundles.remove({ namespace, id, path: task.bundle }).catch((error: unknown) => {
       log.error("failed to delete bundle", { id, error });
     });

@@ -1,3 +1,4 @@
+import { invalidArgument, quote } from "../../lib/faults.ts";
 import {
   definePlugin,
   type Kind,
@@ -11,18 +12,24 @@ import {
 } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { containersToken, exchangeToken, GRPC, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
-import { hostCommand } from "./host-command.ts";
+import { hostCommand, publishCommand } from "./host-command.ts";
 import {
   createHostProcess,
   createTaskManager,
   createTasksService,
   type HostLauncher,
+  type ProcessShimsConfig,
   type TaskManager,
 } from "./index.ts";
 
 const SHIM: Kind<unknown> = kind("io.containerd.shim.v1");
 
-const launcherToken: Token<HostLauncher> = token(SHIM, "manager");
+interface ShimManager {
+  readonly launcher: HostLauncher;
+  readonly shims: ProcessShimsConfig;
+}
+
+const shimsToken: Token<ShimManager> = token(SHIM, "manager");
 const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
 
 /** URIs that the host's stdio takes. Source: containerd core/runtime/v2/task_manager.go, supportedLogURISchemes. */
@@ -31,30 +38,41 @@ const logSchemes = "fifo,binary,file";
 const shimPlugin: PluginDefinition = definePlugin({
   type: SHIM,
   id: "manager",
-  // `socket_dir` is containerd's: where each shim has its socket. The host has one, in the state folder.
-  config: table({ env: texts(), socket_dir: text(), runtime_binary: text() }),
+  // `socket_dir` is containerd's: where shims of other people have their sockets. The host has its own in the state folder.
+  // `own_shims` names runtimes that get their own shim (containerd-shim-runc-v2) though the host knows them.
+  config: table({ env: texts(), socket_dir: text(), runtime_binary: text(), own_shims: texts() }),
   init: (_given, { config, daemon }) => {
     const { command, env } = hostCommand();
-    const configured = Object.fromEntries(config.env.map(splitVariable));
-    return createHostProcess({
-      state: daemon.state,
+    const configured = { ...process.env, ...Object.fromEntries(config.env.map(splitVariable)) };
+    const { state, grpcAddress, ttrpcAddress } = daemon;
+    const launcher = createHostProcess({
+      state,
       command,
       runtimeBinary: config.runtime_binary === "" ? undefined : config.runtime_binary,
-      env: { ...process.env, ...configured, ...env },
+      env: { ...configured, ...env },
     });
+    const shims = {
+      grpcAddress,
+      ttrpcAddress,
+      publishBinary: publishCommand(),
+      socketDir: socketDir(config.socket_dir, state),
+      env: configured,
+      runtimes: new Set(config.own_shims),
+    };
+    return { launcher, shims };
   },
 });
 
 const managerPlugin: PluginDefinition = definePlugin({
   type: RUNTIME,
   id: "task",
-  requires: { launcher: launcherToken, containers: containersToken, content: contentToken, exchange: exchangeToken },
+  requires: { manager: shimsToken, containers: containersToken, content: contentToken, exchange: exchangeToken },
   config: table({ platforms: texts() }),
-  init: ({ launcher, containers, content, exchange }, { daemon, log, meta, scope }) => {
+  init: ({ manager, containers, content, exchange }, { daemon, log, meta, scope }) => {
     meta.platforms.push({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, variant: "" });
     meta.exports.set("log-uri-schemes", logSchemes);
     const { root, state } = daemon;
-    return scope.use(createTaskManager({ root, state, launcher, containers, content, exchange, log }));
+    return scope.use(createTaskManager({ root, state, ...manager, containers, content, exchange, log }));
   },
 });
 
@@ -83,4 +101,16 @@ export const tasksPlugins: readonly PluginDefinition[] = [shimPlugin, managerPlu
 function splitVariable(line: string): [string, string] {
   const at = line.indexOf("=");
   return at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
+}
+
+/** A socket's name is 64 digits: with a longer folder its path is too long. Source: core/runtime/v2/socket_linux.go. */
+const socketDirMax = 42;
+
+function socketDir(configured: string, state: string): string {
+  if (configured === "") return state.length + 2 <= socketDirMax ? `${state}/s` : "/run/containerd/s";
+  if (!configured.startsWith("/")) throw invalidArgument(`socket_dir must be an absolute path: ${quote(configured)}`);
+  if (configured.length > socketDirMax) {
+    throw invalidArgument(`socket_dir length must be no longer than ${socketDirMax} characters`);
+  }
+  return configured;
 }

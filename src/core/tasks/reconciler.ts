@@ -24,6 +24,8 @@ export interface ReconcilerOptions {
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly exchange: Pick<Exchange, "publish">;
+  /** Whether a bundle of the last life is another shim's: then it is none of the host's business. */
+  readonly isOwn: (bundle: Bundle) => boolean;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; broken?: string }) => ShimTask;
   readonly log: Logger;
 }
@@ -49,8 +51,9 @@ export class Reconciler {
    * Effects: events /tasks/exit and /tasks/delete for a task that is lost, since nobody else will tell of it.
    */
   async run(connection: HostConnection): Promise<void> {
-    const bundles = await this.#options.bundles.scan();
-    const before = this.#options.table.all();
+    const { bundles: disk, isOwn, table } = this.#options;
+    const bundles = (await disk.scan()).filter((bundle) => !isOwn(bundle));
+    const before = table.all().filter((task) => task.shim.own === undefined);
     const held = heldBy(await connection.host.list({}), this.#options.bundles);
     for (const one of held.values()) await this.#take(one);
     for (const task of before) {

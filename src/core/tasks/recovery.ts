@@ -2,6 +2,7 @@ import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Bundles } from "./bundles.ts";
 import type { HostConnection, SharedHost } from "./host.ts";
+import type { OwnShims } from "./own-shims.ts";
 import type { Reconciler } from "./reconciler.ts";
 
 /** Between two tries when no host answers; each try is a round of tries of its own. */
@@ -11,6 +12,8 @@ export interface RecoveryOptions {
   readonly bundles: Bundles;
   readonly host: SharedHost;
   readonly reconciler: Reconciler;
+  /** Tasks with shims of their own, which come before the host's. */
+  readonly ownShims: Pick<OwnShims, "load" | "has">;
   readonly log: Logger;
   readonly closing: AbortSignal;
 }
@@ -50,7 +53,8 @@ export class Recovery {
 
   /** Tries until the tasks are known or the daemon ends. Never rejects. */
   async run(): Promise<void> {
-    const { closing, log, reconciler } = this.#options;
+    const { closing, log, ownShims, reconciler } = this.#options;
+    await ownShims.load();
     while (!this.#settled && !closing.aborted) {
       await this.#try().catch((error: unknown) => {
         if (!closing.aborted) log.error("take over the tasks of the last life", { error: messageOf(error) });
@@ -65,8 +69,8 @@ export class Recovery {
   }
 
   async #try(): Promise<void> {
-    const { bundles, host } = this.#options;
-    const found = await bundles.scan();
+    const { bundles, host, ownShims } = this.#options;
+    const found = (await bundles.scan()).filter((bundle) => !ownShims.has(bundle));
     // One that is dying may still take a connection and not answer.
     const running = await host.existing().catch(() => undefined);
     if (running === undefined && found.length === 0) {

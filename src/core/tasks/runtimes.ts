@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
-import { FaultError, messageOf, notImplemented, quote } from "../../lib/faults.ts";
+import { FaultError, messageOf, quote } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
 import { isErrno } from "../../sys/index.ts";
-import type { RuntimeResolver, Shim, ShimRequest } from "./shim.ts";
+import type { ProcessShims, RuntimeResolver, Shim, ShimRequest } from "../shims/index.ts";
 
 /** Names of runtimes whose containers the shared host runs: those that meant runc in any version of containerd. */
 const hostRuntimes: ReadonlySet<string> = new Set([
@@ -17,8 +18,13 @@ const hostProgram = "containerd-shim-lighter-v2";
 
 export interface RuntimeResolverOptions {
   readonly host: Shim;
+  readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox">;
+  /** Runtimes that get their own shim, though the shared host could run their containers. */
+  readonly ownShims: ReadonlySet<string>;
   /** Where shims are looked for, as in PATH. */
   readonly path: string;
+  /** The bundle of a sandbox of the shim controller's. */
+  readonly sandboxBundle: (namespace: string, id: string) => string;
 }
 
 /** Whether the shared host runs containers of that runtime. */
@@ -26,14 +32,21 @@ export function isHostRuntime(runtime: string): boolean {
   return hostRuntimes.has(runtime) || basename(runtime) === hostProgram;
 }
 
-/** Gives the shared host for what it runs, and the right error for the rest. */
+/** Gives the shim of the task's sandbox, the shared host for what it runs, and a shim of its own for the rest. */
 export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeResolver {
+  const { host, shims, ownShims, path, sandboxBundle } = options;
   return {
     async resolve(request: ShimRequest): Promise<Shim> {
-      if (isHostRuntime(request.runtime)) return options.host;
-      const program = await findShim(request.runtime, options.path);
-      if (basename(program) === hostProgram) return options.host;
-      throw notImplemented(`running the shim ${quote(program)} for runtime ${quote(request.runtime)}`);
+      const { runtime, namespace, id, bundle, sandboxId = "" } = request;
+      const identity = { namespace, id, bundle };
+      if (sandboxId !== "") {
+        const place = sandboxBundle(namespace, checkIdentifier(sandboxId));
+        const found = await shims.inSandbox(identity, sandboxId, place);
+        if (found !== undefined) return found;
+      }
+      if (isHostRuntime(runtime) && !ownShims.has(runtime)) return host;
+      const program = await findShim(runtime, path);
+      return basename(program) === hostProgram ? host : shims.byProgram(identity, program, request.options);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { isFault, unavailable } from "../../lib/faults.ts";
-import type { Shim, ShimConnection } from "./shim.ts";
+import type { Shim, ShimConnection } from "../shims/index.ts";
 
 type TaskClient = ShimConnection["task"];
 

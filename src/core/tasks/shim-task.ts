@@ -4,8 +4,8 @@ import { unlessAborted } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { CallOptions } from "../../wire/service.ts";
+import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
-import type { Shim, ShimConnection } from "./shim.ts";
 import { callOnce, callRepeatable, diedUnder } from "./shim-calls.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
@@ -131,7 +131,8 @@ export class ShimTask implements Task {
       return { pid, exitStatus, exitedAt };
     } catch (error) {
       // The first call had deleted it, and its answer went with the host: nothing of the exit is lost for that.
-      const known = died && isFault(error, "notFound") ? this.#exits.find(this.namespace, this.id, execId) : undefined;
+      const gone = died && isFault(error, "notFound");
+      const known = gone ? this.#exits.find(this.namespace, this.id, execId) : await this.#endOfShim(error, execId);
       if (known === undefined) throw error;
       return known;
     }
@@ -195,6 +196,9 @@ export class ShimTask implements Task {
         connection = await this.shim.connection();
       } catch (error) {
         if (this.#closing.aborted) throw error;
+        const end = await this.#endOfShim(error, execId);
+        if (end !== undefined) return end;
+        if (this.shim.own !== undefined) throw error;
         // A round of tries took its time and was logged; the exit is still to come.
         this.#log.warn(`wait for ${this.id}: ${messageOf(error)}`);
         continue;
@@ -206,6 +210,13 @@ export class ShimTask implements Task {
         if (this.#closing.aborted || !(await diedUnder(connection, error))) throw error;
       }
     }
+  }
+
+  /** How the task ended when its own shim died: what that shim's `delete` said. Nothing is known of other processes. */
+  async #endOfShim(error: unknown, execId: string): Promise<ExitInfo | undefined> {
+    const { own } = this.shim;
+    if (own === undefined || execId !== "" || !isFault(error, "notFound")) return undefined;
+    return Promise.race([own.ended, Promise.resolve(undefined)]);
   }
 
   /** The shim died during a start: the next life of it knows whether the process had been started. */

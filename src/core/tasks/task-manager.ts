@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { createCtx } from "../../lib/ctx.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -5,17 +6,18 @@ import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/inde
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Exchange } from "../events/index.ts";
-import { createBundles } from "./bundles.ts";
+import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
+import { type Bundle, createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { HostConnection, HostLauncher } from "./host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
+import { OwnShims } from "./own-shims.ts";
 import { RecentExits } from "./recent-exits.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Recovery } from "./recovery.ts";
 import { createRuntimeInfo } from "./runtime-info.ts";
 import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
-import type { Shim } from "./shim.ts";
 import { ShimTask } from "./shim-task.ts";
 import { SupervisedHost } from "./supervised-host.ts";
 import { TaskTable } from "./task-table.ts";
@@ -29,12 +31,22 @@ export interface TaskManagerOptions {
   readonly content: ContentStore;
   readonly exchange: Exchange;
   readonly launcher: HostLauncher;
+  /** What shims of other people are told of the daemon, and which runtimes get one though the host could run them. */
+  readonly shims: ProcessShimsConfig;
   readonly log: Logger;
   /** The real one when left out. */
-  readonly kernel?: Pick<Kernel, "unmount"> | undefined;
+  readonly kernel?: Kernel | undefined;
   /** Where shims of other runtimes are looked for; PATH when left out. */
   readonly path?: string | undefined;
 }
+
+/** What shims of other people are told, and which runtimes have one of their own though the shared host knows them. */
+export interface ProcessShimsConfig extends DaemonFacts {
+  readonly runtimes: ReadonlySet<string>;
+}
+
+/** The shim controller's bundles, within the state folder. Source: containerd plugins/sandbox/controller.go. */
+const sandboxFolder = "io.containerd.sandbox.controller.v1.shim";
 
 /**
  * Makes the task manager and starts taking over the tasks of the daemon's last life.
@@ -48,20 +60,24 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const closing = new AbortController();
   const table = new TaskTable();
   const locks = new KeyedMutex();
-  const bundles = createBundles({ state, log, unmountTree: treeUnmounter(options.kernel ?? createKernel()) });
+  const kernel = options.kernel ?? createKernel();
+  const bundles = createBundles({ state, log, unmountTree: treeUnmounter(kernel) });
+  const shims = createProcessShims({ daemon: options.shims, kernel, log });
   const scratch = createScratch(root);
   const exits = new RecentExits();
   const ingest = new EventIngest({ exchange, exits, log });
   const host = new SupervisedHost({
     launcher: options.launcher,
     log,
-    needed: () => table.size > 0 || !recovery.settled,
+    needed: () => table.all().some((task) => task.shim.own === undefined) || !recovery.settled,
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
     new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal });
-  const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, log });
-  const recovery = new Recovery({ bundles, host, reconciler, log, closing: closing.signal });
+  const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, log });
+  const isOwn = (bundle: Bundle): boolean => ownShims.has(bundle);
+  const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, isOwn, log });
+  const recovery = new Recovery({ bundles, host, reconciler, ownShims, log, closing: closing.signal });
   const attach = async (connection: HostConnection): Promise<void> => {
     await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
   };
@@ -73,18 +89,25 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     content: options.content,
     bundles,
     scratch,
-    resolver: createRuntimeResolver({ host, path }),
+    resolver: createRuntimeResolver({
+      host,
+      shims,
+      ownShims: options.shims.runtimes,
+      path,
+      sandboxBundle: (namespace, id) => join(state, sandboxFolder, namespace, id),
+    }),
     runtimeInfo: createRuntimeInfo({ path, runtimeBinary: options.launcher.runtimeBinary }),
     table,
     locks,
     newTask,
+    watchShim: (task) => ownShims.watch(task),
     recovery,
     log,
     close: async () => {
       closing.abort();
       await ingest.flush();
       ingest[Symbol.dispose]();
-      await host[Symbol.asyncDispose]();
+      await Promise.all([host[Symbol.asyncDispose](), shims[Symbol.asyncDispose]()]);
       await recovering;
       await watching;
     },

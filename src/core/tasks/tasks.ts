@@ -4,7 +4,7 @@ import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import type { RuntimeResolver } from "./shim.ts";
+import type { RuntimeResolver } from "../shims/index.ts";
 
 /** Where a process reads and writes: paths of FIFOs, or URIs of the schemes that the shim takes. */
 export interface ProcessIo {

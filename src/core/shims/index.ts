@@ -1,0 +1,11 @@
+export { createProcessShims, type ProcessShims, type ProcessShimsOptions } from "./process-shims.ts";
+export type {
+  OwnShim,
+  RuntimeResolver,
+  Shim,
+  ShimConnection,
+  ShimEnd,
+  ShimEndpoint,
+  ShimRequest,
+} from "./shim.ts";
+export type { DaemonFacts } from "./shim-program.ts";

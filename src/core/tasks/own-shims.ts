@@ -1,0 +1,116 @@
+import { create } from "@bufbuild/protobuf";
+import { TaskDeleteSchema, TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
+import { createCtx } from "../../lib/ctx.ts";
+import { isFault } from "../../lib/faults.ts";
+import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import type { Logger } from "../../lib/log.ts";
+import { anyOf } from "../../wire/any.ts";
+import type { Exchange } from "../events/index.ts";
+import type { ProcessShims, Shim, ShimEnd } from "../shims/index.ts";
+import type { Bundle, Bundles } from "./bundles.ts";
+import type { ShimTask } from "./shim-task.ts";
+import { type TaskTable, taskKey } from "./task-table.ts";
+
+/** How long a shim of the last life may take to take down what was never made. Source: shim.go, cleanupTimeout. */
+const cleanupTimeoutMs = 5_000;
+
+export interface OwnShimsOptions {
+  readonly shims: Pick<ProcessShims, "ofBundle">;
+  readonly bundles: Bundles;
+  readonly table: TaskTable;
+  readonly locks: KeyedMutex;
+  readonly exchange: Pick<Exchange, "publish">;
+  readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
+  readonly log: Logger;
+}
+
+/** Tasks whose shims are processes of their own: taken over at the start, buried when their shim dies. */
+export class OwnShims {
+  readonly #options: OwnShimsOptions;
+  /** Bundles of the last life that are not the shared host's. */
+  readonly #taken = new Set<string>();
+
+  constructor(options: OwnShimsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the bundle was found to be one of these at the start. */
+  has({ namespace, id }: { readonly namespace: string; readonly id: string }): boolean {
+    return this.#taken.has(taskKey(namespace, id));
+  }
+
+  /**
+   * Takes over the tasks of the daemon's last life. One whose shim is gone is cleaned up by the shim's program and its end
+   * told; a shim without a task is ended. Never rejects; each shim has bounded time.
+   * Source: containerd core/runtime/v2/shim_load.go.
+   */
+  async load(): Promise<void> {
+    const { bundles, log } = this.#options;
+    const found = await bundles.scan().catch(() => []); // whoever needs the folder next says why
+    await Promise.all(
+      found.map((bundle) =>
+        this.#loadOne(bundle).catch((error: unknown) =>
+          log.error("take over a task from its shim", { namespace: bundle.namespace, id: bundle.id, error }),
+        ),
+      ),
+    );
+  }
+
+  /** Buries the task when its shim dies by itself. */
+  watch(task: ShimTask): void {
+    void task.shim.own?.ended.then((end) =>
+      this.#bury(task, end).catch((error: unknown) => this.#options.log.error("bury a task", { id: task.id, error })),
+    );
+  }
+
+  async #loadOne(bundle: Bundle): Promise<void> {
+    const { shims, newTask, table } = this.#options;
+    const { namespace, id, path } = bundle;
+    const shim = await shims.ofBundle({ namespace, id, bundle: path });
+    if (shim === undefined) return;
+    this.#taken.add(taskKey(namespace, id));
+    const task = newTask({ namespace, id, bundle: path, shim });
+    table.add(task);
+    this.watch(task);
+    // One that fails to connect is dead, and buried by the watch.
+    await shim.connection();
+    if (await isThere(task)) return;
+    this.#options.log.info("cleaning leaked shim process", { namespace, id });
+    table.remove(task);
+    await task.abandon(cleanupTimeoutMs).catch((error: unknown) => {
+      if (!isFault(error, "notFound")) this.#options.log.warn("clean up a leaked shim", { namespace, id, error });
+    });
+    await shim.own?.release();
+    await this.#options.bundles.remove(bundle);
+  }
+
+  async #bury(task: ShimTask, end: ShimEnd): Promise<void> {
+    const { bundles, exchange, locks, table } = this.#options;
+    const { namespace, id } = task;
+    // One that was deleted meanwhile, or never made, needs no word.
+    if (table.get(namespace, id) !== task) return;
+    publishEnd(exchange, namespace, id, end);
+    using _lock = await locks.lock(taskKey(namespace, id));
+    if (table.get(namespace, id) !== task) return;
+    table.remove(task);
+    await bundles.remove({ namespace, id, path: task.bundle });
+  }
+}
+
+/** False when the shim knows no task of that name. A shim that fails to tell keeps its task. */
+async function isThere(task: ShimTask): Promise<boolean> {
+  try {
+    await task.state("");
+    return true;
+  } catch (error) {
+    return !isFault(error, "notFound");
+  }
+}
+
+function publishEnd(exchange: Pick<Exchange, "publish">, namespace: string, id: string, end: ShimEnd): void {
+  const ctx = createCtx({ namespace });
+  const { pid, exitStatus, exitedAt } = end;
+  const facts = { containerId: id, pid, exitStatus, exitedAt };
+  exchange.publish(ctx, "/tasks/exit", anyOf(TaskExitSchema, create(TaskExitSchema, { ...facts, id })));
+  exchange.publish(ctx, "/tasks/delete", anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)));
+}

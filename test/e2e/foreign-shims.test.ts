@@ -1,0 +1,124 @@
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs/promises";
+import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
+import { Events } from "../../src/gen/containerd/services/events/v1/events_pb.ts";
+import type { Envelope } from "../../src/gen/containerd/types/event_pb.ts";
+import { anyTo } from "../../src/wire/any.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
+import {
+  busyboxImage,
+  type Daemon,
+  daemonNeeds,
+  findProcesses,
+  importBusybox,
+  missing,
+  startLighter,
+  waitFor,
+} from "../support/index.ts";
+
+const shimProgram = "containerd-shim-runc-v2";
+const lacks = missing(["ours", "containerd", ...daemonNeeds()]);
+
+/** The shims' own processes, as pids; the short-lived `start` and `delete` are not among them. */
+async function shimsOf(daemon: Daemon): Promise<readonly number[]> {
+  const lines = await findProcesses(daemon.workspace.token);
+  const served = lines.filter((line) => line.includes(`${shimProgram} `) && !/ (start|delete)$/.test(line));
+  return served.map((line) => Number.parseInt(line, 10));
+}
+
+async function bundlesOf(daemon: Daemon): Promise<readonly string[]> {
+  return await fs.readdir(`${daemon.state}/io.containerd.runtime.v2.task/${daemon.namespace}`);
+}
+
+/** Follows the daemon's events until disposed. */
+async function follow(daemon: Daemon): Promise<{ events: Envelope[] } & AsyncDisposable> {
+  const connection = await connectGrpc({ path: daemon.address });
+  const events: Envelope[] = [];
+  const reading = (async () => {
+    for await (const event of connection.client(Events).subscribe({ filters: [] })) events.push(event);
+  })().catch(() => undefined); // the connection ends with the test
+  return {
+    events,
+    [Symbol.asyncDispose]: async () => {
+      await connection[Symbol.asyncDispose]();
+      await reading;
+    },
+  };
+}
+
+const topicsOf = (events: readonly Envelope[]): readonly string[] =>
+  events.map(({ topic }) => topic).filter((topic) => topic.startsWith("/tasks/"));
+
+/** Runs a sleeping container in the background. */
+const runSleeping = (daemon: Daemon, id: string, flags: readonly string[]): Promise<string> =>
+  daemon.ctrOk(["run", "-d", "--null-io", ...flags, busyboxImage, id, "sleep", "1000"]);
+
+describe.skipIf(lacks !== undefined)(`Debian's shim${lacks === undefined ? "" : ` (${lacks})`}`, () => {
+  test("runs a container by its path: streams, exec, pause, figures, events, restarts of the daemon, its own death", async () => {
+    await using daemon = await startLighter();
+    await importBusybox(daemon);
+    const flags = ["--runtime", Bun.which(shimProgram) ?? ""];
+    const run = ["run", "--rm", ...flags, busyboxImage, "c1", "sh", "-c"];
+    {
+      await using followed = await follow(daemon);
+      expect(await daemon.ctr([...run, "echo out; echo err >&2; exit 3"])).toEqual({
+        code: 3,
+        stdout: "out\n",
+        stderr: "err\n",
+      });
+      const expected = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"];
+      await waitFor("the life's events", () => topicsOf(followed.events).length >= expected.length);
+      expect(topicsOf(followed.events)).toEqual(expected);
+    }
+    expect((await daemon.ctr([...run.slice(0, -2), "nosuch"])).stderr).toContain('exec: "nosuch": executable file');
+    expect(await bundlesOf(daemon)).toEqual([]);
+    expect(await shimsOf(daemon)).toEqual([]);
+
+    await runSleeping(daemon, "c2", flags);
+    await daemon.kill();
+    await daemon.start();
+    await daemon.stop();
+    await daemon.start();
+    expect(await daemon.ctrOk(["tasks", "ls"])).toMatch(/^c2 +\d+ +RUNNING/m);
+    const exec = await daemon.ctr(["tasks", "exec", "--exec-id", "e1", "c2", "sh", "-c", "echo out; exit 5"]);
+    expect(exec).toEqual({ code: 5, stdout: "out\n", stderr: "" });
+    await daemon.ctrOk(["tasks", "pause", "c2"]);
+    expect(await daemon.ctrOk(["tasks", "ls"])).toMatch(/^c2 +\d+ +PAUSED/m);
+    await daemon.ctrOk(["tasks", "resume", "c2"]);
+    expect(await daemon.ctrOk(["tasks", "metrics", "c2"])).toContain("memory.usage");
+    expect(await daemon.logs()).toContain("starting signal loop");
+
+    await using followed = await follow(daemon);
+    const waited = daemon.ctr(["tasks", "attach", "c2"]);
+    const [pid] = await shimsOf(daemon);
+    process.kill(pid ?? 0, "SIGKILL");
+    await waitFor("the end's events", () => topicsOf(followed.events).length >= 2);
+    expect(topicsOf(followed.events)).toEqual(["/tasks/exit", "/tasks/delete"]);
+    const exit = followed.events.find(({ topic }) => topic === "/tasks/exit");
+    expect(anyTo(exit!.event!, TaskExitSchema)).toMatchObject({ containerId: "c2", id: "c2", exitStatus: 137 });
+    await waited;
+    await waitFor("the bundle to go", async () => (await bundlesOf(daemon)).length === 0);
+    expect(await daemon.ctrOk(["tasks", "ls", "-q"])).toBe("");
+    await daemon.ctrOk(["containers", "rm", "c2"]);
+  }, 120_000);
+
+  test("runs what is named io.containerd.runc.v2 where the configuration says so, groups, and dies while the daemon is away", async () => {
+    const config = `[plugins."io.containerd.shim.v1.manager"]\nown_shims = ["io.containerd.runc.v2"]\n`;
+    await using daemon = await startLighter({ config });
+    await importBusybox(daemon);
+    const flags = ["--annotation", "io.containerd.runc.v2.group=pod", "--runc-binary", "runc"];
+    await runSleeping(daemon, "g1", flags);
+    await runSleeping(daemon, "g2", flags);
+    expect(await shimsOf(daemon)).toHaveLength(1);
+    await daemon.ctrOk(["tasks", "rm", "-f", "g1"]);
+    expect(await daemon.ctrOk(["tasks", "ls"])).toMatch(/^g2 +\d+ +RUNNING/m);
+
+    await daemon.kill();
+    const [pid] = await shimsOf(daemon);
+    process.kill(pid ?? 0, "SIGKILL");
+    await daemon.start();
+    expect(await daemon.ctrOk(["tasks", "ls", "-q"])).toBe("");
+    await waitFor("the bundles to go", async () => (await bundlesOf(daemon)).length === 0);
+    for (const id of ["g1", "g2"]) await daemon.ctrOk(["containers", "rm", id]);
+  }, 120_000);
+});
