@@ -152,7 +152,7 @@ class Intake implements ArchiveContents {
       if (current.head.length < 8)
         current.head = Buffer.concat([current.head, step.bytes.subarray(0, 8)]).subarray(0, 8);
       // The reader lends its bytes until the next piece; a document is kept beyond that.
-      if (current.sink === undefined) current.parts.push(step.bytes.slice());
+      if (current.sink === undefined) current.parts.push(new Uint8Array(step.bytes));
       else await current.sink.write(step.bytes);
       return;
     }

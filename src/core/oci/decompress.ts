@@ -5,6 +5,7 @@ import { compressionOf } from "./media-types.ts";
 
 /**
  * The plain bytes of what may be compressed with gzip or zstd, told by the first bytes.
+ * Shape: both the source's pieces and what comes of them are their taker's only until the next.
  * Errors: invalidArgument (damaged or cut short); what the source says.
  */
 export async function* plainBytes(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -20,7 +21,7 @@ export async function* plainBytes(source: AsyncIterable<Uint8Array>): AsyncGener
     const whole = prepended(head, iterator);
     const compression = compressionOf(head);
     if (compression === "none") yield* whole;
-    else yield* decompressed(whole, compression);
+    else yield* decompressed(owned(whole), compression);
   } finally {
     await iterator.return?.();
   }
@@ -48,4 +49,9 @@ async function* decompressed(source: AsyncIterable<Uint8Array>, kind: "gzip" | "
 async function* prepended(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield first;
   for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}
+
+/** The decompressor keeps pieces while the next ones are read. */
+async function* owned(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) yield new Uint8Array(piece);
 }

@@ -12,14 +12,14 @@ const pieceBytes = 256 * 1024;
 
 /** Takes bytes that go to a client. */
 export interface ByteSink {
-  /** Effects: settles when the connection took them, no sooner than the client made room. */
+  /** Takes bytes that are only lent until it settles: when the connection took them, no sooner than the client made room. */
   write(bytes: Uint8Array): Promise<void>;
   /** Ends it: the client has everything. */
   close(): void;
 }
 
 /**
- * The bytes that a client sends, at the reader's pace.
+ * The bytes that a client sends, at the reader's pace; each piece is the reader's only until the next.
  * Effects: closes the stream at the end, however it comes.
  * Source: containerd core/transfer/streaming/stream.go, ReceiveStream.
  */

@@ -4,13 +4,14 @@ import { StreamInitSchema, Streaming } from "../../gen/containerd/services/strea
 import type { Ctx } from "../../lib/ctx.ts";
 import { invalidArgument, messageOf } from "../../lib/faults.ts";
 import { anyOf, anyTo } from "../../wire/any.ts";
-import { defineService, type ServiceDefinition } from "../../wire/service.ts";
+import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
 import { CallStream } from "./call-stream.ts";
 import type { StreamManager } from "./streams.ts";
 
 /** The gRPC face of the streams: the first message names one, the answer to it says that it is there to be used. */
 export function createStreamingService({ manager }: { readonly manager: StreamManager }): ServiceDefinition {
-  return defineService(Streaming, { stream: (ctx, requests) => serve(manager, ctx, requests) });
+  const impl: ServiceImpl<typeof Streaming> = { stream: (ctx, requests) => serve(manager, ctx, requests) };
+  return defineService(Streaming, impl, { borrows: ["stream"] });
 }
 
 async function* serve(manager: StreamManager, ctx: Ctx, requests: AsyncIterable<Any>): AsyncGenerator<Any> {

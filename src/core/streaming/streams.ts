@@ -6,7 +6,10 @@ import type { ResourceCollector } from "../gc/index.ts";
 export interface Stream {
   /** Sends a message. Effects: settles when the connection took it. Errors: canceled or unavailable when the client is gone. */
   send(message: Any): Promise<void>;
-  /** The next message; undefined when the client sends no more. Errors: canceled when it is gone. */
+  /**
+   * The next message, the receiver's only until it asks for another; undefined when the client sends no more.
+   * Errors: canceled when it is gone.
+   */
   receive(): Promise<Any | undefined>;
   /** Ends it; messages that were sent still arrive. */
   close(): void;

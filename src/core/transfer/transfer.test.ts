@@ -81,7 +81,7 @@ function archiveSink(given: Partial<ExportEndpoint> = {}): ExportEndpoint & { ta
   const parts: Uint8Array[] = [];
   let closed = false;
   const sink: ByteSink = {
-    write: async (bytes) => void parts.push(bytes.slice()),
+    write: async (bytes) => void parts.push(new Uint8Array(bytes)),
     close: () => {
       closed = true;
     },

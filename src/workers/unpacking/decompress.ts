@@ -40,7 +40,7 @@ export async function* openLayer(pieces: LayerPieces, compression: LayerCompress
       head = head.length === 0 ? piece : Buffer.concat([head, piece]);
       // Enough to tell the compression, but for what is shorter as a whole.
       if (head.length < magicBytes) {
-        head = head.slice();
+        head = new Uint8Array(head);
         continue;
       }
       const kind = compression === "none" ? undefined : detect(head);
