@@ -40,6 +40,8 @@ test.each([
     125,
     "runtime nope is not installed",
   ],
+  ["EACCES: permission denied, posix_spawn '/x/nope'", 125, "/x/nope is no program that runs here"],
+  ["ENOEXEC: unknown error, posix_spawn '/x/nope'", 125, "/x/nope is no program that runs here"],
   ["OOM: the memory limit could be too low: read from sync socket", 125, "--memory"],
 ])("run: %p ends with %p and says %p", (text, code, hint) => {
   const told = report(failed(text), "run");
@@ -52,6 +54,8 @@ test.each([
   [unavailable("connect to /x: permission denied"), 1, "hint: the socket belongs to root: use sudo"],
   [notFound('image "x"'), 1, "hint: lighter image ls"],
   [fault("failedPrecondition", 'namespace "n" must be empty'), 1, "hint: remove what is in it first"],
+  [fault("invalidArgument", 'capability "X" is not known'), 1, "hint: they are named as in capabilities(7)"],
+  [fault("invalidArgument", "snapshotter not loaded: x"), 1, "hint: lighter doctor lists"],
   [new UsageError("unknown option --x"), 2, "hint: lighter ps --help"],
   [new CommandError("no", { hint: "do this", exitCode: 3 }), 3, "hint: do this"],
 ])("ps: failure %# is told with what to do", (error, code, hint) => {

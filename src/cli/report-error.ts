@@ -33,7 +33,7 @@ function exitCodeOf(error: unknown, command: string): number {
 
 /** What a runtime's refusal to start a command means to a shell: not found, or not to be executed. */
 export function runtimeExitCode(text: string): number | undefined {
-  if (missingRuntime(text) !== undefined) return undefined;
+  if (missingRuntime(text) !== undefined || brokenRuntime(text) !== undefined) return undefined;
   if (!/OCI runtime|crun|runc|exec|create failed|start failed/i.test(text)) return undefined;
   if (
     /executable file (`[^`]*` )?not found|exec:.*no such file or directory|stat .*: no such file or directory/i.test(
@@ -52,6 +52,11 @@ function missingRuntime(text: string): string | undefined {
   return /(?:^|: )(?:fork\/)?exec:? "?([^" ]+)"?: (?:executable file not found in \$PATH|no such file or directory)/.exec(
     text,
   )?.[1];
+}
+
+/** The OCI runtime that is there and cannot be executed. */
+function brokenRuntime(text: string): string | undefined {
+  return /(?:EACCES|ENOEXEC): [a-z ]+, posix_spawn '([^']+)'/.exec(text)?.[1];
 }
 
 /** The daemon's own chain of contexts, without the part that every runtime failure repeats. */
@@ -86,6 +91,9 @@ function faultHint(error: FaultError, text: string): string | undefined {
   if (error.kind === "alreadyExists") return alreadyExistsHint(text);
   const runtime = missingRuntime(text);
   if (runtime !== undefined) return `the OCI runtime ${runtime} is not installed; lighter doctor shows what is`;
+  const broken = brokenRuntime(text);
+  if (broken !== undefined)
+    return `${broken} is no program that runs here: is it executable, and made for this machine?`;
   const commandHint = commandHints[runtimeExitCode(text) ?? 0];
   if (commandHint !== undefined) return commandHint;
   return otherHint(error, text);
@@ -97,7 +105,17 @@ function otherHint(error: FaultError, text: string): string | undefined {
   if (error.kind === "failedPrecondition" && /must be empty/.test(text))
     return "remove what is in it first: lighter -n NAME rm -f $(lighter -n NAME ps -aq), and its images likewise";
   if (text.startsWith("address ")) return "--address takes the path of the daemon's socket";
+  if (error.kind === "invalidArgument") return argumentHint(text);
+  if (/archive is broken/.test(text)) return "make it anew, as with docker save -o FILE IMAGE";
   if (/no space left/i.test(text)) return "the disk is full: lighter image rm gives room back";
+  return undefined;
+}
+
+function argumentHint(text: string): string | undefined {
+  if (text.startsWith("working directory ")) return "begin it with a slash";
+  if (text.startsWith("capability ")) return "they are named as in capabilities(7), e.g. NET_ADMIN; ALL stands for all";
+  if (text.startsWith("snapshotter not loaded")) return "lighter doctor lists the snapshotters that there are";
+  if (text.startsWith("no command given")) return "give one behind the image: lighter run IMAGE COMMAND";
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { fifoFolder } from "../client/paths.ts";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { makeFifos } from "../client/stdio/fifo-set.ts";
 import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
-import { createKernel } from "../sys/index.ts";
+import { createKernel, isErrno } from "../sys/index.ts";
 import type { CommandContext } from "./command.ts";
 import { logLabels, openTee, removeLog } from "./container-log.ts";
 import { keepReading, removeLater } from "./later.ts";
@@ -179,7 +179,12 @@ function writeCidFile(path: string, id: string): void {
   try {
     writeFileSync(path, id, { flag: "wx" });
   } catch (error) {
-    throw new CommandError(`write ${path}: ${(error as Error).message}`, { exitCode: 125, cause: error });
+    const isThere = isErrno(error, "EEXIST");
+    throw new CommandError(`write ${path}: ${isThere ? "it is there already" : (error as Error).message}`, {
+      hint: isThere ? "remove it, or name another --cidfile" : undefined,
+      exitCode: 125,
+      cause: error,
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 /** How ids and names of namespaces look. */
-export const identifierHint = "letters and digits, joined by single dots, dashes or underscores";
+export const identifierHint = "letters and digits, joined by single dots, dashes or underscores, at most 76 of them";
 
 /** The command line itself is wrong: told with a hint and the way to the help. */
 export class UsageError extends Error {

@@ -13,7 +13,7 @@ import {
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
-import { lockRoot } from "./root-lock.ts";
+import { lockFolder } from "./root-lock.ts";
 import { SERVER } from "./servers.ts";
 import { noteText, type Settings } from "./settings.ts";
 import { claimSocket, socketPath } from "./sockets.ts";
@@ -44,7 +44,8 @@ export async function startDaemon({ plugins: own, settings, log }: DaemonParts):
   const kernel = createKernel();
   await makeFolders(settings);
   await using stack = new AsyncDisposableStack();
-  stack.use(await lockRoot(settings.root, kernel));
+  // Two daemons on one state would drive the same shim host, and recover each other's tasks.
+  for (const what of ["root", "state"] as const) stack.use(await lockFolder(what, settings[what], kernel));
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
   for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
   await setOomScore(settings.top.oom_score, log);

@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../lib/faults.ts";
+import { FaultError, messageOf } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import { type Kernel, unmountFlags } from "../sys/index.ts";
 import type { Settings } from "./settings.ts";
@@ -11,15 +11,35 @@ import type { Settings } from "./settings.ts";
  * Source: containerd cmd/containerd/server/server.go, CreateTopLevelDirectories.
  */
 export async function makeFolders({ root, state, temp }: Settings): Promise<void> {
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  await makeFolder("--root", root, 0o700);
   await chmod(root, 0o700);
-  await mkdir(state, { recursive: true, mode: 0o711 });
+  await makeFolder("--state", state, 0o711);
   await mkdir(join(root, "tmpmounts"), { recursive: true, mode: 0o700 });
   if (temp === "") return;
   await mkdir(temp, { recursive: true, mode: 0o700 });
   await chmod(temp, 0o700);
   process.env["TMPDIR"] = temp;
 }
+
+/** Makes a folder that an option names. Errors: unknown, with what to do about it. */
+export async function makeFolder(option: string, path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? "";
+    const [why, what] = reasons[code] ?? [messageOf(error), "choose another one"];
+    throw new FaultError("unknown", `cannot make folder ${path}: ${why}; ${what} (${option})`, { cause: error });
+  }
+}
+
+const reasons: Readonly<Record<string, readonly [string, string]>> = {
+  EACCES: ["permission denied", "start it as root, or choose a folder of your own"],
+  EPERM: ["operation not permitted", "start it as root, or choose a folder of your own"],
+  EROFS: ["the filesystem is read-only", "choose one that can be written to"],
+  EEXIST: ["a file is in the way", "move it away, or choose another folder"],
+  ENOTDIR: ["a file is in the way", "move it away, or choose another folder"],
+  ENOSPC: ["no space left on the device", "make room, or choose a folder on another disk"],
+};
 
 /**
  * Takes away the mounts that a predecessor left in the folder for short-lived ones.

@@ -3,15 +3,19 @@ import { join } from "node:path";
 import { FaultError } from "../lib/faults.ts";
 import { type Kernel, lockKinds, openFlags } from "../sys/index.ts";
 
-/** Where a root's daemon leaves its process id, and holds its lock. */
+/** Where a folder's daemon leaves its process id, and holds its lock. */
 export const lockName = "lighterd.lock";
 
 /**
- * Takes a root for this daemon alone. The kernel lets go of it when the process ends, however it ends.
+ * Takes a folder for this daemon alone: the root, or the state. The kernel lets go of it when the process ends, however it ends.
  * Errors: failedPrecondition (another daemon has it, named by its pid).
  */
-export async function lockRoot(root: string, kernel: Pick<Kernel, "open" | "tryLock" | "close">): Promise<Disposable> {
-  const path = join(root, lockName);
+export async function lockFolder(
+  what: "root" | "state",
+  folder: string,
+  kernel: Pick<Kernel, "open" | "tryLock" | "close">,
+): Promise<Disposable> {
+  const path = join(folder, lockName);
   const fd = kernel.open(path, openFlags.readWrite | openFlags.create, 0o600);
   if (!kernel.tryLock(fd, lockKinds.exclusive)) {
     kernel.close(fd);
@@ -19,7 +23,7 @@ export async function lockRoot(root: string, kernel: Pick<Kernel, "open" | "tryL
     const who = /^\d+$/.test(pid) ? `the daemon with pid ${pid}` : "another daemon";
     throw new FaultError(
       "failedPrecondition",
-      `root ${root} is in use by ${who}; stop that one, or choose another folder with --root`,
+      `${what} ${folder} is in use by ${who}; stop that one, or choose another folder with --${what}`,
     );
   }
   await Bun.write(path, `${process.pid}\n`);

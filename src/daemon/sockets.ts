@@ -1,7 +1,8 @@
-import { chown, lstat, mkdir, unlink } from "node:fs/promises";
+import { chown, lstat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { FaultError } from "../lib/faults.ts";
+import { makeFolder } from "./folders.ts";
 
 /** The longest path of a unix socket. Source: unix(7), sun_path of 108 bytes with its NUL. */
 const longestPath = 107;
@@ -20,7 +21,7 @@ export async function claimSocket(path: string): Promise<void> {
   const length = new TextEncoder().encode(path).length;
   if (length > longestPath)
     throw new FaultError("invalidArgument", `socket path ${path} is ${length} bytes long, ${longestPath} is the most`);
-  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
+  await makeFolder("--address", dirname(path), 0o711);
   const there = await lstat(path).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

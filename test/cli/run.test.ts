@@ -97,7 +97,19 @@ describe("lighter run", () => {
   });
 
   shared.test("ends with 125, 126 and 127 as a shell does, says what to do, and leaves nothing", async (daemon) => {
+    const leaking = path.join(daemon.workspace.folder, "leaking");
+    const line = `{"level":"error","msg":"the hull is leaking"}`;
+    const find = `for word; do [ "$last" = --log ] && echo '${line}' >> "$word"; last=$word; done; exit 1`;
+    await fs.writeFile(leaking, `#!/bin/sh\ncase "$*" in *" create "*) ${find} ;; esac\nexec runc "$@"\n`, {
+      mode: 0o755,
+    });
     const cases: readonly (readonly [number, RegExp, readonly string[]])[] = [
+      [125, /^lighter: runtime: the hull is leaking\n$/, ["--name", "x1", "--runtime", leaking, busyboxImage, "true"]],
+      [125, /hint: \/etc\/passwd is no program that runs here/, ["--runtime", "/etc/passwd", busyboxImage, "true"]],
+      [125, /\/no\/such is not there\nhint: it takes a folder/, ["--rootfs", "/no/such", "true"]],
+      [125, /"sea" is not an absolute path.*\nhint: begin it with a slash/, ["-w", "sea", busyboxImage, "true"]],
+      [125, /"a b" is malformed\nhint: letters and digits.*at most 76/, ["--name", "a b", busyboxImage, "true"]],
+      [125, /it is there already\nhint: remove it/, ["--cidfile", leaking, busyboxImage, "true"]],
       [125, /image "no-such-image": not found\nhint: .*image import/, ["--rm", "--pull", "never", "no-such-image"]],
       [125, /is not here and could not be had: [^]*hint: .*image import/, ["--rm", "127.0.0.1:1/no/such:1"]],
       [127, /not found[^]*hint: the image has no such command/, ["--name", "x1", busyboxImage, "no-such-command"]],

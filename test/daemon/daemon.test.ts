@@ -68,13 +68,27 @@ describe("lighterd", () => {
     expect([existsSync(join(path, "l.sock")), existsSync(join(path, "l.sock.ttrpc"))]).toEqual([false, false]);
   });
 
-  test("refuses a root that another daemon holds, and names it", async () => {
+  test("refuses a root or a state that another daemon holds, and names it", async () => {
     const { path, flags } = folder();
     await using daemon = spawn([launcher, ...flags]);
     await untilReady(daemon);
     const { code, stderr } = await outcome([launcher, ...flags.slice(0, 4), "--address", `${path}/other.sock`]);
     expect(code).toBe(1);
     expect(stderr).toContain(`root ${path}/root is in use by the daemon with pid ${daemon.pid}`);
+    const other = ["--root", `${path}/other`, "--state", `${path}/state`, "--address", `${path}/other.sock`];
+    const state = await outcome([launcher, ...other]);
+    expect(state.code).toBe(1);
+    expect(state.stderr).toContain(`state ${path}/state is in use by the daemon with pid ${daemon.pid}; stop that one`);
+  });
+
+  test("says what to do about a folder that cannot be made", async () => {
+    const { path, flags } = folder();
+    writeFileSync(join(path, "file"), "");
+    const { code, stderr } = await outcome([launcher, ...flags, "--root", join(path, "file")]);
+    expect(code).toBe(1);
+    expect(stderr).toEndWith(
+      `lighterd: cannot make folder ${path}/file: a file is in the way; move it away, or choose another folder (--root)\n`,
+    );
   });
 
   test("refuses a socket that answers and replaces a stale one", async () => {

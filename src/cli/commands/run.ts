@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { containerLabels } from "../../client/containers/labels.ts";
 import { newContainerId } from "../../client/names.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
@@ -7,7 +8,7 @@ import { dockerRunOptions } from "../docker-words.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
 import { signalNumber } from "../signals.ts";
-import { identifierHint, UsageError } from "../usage-error.ts";
+import { CommandError, identifierHint, UsageError } from "../usage-error.ts";
 import { imageOptions, withImage } from "../with-image.ts";
 
 export const command: Command = {
@@ -71,7 +72,7 @@ export function planOf(context: CommandContext): RunPlan {
   return {
     id,
     image: rootfs === undefined ? first : undefined,
-    rootfs: rootfs === undefined ? undefined : absolutePath(rootfs),
+    rootfs: rootfs === undefined ? undefined : folderPath(rootfs),
     user: args.text("user"),
     spec: readSpecOptions(args, context.env, command),
     interactive: args.flag("interactive"),
@@ -101,8 +102,14 @@ function stopSignalLabel(name: string | undefined): Record<string, string> {
   return { [containerLabels.stopSignal]: name };
 }
 
-function absolutePath(path: string): string {
-  return path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+function folderPath(given: string): string {
+  const path = given.startsWith("/") ? given : `${process.cwd()}/${given}`;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() === true) return path;
+  throw new CommandError(`option --rootfs: ${path} is ${stat === undefined ? "not there" : "no folder"}`, {
+    hint: "it takes a folder that holds a container's root, with /bin and so on",
+    exitCode: 125,
+  });
 }
 
 function labels(words: readonly string[]): Record<string, string> {

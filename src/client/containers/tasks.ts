@@ -78,9 +78,8 @@ export async function deleteTask(client: Client, id: string): Promise<ExitRecord
   }
 }
 
-/** Deletes a stopped task and writes its exit into the container's labels, where `ps` and `wait` find it. */
+/** Writes a stopped task's exit into the container's labels and deletes it, where `ps` and `wait` find it. */
 export async function retireTask(client: Client, id: string, exit: ExitRecord): Promise<void> {
-  await deleteTask(client, id);
   const labels = {
     [containerLabels.exitStatus]: String(exit.status),
     [containerLabels.exitedAt]: exit.at.toISOString(),
@@ -94,6 +93,8 @@ export async function retireTask(client: Client, id: string, exit: ExitRecord): 
     // Removed by somebody else meanwhile: then there is nothing to remember.
     if (!isFault(error, "notFound")) throw error;
   }
+  // The task remembers until here: where the label cannot be written, on a full disk, nothing is lost.
+  await deleteTask(client, id);
 }
 
 /** Removes a container without a task: its record and its snapshot. */
