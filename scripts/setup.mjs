@@ -4,6 +4,7 @@ import process from "node:process";
 import { ensureBun } from "./setup/bun.mjs";
 import { ensureCriu } from "./setup/criu.mjs";
 import { ensureDebianPackages } from "./setup/debian.mjs";
+import { ensureDocker } from "./setup/docker.mjs";
 import { ensureNpmPackages } from "./setup/npm.mjs";
 
 const goal = process.argv[2] ?? "test";
@@ -17,6 +18,7 @@ try {
   ensureBun();
   const missing = ensureDebianPackages(goal);
   if (goal !== "demo") ensureCriu();
+  if (goal === "test") ensureDocker();
   // Tests that lack something skip by name; a demo without a runtime has nothing to show.
   if (missing.length > 0 && goal !== "test") process.exit(1);
 } catch (error) {

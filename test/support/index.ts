@@ -2,6 +2,7 @@ export { type ContainerApi, connectApi, type StdioPaths } from "./api.ts";
 export { busyboxImage, writeBusyboxImage, writeBusyboxRootfs } from "./busybox-image.ts";
 export type { Daemon, RuntimeName } from "./daemon.ts";
 export { daemonKind, insideLegacyCgroups, startContainerd, startDaemon, startLighter } from "./daemons.ts";
+export { type Dockerd, startDockerd } from "./dockerd.ts";
 export { criuFolder, missing, testNeeding } from "./requirements.ts";
 export { findProcesses, isEmpty, snapshotResources } from "./resources.ts";
 export { type RunResult, run, runInTerminal, runOk, type TerminalSession } from "./run.ts";

@@ -8,6 +8,9 @@ const top = path.resolve(import.meta.dir, "../..");
 /** The folder into which the set-up put a CRIU, and a crun that knows it. */
 export const criuFolder: string = path.join(top, ".cache/criu/bin");
 
+/** The folder into which the set-up unpacked Debian's dockerd. */
+export const dockerFolder: string = path.join(top, ".cache/docker");
+
 /** What a test may need of the machine. */
 export type Need =
   | "ours"
@@ -19,6 +22,7 @@ export type Need =
   | "busybox"
   | "overlayfs"
   | "criu"
+  | "dockerd"
   | "docker-registry"
   | "skopeo"
   | "lighterd"
@@ -41,6 +45,7 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   "docker-registry": () => (program("docker-registry") ? undefined : "needs a registry: install docker-registry"),
   skopeo: () => (program("skopeo") ? undefined : "needs skopeo: install skopeo"),
   criu: criuTrouble,
+  dockerd: dockerTrouble,
   registry: () => {
     const absent = ["docker-registry", "skopeo", "openssl"].filter((name) => !program(name));
     return absent.length === 0 ? undefined : `needs ${absent.join(", ")}: install ${absent.join(" ")}`;
@@ -65,6 +70,13 @@ export function testNeeding(needs: readonly Need[], name: string, body: () => Pr
   const reason = missing(needs);
   if (reason === undefined) test(name, body, timeoutMs);
   else test.skip(`${name} [${reason}]`, body);
+}
+
+function dockerTrouble(): string | undefined {
+  const file = path.join(dockerFolder, "usr/sbin/dockerd");
+  if (!fs.existsSync(file)) return "needs dockerd: npm run setup";
+  const { status, stderr } = spawnSync(file, ["--version"], { encoding: "utf8" });
+  return status === 0 ? undefined : `needs a dockerd that runs here: ${stderr.split("\n")[0] ?? ""}`;
 }
 
 /** The wrapped CRIU may be there and yet not know this kernel. */
