@@ -13,6 +13,13 @@ describe("checkpointHint", () => {
     ["unknown", `${failed}unknown command checkpoint`, "--runtime runc"],
     ["unknown", `${failed}inet: Connected TCP socket, consider using --tcp-established option.`, "--tcp"],
     ["unknown", `${failed}Some file locks are hold by dumping tasks! You can try --file-locks to dump them.`, "--file"],
+    ["unknown", `${failed}unix: Unix socket 1 without peer 2`, "--net host only"],
+    ["unknown", `${failed}unix: Can't dump half of stream unix connection. name: (null)`, "cannot save a stream"],
+    [
+      "unknown",
+      "OCI runtime restore failed: criu failed: unix: Can't connect 1 socket: No such file",
+      "must be there again",
+    ],
     ["unknown", `${failed}something else`, undefined],
     ["notFound", 'container "c" in namespace "default": not found', undefined],
   ])("%s: %s", (kind, text, want) => {

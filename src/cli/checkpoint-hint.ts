@@ -12,6 +12,15 @@ export function checkpointHint(error: unknown, text: string): string | undefined
 /** By CRIU's own words, and the runtimes' when there is no CRIU. */
 const criuHints: readonly (readonly [RegExp, string])[] = [
   [
+    /Unix socket \d+ without peer/,
+    "it talks to a unix socket of another network: CRIU can keep that with --net host only",
+  ],
+  [
+    /half of stream unix connection/,
+    "CRIU cannot save a stream to a process outside: the program must end the connection first",
+  ],
+  [/unix: Can't connect \d+ socket/, "the unix socket outside must be there again, at the path that it had"],
+  [
     /unknown command (?:checkpoint|restore)/,
     "this crun is built without CRIU: run the container with --runtime runc, or install a crun that has it",
   ],
