@@ -1,4 +1,4 @@
-import { invalidArgument, messageOf, quote } from "./faults.ts";
+import { FaultError, invalidArgument, messageOf, quote } from "./faults.ts";
 import { FilterScanner, type Token } from "./filter-scanner.ts";
 import { goUnquote } from "./go-quote.ts";
 import { compileRegexp, type Matcher } from "./regexp/index.ts";
@@ -62,6 +62,15 @@ export function parseFilters(filters: readonly string[]): Filter {
     matchesAll: false,
     matches: (adaptor) => alternatives.some((selectors) => selectors.every((selects) => selects(adaptor))),
   };
+}
+
+/** The same as the stores of records do it, whose errors say twice what kind they are. Source: core/metadata/containers.go, List. */
+export function parseRecordFilters(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (error) {
+    throw error instanceof FaultError ? invalidArgument(error.message, { cause: error }) : error;
+  }
 }
 
 /** True when the object is selected. */

@@ -1,4 +1,4 @@
-import { invalidArgument, wrapFault } from "./faults.ts";
+import { FaultError, invalidArgument, quote, wrapFault } from "./faults.ts";
 
 /** The most bytes of a label's key and value together. Source: containerd pkg/labels/validate.go. */
 export const labelMaxBytes = 4096;
@@ -29,6 +29,16 @@ export function checkLabels(labels: ReadonlyMap<string, string> | LabelRecord, c
       throw wrapFault(context, error);
     }
   }
+}
+
+/**
+ * Refuses a label without a key, as bolt does where containerd keeps them.
+ * Errors: unknown, with bolt's text. Source: containerd core/metadata/boltutil/helpers.go, writeMap.
+ */
+export function requireLabelKeys(labels: ReadonlyMap<string, string> | LabelRecord): void {
+  const value = labels instanceof Map ? labels.get("") : (labels as LabelRecord)[""];
+  if (value === undefined || value === "") return;
+  throw new FaultError("unknown", `failed to set label ""=${quote(value)}: key required`);
 }
 
 /** Labels as a Map, without those of empty value: setting a label to nothing is how clients take it away. */

@@ -15,7 +15,7 @@ export {
   type Token,
   token,
 } from "./define.ts";
-export { parseDuration } from "./duration.ts";
+export { formatDuration, parseDuration } from "./duration.ts";
 export { orderPlugins } from "./graph.ts";
 export { type StartedPlugins, startPlugins } from "./lifecycle.ts";
 export { defaultConfig, type LoadedConfig, loadConfig } from "./load-config.ts";

@@ -15,8 +15,8 @@ import {
 import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
-import { parseFilters } from "../../lib/filters.ts";
-import { labelMap, labelRecord } from "../../lib/labels.ts";
+import { parseRecordFilters } from "../../lib/filters.ts";
+import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
@@ -88,7 +88,7 @@ export function createContainerStore(options: ContainerStoreOptions): ContainerS
 }
 
 function listContainers(metadata: Metadata, namespace: string, filters: readonly string[]): readonly Container[] {
-  const filter = parseFilters(filters);
+  const filter = parseRecordFilters(filters);
   const sql = "SELECT message FROM containers WHERE namespace = ? ORDER BY id";
   const rows = metadata.read((db) => db.query<MessageRow, [string]>(sql).all(namespace));
   const containers = rows.map(decode);
@@ -103,6 +103,7 @@ function insertContainer(
   container: Container,
 ): Container {
   const { id, snapshotter, snapshotKey, sandbox } = container;
+  requireKeys(container);
   const sql =
     "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, message) " +
     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -119,6 +120,15 @@ function insertContainer(
     exchange.publish(ctx, "/containers/create", anyOf(ContainerCreateSchema, event));
   });
   return container;
+}
+
+/** Errors: unknown, as under containerd: a label has no key. */
+function requireKeys({ id, labels }: Container): void {
+  try {
+    requireLabelKeys(labels);
+  } catch (error) {
+    throw wrapFault(`failed to write container ${quote(id)}`, error);
+  }
 }
 
 interface Update {
@@ -140,6 +150,7 @@ function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, pa
   } catch (error) {
     throw wrapFault("update failed validation", error);
   }
+  requireKeys(stored);
   const createdAt = stored.createdAt === undefined ? now : timestampDate(stored.createdAt);
   const updated = withTimes(stored, createdAt, notBefore(now, createdAt));
   tx.db

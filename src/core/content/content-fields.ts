@@ -5,7 +5,6 @@ import type { ContentInfo } from "./content.ts";
 export function contentFields(info: ContentInfo): FieldAdaptor {
   return ([first, ...rest]) => {
     if (first === "digest") return nonEmptyField(info.digest);
-    if (first === "size") return { value: String(info.sizeBytes), present: true };
     return first === "labels" ? mapField(rest, info.labels) : absentField;
   };
 }

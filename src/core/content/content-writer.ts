@@ -5,7 +5,7 @@ import { ContentCreateSchema } from "../../gen/containerd/events/content_pb.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { algorithmOf, createDigester, type Digest, digestProblem } from "../../lib/digest.ts";
 import { alreadyExists, failedPrecondition, quote, wrapFault } from "../../lib/faults.ts";
-import { checkLabels } from "../../lib/labels.ts";
+import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import {
   chmodFile,
@@ -104,6 +104,7 @@ export class IngestWriter implements ContentWriter {
     try {
       checkLabels(options.labels ?? noLabels, "info.Labels");
       this.#checkSize(options.sizeBytes);
+      requireLabelKeys(options.labels ?? noLabels);
       return target.kind === "shared"
         ? await this.#commitShared(target, options)
         : await this.#commitIngest(target, options);

@@ -5,10 +5,19 @@ import { ContentDeleteSchema } from "../../gen/containerd/events/content_pb.ts";
 import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { alreadyExists, FaultError, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
+import {
+  alreadyExists,
+  FaultError,
+  fault,
+  invalidArgument,
+  messageOf,
+  notFound,
+  quote,
+  wrapFault,
+} from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
-import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
+import { applyLabelPath, checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
 import { createKernel } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
@@ -144,6 +153,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
         throw invalidArgument(`cannot update ${quote(path)} field on content info ${quote(info.digest)}`);
       }
       checkLabels(labels, "info.Labels");
+      requireKeys(info.digest, labels);
       const updated = { ...current, labels, updatedAt: notBefore(this.now(), current.createdAt) };
       updateBlob(tx, namespace, updated);
       tx.touch("content", namespace, info.digest);
@@ -386,6 +396,15 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     });
     this.#leaving.set(folder, removal);
     return removal;
+  }
+}
+
+/** Errors: unknown, as under containerd: a label has no key. */
+function requireKeys(digest: Digest, labels: ReadonlyMap<string, string>): void {
+  try {
+    requireLabelKeys(labels);
+  } catch (error) {
+    throw wrapFault(`writing labels for info ${digest}`, error);
   }
 }
 

@@ -39,6 +39,7 @@ export async function* writeContent(
       yield await session.handle(request);
       if (request.action === WriteAction.COMMIT) return;
     }
+    if (session === undefined) throw new FaultError("unknown", "EOF");
   } finally {
     await session?.close();
   }
@@ -49,7 +50,14 @@ async function openSession(store: ContentStore, ctx: Ctx, first: WriteContentReq
   if (ref === "") throw new FaultError("invalidArgument", "first message must have a reference");
   const total = Number(first.total);
   const expected = first.expected === "" ? undefined : (first.expected as Digest);
-  return new WriteSession(store, ctx, ref, total, expected, await store.writer(ctx, { ref, total, expected }));
+  return new WriteSession(
+    store,
+    ctx,
+    ref,
+    total,
+    expected,
+    await store.writer(ctx, { ref, total: Math.max(total, 0), expected }),
+  );
 }
 
 class WriteSession {
@@ -84,8 +92,9 @@ class WriteSession {
     // One that is malformed is that of nothing: it is the commit that fails.
     if (request.expected !== "") await this.#expect(request.expected as Digest);
     if (request.total > 0n) this.#total = Number(request.total);
-    if (request.action === WriteAction.STAT) this.#stat();
-    else await this.#write(request, offset);
+    const { action } = request;
+    if (action === WriteAction.STAT) this.#stat();
+    else if (action === WriteAction.WRITE || action === WriteAction.COMMIT) await this.#write(request, offset);
     return { ...this.#answer };
   }
 

@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema, timestampDate } from "@bufbuild/protobuf/wkt";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
-import { invalidArgument } from "../../lib/faults.ts";
+import { notFound } from "../../lib/faults.ts";
 import { labelMap } from "../../lib/labels.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { decodeMounts } from "../mounts/index.ts";
@@ -13,8 +13,10 @@ export function createDiffService({ differ }: { readonly differ: Differ }): Serv
   return defineService(Diff, {
     apply: async (ctx, { diff, mounts, syncFs, payloads }) => {
       const digest = diff?.digest ?? "";
-      const problem = digestProblem(digest);
-      if (problem !== undefined) throw invalidArgument(`failed to get reader from content store: ${problem}`);
+      // Nothing is stored by a digest that is none; containerd does not look closer either.
+      if (digestProblem(digest) !== undefined) {
+        throw notFound(`failed to get reader from content store: content digest ${digest}`);
+      }
       const layer = { mediaType: diff?.mediaType ?? "", digest: digest as Digest, sizeBytes: Number(diff?.size ?? 0n) };
       return {
         applied: encode(

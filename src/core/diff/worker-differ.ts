@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
-import { isFault, notImplemented, wrapFault } from "../../lib/faults.ts";
+import { FaultError, isFault, messageOf, notImplemented, wrapFault } from "../../lib/faults.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
 import type { ContentStore, ContentWriter } from "../content/index.ts";
@@ -69,7 +69,7 @@ class WorkerDiffer implements Differ {
     const { arriving } = options;
     // Opened at once: when all has arrived the file goes elsewhere.
     using file = arriving === undefined ? undefined : openForWorker(arriving.file);
-    const blob = arriving === undefined ? this.#content.blobPath(ctx, layer.digest) : undefined;
+    const blob = arriving === undefined ? this.#pathOf(ctx, layer.digest) : undefined;
     const chain = processorChain(this.#processors, layer.mediaType, options.payloads ?? new Map());
     await this.#prepared();
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
@@ -92,7 +92,17 @@ class WorkerDiffer implements Differ {
       return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
     } catch (error) {
       if (ctx.aborted) throw error;
-      throw wrapFault(`apply layer ${layer.digest}`, error);
+      // A path that the worker did not find is none of the caller's: containerd gives such failures no code.
+      const kind = error instanceof FaultError && error.kind !== "notFound" ? error.kind : "unknown";
+      throw new FaultError(kind, `apply layer ${layer.digest}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #pathOf(ctx: Ctx, digest: Digest): string {
+    try {
+      return this.#content.blobPath(ctx, digest);
+    } catch (error) {
+      throw wrapFault("failed to get reader from content store", error);
     }
   }
 

@@ -2,6 +2,7 @@ import {
   type ConfigSchema,
   definePlugin,
   duration,
+  formatDuration,
   integer,
   type PluginDefinition,
   type Token,
@@ -54,7 +55,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
       .set("PauseThreshold", String(config.pause_threshold))
       .set("DeletionThreshold", String(config.deletion_threshold))
       .set("MutationThreshold", String(Math.max(0, config.mutation_threshold)))
-      .set("ScheduleDelay", `${Math.max(0, config.schedule_delay)}ms`);
+      .set("ScheduleDelay", formatDuration(Math.max(0, config.schedule_delay)));
     const tables = [
       collectableLeases,
       collectableContainers,

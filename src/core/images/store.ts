@@ -9,9 +9,9 @@ import {
 import { type Image, ImageSchema } from "../../gen/containerd/services/images/v1/images_pb.ts";
 import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import { alreadyExists, invalidArgument, notFound, quote } from "../../lib/faults.ts";
-import { parseFilters } from "../../lib/filters.ts";
-import { labelMap, labelRecord } from "../../lib/labels.ts";
+import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
+import { parseRecordFilters } from "../../lib/filters.ts";
+import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
@@ -80,7 +80,7 @@ interface Call extends ImageStoreOptions {
 }
 
 function listImages(metadata: Metadata, namespace: string, filters: readonly string[]): readonly Image[] {
-  const filter = parseFilters(filters);
+  const filter = parseRecordFilters(filters);
   const sql = "SELECT message FROM images WHERE namespace = ? ORDER BY name";
   const images = metadata.read((db) => db.query<MessageRow, [string]>(sql).all(namespace)).map(decode);
   return filter.matchesAll ? images : images.filter((image) => filter.matches(imageFields(image)));
@@ -151,11 +151,22 @@ function readImage(db: Database, namespace: string, name: string): Image | undef
 }
 
 function writeImage(tx: Transaction, namespace: string, image: Image): void {
+  requireKeys(image);
   const sql =
     "INSERT INTO images (namespace, name, target, message) VALUES (?1, ?2, ?3, ?4) " +
     "ON CONFLICT (namespace, name) DO UPDATE SET target = ?3, message = ?4";
   tx.db.query(sql).run(namespace, image.name, image.target?.digest ?? "", toBinary(ImageSchema, image));
   tx.touch("image", namespace, image.name);
+}
+
+/** Errors: unknown, as under containerd: a label or an annotation has no key. */
+function requireKeys({ name, labels, target }: Image): void {
+  try {
+    requireLabelKeys(labels);
+    requireLabelKeys(target?.annotations ?? {});
+  } catch (error) {
+    throw wrapFault(`writing labels for image ${name}`, error);
+  }
 }
 
 function decode({ message }: MessageRow): Image {

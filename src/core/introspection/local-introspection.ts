@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FaultError, failedPrecondition, fault, notImplemented, quote } from "../../lib/faults.ts";
-import { absentField, type FieldAdaptor, nonEmptyField, parseFilters } from "../../lib/filters.ts";
+import { FaultError, failedPrecondition, fault, kindText, notImplemented, quote, wrapFault } from "../../lib/faults.ts";
+import { absentField, type FieldAdaptor, type Filter, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import type { PluginRecord, PluginView } from "../../plugin/index.ts";
 import type { InfoProvider, Introspection, ServerInfo } from "./introspection.ts";
 
@@ -17,7 +17,7 @@ export function createIntrospection({ plugins, uuidPath }: IntrospectionOptions)
   let server: Promise<ServerInfo> | undefined;
   return {
     plugins: (filters) => {
-      const filter = parseFilters(filters);
+      const filter = filterOf(filters);
       return plugins.all().filter((plugin) => filter.matches(fieldsOf(plugin)));
     },
     server: () => {
@@ -37,6 +37,15 @@ export function createIntrospection({ plugins, uuidPath }: IntrospectionOptions)
       return { plugin, extra: await provider.pluginInfo(ctx, options) };
     },
   };
+}
+
+/** Errors: invalidArgument, said before and after. Source: containerd plugins/services/introspection/local.go, Plugins. */
+function filterOf(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (error) {
+    throw wrapFault(kindText.invalidArgument, error);
+  }
 }
 
 function isProvider(instance: unknown): instance is InfoProvider {

@@ -1,5 +1,5 @@
 import { digestProblem } from "../../lib/digest.ts";
-import { fault, invalidArgument } from "../../lib/faults.ts";
+import { FaultError, fault, invalidArgument } from "../../lib/faults.ts";
 import type { ResourceNode } from "../gc/index.ts";
 import type { LeaseResource } from "./leases.ts";
 
@@ -22,6 +22,9 @@ export function checkResource({ type, id }: LeaseResource): void {
     default:
       throw fault("notImplemented", `resource type ${type} not supported yet`);
   }
+  // What bolt says of a bucket and of a key without a name.
+  if (parts.includes("")) throw new FaultError("unknown", "bucket name required");
+  if (type !== "content" && id === "") throw new FaultError("unknown", "key required");
   if (type !== "content") return;
   const problem = digestProblem(id);
   if (problem !== undefined) throw invalidArgument(`invalid content resource id ${id}: ${problem}`);

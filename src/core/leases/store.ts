@@ -1,8 +1,8 @@
 import type { Database } from "bun:sqlite";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { alreadyExists, invalidArgument, notFound, quote } from "../../lib/faults.ts";
-import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
-import { labelsFromText, labelsToText } from "../../lib/labels.ts";
+import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseRecordFilters } from "../../lib/filters.ts";
+import { labelsFromText, labelsToText, requireLabelKeys } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -47,6 +47,7 @@ export function createLeaseManager(options: LeaseManagerOptions): LeaseManager {
       const namespace = requireNamespace(ctx);
       const lease = { id: id === "" ? randomId() : id, createdAt: clock(), labels: withoutEmpty(labels) };
       if (Buffer.byteLength(lease.id) > idMaxBytes) throw invalidArgument("lease id is longer than 32768 bytes");
+      requireLabelKeys(labels);
       return metadata.update((tx) => insertLease(tx, namespace, lease));
     },
     delete: async (ctx, id) => {
@@ -77,7 +78,7 @@ export function createLeaseManager(options: LeaseManagerOptions): LeaseManager {
     },
     listResources: (ctx, id) => listResources(metadata, requireNamespace(ctx), id),
     attach: (tx, namespace, lease, resource) => {
-      if (lease === undefined || lease === "") return;
+      if (lease === undefined) return;
       if (!hasLease(tx.db, namespace, lease)) throw notFound("lease does not exist");
       insertResource(tx, namespace, lease, resource);
     },
@@ -98,7 +99,7 @@ function insertLease(tx: Transaction, namespace: string, lease: LeaseInfo): Leas
 }
 
 function listLeases(metadata: Metadata, namespace: string, filters: readonly string[]): readonly LeaseInfo[] {
-  const filter = parseFilters(filters);
+  const filter = parseRecordFilters(filters);
   const sql = "SELECT id, created_at_ms, labels FROM leases WHERE namespace = ? ORDER BY id";
   return metadata
     .read((db) => db.query<LeaseRow, [string]>(sql).all(namespace))

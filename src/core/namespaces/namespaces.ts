@@ -25,7 +25,8 @@ export interface NamespaceStore {
   create(ctx: Ctx, info: NamespaceInfo): Promise<NamespaceInfo>;
   /**
    * Sets the labels that `paths` names (`labels.KEY`), or all of them when it is empty; an empty value takes a label away.
-   * Errors: invalidArgument (another path). Effects: durable; event /namespaces/update; makes a namespace that is not there.
+   * Errors: invalidArgument (another path, a name that is malformed); unknown, as under containerd (no name, a label that
+   * is too long or has no key). Effects: durable; event /namespaces/update; a first label makes a namespace that is not there.
    */
   update(ctx: Ctx, info: NamespaceInfo, paths: readonly string[]): Promise<NamespaceInfo>;
   /** Errors: failedPrecondition (something is in it, named in the message), notFound. Effects: durable; event /namespaces/delete. */

@@ -14,9 +14,11 @@ export function createNamespacesService({ store }: { readonly store: NamespaceSt
     get: (_ctx, { name }) => ({ namespace: encode({ name, labels: store.labels(name) }) }),
     list: () => ({ namespaces: store.list().map(encode) }),
     create: async (ctx, { namespace }) => ({ namespace: encode(await store.create(ctx, decode(namespace))) }),
-    update: async (ctx, { namespace, updateMask }) => ({
-      namespace: encode(await store.update(ctx, decode(namespace), updateMask?.paths ?? [])),
-    }),
+    // containerd leaves the message empty, and so must its equals.
+    update: async (ctx, { namespace, updateMask }) => {
+      await store.update(ctx, decode(namespace), updateMask?.paths ?? []);
+      return {};
+    },
     delete: async (ctx, { name }) => {
       await store.delete(ctx, name);
       return {};

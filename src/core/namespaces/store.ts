@@ -7,9 +7,16 @@ import {
   NamespaceUpdateSchema,
 } from "../../gen/containerd/events/namespace_pb.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
-import { alreadyExists, FaultError, failedPrecondition, notFound, quote } from "../../lib/faults.ts";
+import { alreadyExists, FaultError, failedPrecondition, messageOf, notFound, quote } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
-import { applyLabelPath, checkLabels, labelRecord, labelsFromText, labelsToText } from "../../lib/labels.ts";
+import {
+  applyLabelPath,
+  checkLabel,
+  checkLabels,
+  labelRecord,
+  labelsFromText,
+  labelsToText,
+} from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
@@ -61,6 +68,7 @@ function createNamespace(
   checkIdentifier(name);
   checkLabels(labels, "namespace.Labels");
   if (readLabels(tx.db, name) !== undefined) throw alreadyExists(`namespace ${quote(name)}`);
+  checkChange("", labels.get("") ?? "");
   writeLabels(tx.db, name, new Map([...labels].filter(([, value]) => value !== "")));
   const event = anyOf(NamespaceCreateSchema, create(NamespaceCreateSchema, { name, labels: labelRecord(labels) }));
   announce(tx, exchange, ctx, name, "/namespaces/create", event);
@@ -74,18 +82,32 @@ function updateNamespace(
   { name, labels }: NamespaceInfo,
   paths: readonly string[],
 ): NamespaceInfo {
+  if (name === "") throw new FaultError("unknown", "bucket name required");
   checkIdentifier(name);
-  checkLabels(labels, "namespace.Labels");
-  const current = readLabels(tx.db, name) ?? new Map<string, string>();
-  for (const path of paths.length === 0 ? ["labels"] : paths) {
-    if (!applyLabelPath(current, labels, path)) {
-      throw new FaultError("invalidArgument", `cannot update ${quote(path)} field`);
-    }
+  const stored = readLabels(tx.db, name);
+  const current = stored ?? new Map<string, string>();
+  const all = [...current.keys(), ...labels.keys()].map((key) => `labels.${key}`);
+  for (const path of paths.length === 0 ? all : paths) {
+    if (!path.startsWith("labels.")) throw new FaultError("invalidArgument", `cannot update ${quote(path)} field`);
+    const key = path.slice("labels.".length);
+    checkChange(key, labels.get(key) ?? "");
+    applyLabelPath(current, labels, path);
   }
-  writeLabels(tx.db, name, current);
+  // One that is not there is made by its first label.
+  if (stored !== undefined || current.size > 0) writeLabels(tx.db, name, current);
   const event = anyOf(NamespaceUpdateSchema, create(NamespaceUpdateSchema, { name, labels: labelRecord(labels) }));
   announce(tx, exchange, ctx, name, "/namespaces/update", event);
   return { name, labels: current };
+}
+
+/** Refuses a label, in the words and with the code of bolt, which is what containerd's callers get to see of it. */
+function checkChange(key: string, value: string): void {
+  try {
+    checkLabel(key, value);
+  } catch (error) {
+    throw new FaultError("unknown", `namespace.Labels: ${messageOf(error)}`, { cause: error });
+  }
+  if (key === "" && value !== "") throw new FaultError("unknown", "key required");
 }
 
 function deleteNamespace(

@@ -5,14 +5,15 @@ import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import {
   alreadyExists,
-  type FaultError,
+  FaultError,
   failedPrecondition,
   invalidArgument,
   notFound,
   quote,
+  wrapFault,
 } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseFilters } from "../../lib/filters.ts";
-import { applyLabelPath, checkLabels } from "../../lib/labels.ts";
+import { applyLabelPath, checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
@@ -72,6 +73,20 @@ export function taken(name: string): FaultError {
   return alreadyExists(`snapshot ${quote(name)}`);
 }
 
+/** Errors: unknown, as under containerd, which says "read" where it writes. */
+function requireKeys(labels: ReadonlyMap<string, string>): void {
+  try {
+    requireLabelKeys(labels);
+  } catch (error) {
+    throw wrapFault("failed to read labels", error);
+  }
+}
+
+/** Errors: unknown, with what bolt says of a bucket without a name in containerd. */
+function requireName(name: string): void {
+  if (name === "") throw new FaultError("unknown", "bucket name required");
+}
+
 /** What every snapshotter of this daemon has in common, wherever its files are: names, labels and parents are rows. */
 export class NamedSnapshots {
   readonly name: string;
@@ -116,6 +131,7 @@ export class NamedSnapshots {
         throw invalidArgument(`cannot update ${quote(path)} field on snapshot ${quote(info.name)}`);
       }
       checkLabels(labels, "info.Labels");
+      requireKeys(labels);
       const updatedAt = notBefore(this.now(), record.info.createdAt);
       const updated = { ...record, info: { ...record.info, labels, updatedAt } };
       updateSnapshot(tx, this.name, updated);
@@ -141,18 +157,22 @@ export class NamedSnapshots {
       return { taken: { error: taken(key), name: key }, parents: [], owner: rootOwner };
     }
     const owner = mappedRoot(labels);
-    if (parent === "") return { taken: undefined, parents: [], owner: owner ?? rootOwner };
+    if (parent === "") {
+      requireName(key);
+      return { taken: undefined, parents: [], owner: owner ?? rootOwner };
+    }
     const base = findSnapshot(db, this.name, namespace, parent);
     if (base === undefined) throw notFound(`parent snapshot ${parent} does not exist`);
     if (base.info.kind !== "committed") {
       throw invalidArgument(`failed to create snapshot: parent ${quote(parent)} is not committed snapshot`);
     }
+    requireName(key);
     return { taken: undefined, parents: ancestors(db, this.name, base.id), owner: owner ?? base.owner };
   }
 
   /** A name that is taken is still put under the caller's lease: it may be what it was after. */
   protected async refuse(ctx: Ctx, namespace: string, { error, name }: Taken): Promise<never> {
-    if (ctx.lease !== undefined && ctx.lease !== "") {
+    if (ctx.lease !== undefined) {
       await this.metadata.update((tx) => this.leases.attach(tx, namespace, ctx.lease, this.resource(name)));
     }
     throw error;
@@ -165,6 +185,7 @@ export class NamedSnapshots {
     name: string,
     key: string,
   ): SnapshotRecord | undefined {
+    requireName(name);
     if (findSnapshot(db, this.name, namespace, name) !== undefined) return undefined;
     const record = this.find(db, namespace, key);
     if (record.info.kind !== "active") {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SnapshotPrepareSchema } from "../../gen/containerd/events/snapshot_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, failedPrecondition, fault, isFault, messageOf, quote } from "../../lib/faults.ts";
-import { checkLabels } from "../../lib/labels.ts";
+import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Transaction } from "../metadata/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
@@ -85,6 +85,7 @@ export class ProxiedSnapshotter extends NamedSnapshots implements Snapshotter {
     const namespace = requireNamespace(ctx);
     const labels = options.labels ?? noLabels;
     checkLabels(labels, "info.Labels");
+    requireLabelKeys(labels);
     const before = this.metadata.read((db) => {
       const record = this.committable(db, namespace, name, key);
       if (record === undefined) return undefined;
@@ -116,6 +117,7 @@ export class ProxiedSnapshotter extends NamedSnapshots implements Snapshotter {
   ): Promise<readonly MountSpec[]> {
     const namespace = requireNamespace(ctx);
     checkLabels(labels, "info.Labels");
+    requireLabelKeys(labels);
     const plan = (db: Transaction["db"]): Plan => this.plan(db, namespace, key, parent, labels);
     const first = this.metadata.read(plan);
     if (first.taken !== undefined) return this.refuse(ctx, namespace, first.taken);

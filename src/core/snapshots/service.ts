@@ -1,10 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type InfoSchema, Kind, Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { timestampOf } from "../../lib/clock.ts";
+import type { Ctx } from "../../lib/ctx.ts";
+import { FaultError, messageOf } from "../../lib/faults.ts";
 import { labelMap, labelRecord } from "../../lib/labels.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { encodeMounts } from "../mounts/index.ts";
-import type { SnapshotInfo, SnapshotKind, Snapshotters } from "./snapshotter.ts";
+import type { SnapshotInfo, SnapshotKind, Snapshotter, Snapshotters } from "./snapshotter.ts";
 
 /** How many infos one message of a list carries. Source: containerd plugins/services/snapshots/service.go, List. */
 const listBatch = 100;
@@ -43,7 +45,7 @@ export function createSnapshotsService({ snapshotters }: { readonly snapshotters
       return { info: encodeInfo(await snapshotters.get(snapshotter).update(ctx, wanted, updateMask?.paths ?? [])) };
     },
     async *list(ctx, { snapshotter, filters }) {
-      const infos = snapshotters.get(snapshotter).list(ctx, filters);
+      const infos = listed(snapshotters.get(snapshotter), ctx, filters);
       for (let at = 0; at < infos.length; at += listBatch) {
         yield { info: infos.slice(at, at + listBatch).map(encodeInfo) };
       }
@@ -57,6 +59,15 @@ export function createSnapshotsService({ snapshotters }: { readonly snapshotters
       return {};
     },
   });
+}
+
+/** Errors: unknown, whatever it was: containerd gives a list's failures no code. */
+function listed(snapshotter: Snapshotter, ctx: Ctx, filters: readonly string[]): readonly SnapshotInfo[] {
+  try {
+    return snapshotter.list(ctx, filters);
+  } catch (error) {
+    throw new FaultError("unknown", messageOf(error), { cause: error });
+  }
 }
 
 function encodeInfo(info: SnapshotInfo): MessageInitShape<typeof InfoSchema> {

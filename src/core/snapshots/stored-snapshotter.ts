@@ -4,7 +4,7 @@ import { SnapshotPrepareSchema } from "../../gen/containerd/events/snapshot_pb.t
 import type { Clock } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { failedPrecondition, fault } from "../../lib/faults.ts";
-import { checkLabels } from "../../lib/labels.ts";
+import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
@@ -77,6 +77,7 @@ export class StoredSnapshotter extends NamedSnapshots implements Snapshotter {
     const namespace = requireNamespace(ctx);
     const labels = options.labels ?? noLabels;
     checkLabels(labels, "info.Labels");
+    requireLabelKeys(labels);
     const before = this.metadata.read((db) => this.committable(db, namespace, name, key));
     const measured = before === undefined ? undefined : await this.#measure(before, ctx, options.usage);
     const names = { namespace, name, key, labels, parent: options.parent ?? "" };
@@ -104,6 +105,7 @@ export class StoredSnapshotter extends NamedSnapshots implements Snapshotter {
   ): Promise<readonly MountSpec[]> {
     const namespace = requireNamespace(ctx);
     checkLabels(labels, "info.Labels");
+    requireLabelKeys(labels);
     const plan = (db: Transaction["db"]): Plan => this.plan(db, namespace, key, parent, labels);
     const first = this.metadata.read(plan);
     if (first.taken !== undefined) return this.refuse(ctx, namespace, first.taken);

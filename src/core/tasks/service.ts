@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_pb.ts";
-import { FaultError, isFault, wrapFault } from "../../lib/faults.ts";
+import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Logger } from "../../lib/log.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
@@ -69,7 +69,7 @@ function viewMethods(tasks: TaskManager, log: Logger): Methods {
       return { processes: [...(await (await tasks.get(ctx, containerId)).pids())] };
     },
     async metrics(ctx, { filters }) {
-      return { metrics: [...(await tasks.metrics(ctx, filters))] };
+      return { metrics: [...(await uncoded(tasks.metrics(ctx, filters)))] };
     },
     async wait(ctx, { containerId, execId }) {
       const { exitStatus, exitedAt } = await (await tasks.get(ctx, containerId)).wait(execId, ctx.signal);
@@ -107,6 +107,15 @@ function controlMethods(tasks: TaskManager): Methods {
       return empty;
     },
   };
+}
+
+/** Errors: unknown, whatever it was: containerd gives these no code. Source: plugins/services/tasks/local.go, Metrics. */
+async function uncoded<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new FaultError("unknown", messageOf(error), { cause: error });
+  }
 }
 
 function exitFields({ pid, exitStatus, exitedAt }: Awaited<ReturnType<TaskManager["delete"]>>): object {

@@ -4,7 +4,7 @@ import { type HeaderBlock, type HeaderFields, headerValue } from "../http2/index
 import type { ServiceDefinition } from "../service.ts";
 import { grpcCodes } from "../status.ts";
 import { MessageEncoder } from "./message-encoder.ts";
-import { parseTimeout } from "./timeouts.ts";
+import { parseTimeout, timeoutProblem } from "./timeouts.ts";
 
 /** A method that is served. */
 export interface Route {
@@ -128,7 +128,7 @@ function rejectionOf(fields: HeaderFields, badTimeout: boolean): Rejection | und
     return { httpStatus: "415", code: code("INVALID_ARGUMENT"), message };
   }
   if (badTimeout) {
-    const message = `malformed grpc-timeout: ${quote(headerValue(fields, "grpc-timeout") ?? "")}`;
+    const message = `malformed grpc-timeout: ${timeoutProblem(headerValue(fields, "grpc-timeout") ?? "")}`;
     return { httpStatus: "400", code: code("INTERNAL"), message };
   }
   const method = headerValue(fields, ":method") ?? "";

@@ -7,6 +7,8 @@ import { ServerCall } from "./server-call.ts";
 export class SingleRequestCall extends ServerCall {
   #reader: MessageReader | undefined;
   #payload: Buffer | undefined;
+  /** Whether what comes after the message is of no interest. */
+  #ignoring = false;
 
   onData(bytes: Buffer, end: boolean): boolean {
     if (this.done) return true;
@@ -15,7 +17,7 @@ export class SingleRequestCall extends ServerCall {
       return false;
     }
     this.#reader ??= new MessageReader(this.shared.maxReceiveBytes);
-    this.#reader.push(bytes);
+    if (!this.#ignoring) this.#reader.push(bytes);
     // All of it belongs to one message of bounded size, so the caller may go on.
     if (!end) this.stream.credit(bytes.length);
     this.#collect(this.#reader, end);
@@ -31,16 +33,32 @@ export class SingleRequestCall extends ServerCall {
   #collect(reader: MessageReader, end: boolean): void {
     try {
       this.#payload ??= reader.next();
-      if (reader.partial && (end || this.#payload !== undefined)) {
-        throw new FaultError("internal", "grpc: the request is not one whole message");
-      }
+      if (this.#payload !== undefined && reader.partial) this.#tooMuch();
       if (!end) return;
-      if (this.#payload === undefined) throw new FaultError("internal", "grpc: the request has no message");
+      if (this.#payload === undefined) throw this.#tooLittle(reader.partial);
       if (reader.compressed) void this.#unpack(this.#payload);
       else this.#start(this.#payload);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** As grpc-go: whoever asks for a stream of answers may send one message only, others may and it is not looked at. */
+  #tooMuch(): void {
+    if (this.route.method.methodKind !== "unary") {
+      const problem = "received multiple request messages for non-client-streaming RPC";
+      throw new FaultError("internal", `cardinality violation: ${problem}`);
+    }
+    this.#ignoring = true;
+  }
+
+  /** Source: grpc-go server.go, processUnaryRPC; stream.go, serverStream.RecvMsg. */
+  #tooLittle(partial: boolean): FaultError {
+    const unary = this.route.method.methodKind === "unary";
+    if (partial) return new FaultError(unary ? "unknown" : "internal", "unexpected EOF");
+    if (unary) return new FaultError("unknown", "EOF");
+    const problem = "received no request message from non-client-streaming RPC";
+    return new FaultError("internal", `cardinality violation: ${problem}`);
   }
 
   async #unpack(payload: Uint8Array): Promise<void> {

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { startContainerd, startLighter, testNeeding, writeBusyboxRootfs } from "../support/index.ts";
+import { compareOutcomes } from "./compare.ts";
+import { runScenario } from "./run-scenario.ts";
+import { scenarios } from "./scenarios.ts";
+import { openSide, type Side } from "./side.ts";
+
+const needs = ["ctr", "containerd", "lighterd", "overlayfs", "root", "runc", "busybox"] as const;
+/** Nothing is collected meanwhile: when it would be depends on the machine. */
+const config = '[plugins."io.containerd.gc.v1.scheduler"]\ndeletion_threshold = 100000\n';
+
+describe("lighterd answers as containerd", () => {
+  const stack = new AsyncDisposableStack();
+  let sides: readonly [mine: Side, theirs: Side];
+
+  beforeAll(async () => {
+    const [mine, theirs] = await Promise.all([startLighter({ config }), startContainerd({ config })]);
+    stack.use(mine);
+    stack.use(theirs);
+    const rootfs = `${mine.workspace.folder}/busybox`;
+    await writeBusyboxRootfs(rootfs);
+    sides = [stack.use(await openSide(mine, rootfs)), stack.use(await openSide(theirs, rootfs))];
+  }, 60_000);
+  afterAll(() => stack.disposeAsync(), 60_000);
+
+  for (const scenario of scenarios) {
+    testNeeding(needs, `${scenario.service}: ${scenario.name} (${scenario.steps.length} calls)`, async () => {
+      const [mine, theirs] = await Promise.all(sides.map((side) => runScenario(side, scenario)));
+      const problems = compareOutcomes(scenario, mine ?? [], theirs ?? []);
+      if (problems.length > 0) throw new Error(`- containerd, + lighterd\n\n${problems.join("\n\n")}\n`);
+    });
+  }
+});
+
+test("at least 300 calls are compared", () => {
+  expect(scenarios.reduce((sum, { steps }) => sum + steps.length, 0)).toBeGreaterThanOrEqual(300);
+});
