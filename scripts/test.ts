@@ -14,7 +14,7 @@ const groups: readonly TestGroup[] = [
   {
     name: "rooms",
     kind: "tests",
-    paths: ["test/core", "test/wire", "test/shim", "test/tasks", "test/cli"],
+    paths: ["test/contract", "test/core", "test/wire", "test/shim", "test/tasks", "test/cli"],
     parallel: false,
     timeoutMs: 60_000,
   },

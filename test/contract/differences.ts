@@ -138,6 +138,55 @@ export const failedMount: Difference = ours("a mount that fails is told by where
   'component: mount "<state>/io.containerd.runtime.v2.task/<token>/h/rootfs":',
 ]);
 
+/** Source: plugins/services/introspection/local.go, Server. */
+export const serverPid: Difference = newer(
+  "the server tells its process",
+  ['"pid": "0"', '"pid": "<pid>"'],
+  ['"pidns": "0"', '"pidns": "<pidns>"'],
+);
+
+/** Source: plugins/services/introspection/local.go, Plugins. */
+export const pluginFilters: Difference = newer("filters of plugins say before and after of what kind they are", [
+  /INVALID_ARGUMENT (.*: invalid argument): invalid argument/,
+  "INVALID_ARGUMENT invalid argument: $1",
+]);
+
+/** Source: plugins/snapshots/overlay/plugin/plugin.go. */
+export const capabilities: Difference = newer("snapshotters tell what they can", [
+  '"capabilities": []',
+  '"capabilities": [\n    "remap-ids",\n    "only-remap-ids",\n    "rebase"\n   ]',
+]);
+
+/** Source: plugins/snapshots/native/plugin/plugin.go. */
+export const nativeRoot: Difference = newer("snapshotters tell their roots", [
+  '"exports": {}',
+  '"exports": {\n    "root": "<root>/io.containerd.snapshotter.v1.native"\n   }',
+]);
+
+export const requires = (theirs: string, mine: readonly string[]): Difference =>
+  ours("plugins require what they are made of here", [requirement(theirs === "" ? [] : [theirs]), requirement(mine)]);
+
+function requirement(kinds: readonly string[]): string {
+  const lines = kinds.map((kind) => `\n    "io.containerd.${kind}.v1"`);
+  return `"requires": [${lines.join(",")}${lines.length === 0 ? "" : "\n   "}]`;
+}
+
+/** What is wrong with a layer is told with the layer. */
+export const ofLayer = (digest: string): Difference =>
+  ours("what is wrong with a layer is told with its digest", [
+    "status UNKNOWN ",
+    `status UNKNOWN apply layer ${digest}: `,
+  ]);
+
+export const badLayer = (digest: string, problem: string): Difference =>
+  ours("a layer that is no archive, or leads out of its tree, is refused as what it is", [
+    all,
+    `status INVALID_ARGUMENT apply layer ${digest}: ${problem}`,
+  ]);
+
+export const mountsElsewhere = (mine: string): Difference =>
+  ours("layers are mounted below the differ's folder", [/(status UNKNOWN ).*/, `$1${mine}`]);
+
 export const unknownOptions: Difference = ours("options of a type that nobody knows are no task's", [
   "type with url nope: not found",
   "invalid task create option for io.containerd.runc.v2",

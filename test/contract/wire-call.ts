@@ -60,7 +60,7 @@ class Exchange implements StreamHandler {
 
   onHeaders(): void {}
 
-  onData(bytes: Buffer, end: boolean): void {
+  onData(bytes: Buffer, end: boolean): boolean {
     this.stream?.credit(bytes.length);
     this.#bytes = Buffer.concat([this.#bytes, bytes]);
     while (this.#bytes.length >= 5 && this.#bytes.length >= 5 + this.#bytes.readUInt32BE(1)) {
@@ -70,6 +70,7 @@ class Exchange implements StreamHandler {
     }
     if (this.#messages.length === this.#leave?.afterAnswers) this.#break("the caller left");
     else if (end) this.#break("no trailers");
+    return true;
   }
 
   onTrailers({ fields }: { readonly fields: readonly string[] }): void {

@@ -3,7 +3,14 @@ import { Diff } from "../../../src/gen/containerd/services/diff/v1/diff_pb.ts";
 import { Snapshots } from "../../../src/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import type { Mount } from "../../../src/gen/containerd/types/mount_pb.ts";
 import { packTar } from "../../support/tar.ts";
-import { answeredOnce, contentCreated, snapshotterInEvents } from "../differences.ts";
+import {
+  answeredOnce,
+  badLayer,
+  contentCreated,
+  mountsElsewhere,
+  ofLayer,
+  snapshotterInEvents,
+} from "../differences.ts";
 import { call, type Scenario, type Step, scenario } from "../script.ts";
 import type { Variables } from "../variables.ts";
 import { digestOf, mediaTypes, noDigest, rooted } from "./values.ts";
@@ -19,7 +26,12 @@ const layer = packTar([
   { path: "etc/other", type: "hardlink", target: "etc/greeting" },
 ]);
 const packed = Bun.gzipSync(new Uint8Array(layer));
+const text = Buffer.from("no archive at all");
 const hostile = packTar([{ path: "../../outside", content: "x" }]);
+
+const truncated = "at the beginning: unexpected end of archive";
+const failed =
+  'failed to mount rootfs component: mount "<root>/io.containerd.differ.v1.walking/upper": no such file or directory';
 
 const stored = (name: string, bytes: Uint8Array<ArrayBuffer>): Step =>
   call(
@@ -58,7 +70,7 @@ export const diffScenarios: readonly Scenario[] = [
   scenario("diff", "layers", [
     stored("layer", new Uint8Array(layer)),
     stored("packed", new Uint8Array(packed)),
-    stored("text", new Uint8Array(Buffer.from("no archive at all"))),
+    stored("text", new Uint8Array(text)),
     prepared("a"),
     prepared("b"),
     prepared("c"),
@@ -72,41 +84,68 @@ export const diffScenarios: readonly Scenario[] = [
       diff: descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", packed),
       mounts: mountsOf(v, "b"),
     })),
-    call("apply what is compressed as if it were not", apply, (v) => ({
-      diff: descriptor(mediaTypes.layer, packed),
-      mounts: mountsOf(v, "c"),
-    })),
+    call(
+      "apply what is compressed as if it were not",
+      apply,
+      (v) => ({
+        diff: descriptor(mediaTypes.layer, packed),
+        mounts: mountsOf(v, "c"),
+      }),
+      { differs: badLayer(digestOf(packed), truncated) },
+    ),
     call("apply what is not compressed as if it were", apply, (v) => ({
       diff: descriptor(mediaTypes.gzipLayer, layer),
       mounts: mountsOf(v, "c"),
     })),
-    call("apply of no archive", apply, (v) => ({
-      diff: descriptor(mediaTypes.layer, Buffer.from("no archive at all")),
-      mounts: mountsOf(v, "c"),
-    })),
+    call(
+      "apply of no archive",
+      apply,
+      (v) => ({
+        diff: descriptor(mediaTypes.layer, text),
+        mounts: mountsOf(v, "c"),
+      }),
+      { differs: badLayer(digestOf(text), truncated) },
+    ),
     call("apply of what is not there", apply, (v) => ({
       diff: { mediaType: mediaTypes.layer, digest: noDigest, size: 1n },
       mounts: mountsOf(v, "c"),
     })),
-    call("apply of an unknown type", apply, (v) => ({
-      diff: descriptor("text/plain", layer),
-      mounts: mountsOf(v, "c"),
-    })),
-    call("apply without a type", apply, (v) => ({ diff: descriptor("", layer), mounts: mountsOf(v, "c") })),
+    call(
+      "apply of an unknown type",
+      apply,
+      (v) => ({
+        diff: descriptor("text/plain", layer),
+        mounts: mountsOf(v, "c"),
+      }),
+      { differs: ofLayer(digestOf(layer)) },
+    ),
+    call("apply without a type", apply, (v) => ({ diff: descriptor("", layer), mounts: mountsOf(v, "c") }), {
+      differs: ofLayer(digestOf(layer)),
+    }),
     call("apply without a digest", apply, (v) => ({
       diff: { mediaType: mediaTypes.layer, digest: "", size: 1n },
       mounts: mountsOf(v, "c"),
     })),
-    call("apply to a mount that fails", apply, {
-      diff: descriptor(mediaTypes.layer, layer),
-      mounts: [{ type: "bind", source: "/nonesuch", options: ["rbind"] }],
-    }),
-    call("compare", diff, (v) => ({
-      left: mountsOf(v, "c"),
-      right: mountsOf(v, "a"),
-      mediaType: mediaTypes.layer,
-      labels: rooted,
-    })),
+    call(
+      "apply to a mount that fails",
+      apply,
+      {
+        diff: descriptor(mediaTypes.layer, layer),
+        mounts: [{ type: "bind", source: "/nonesuch", options: ["rbind"] }],
+      },
+      { differs: mountsElsewhere(`apply layer ${digestOf(layer)}: stat: no such file or directory`) },
+    ),
+    call(
+      "compare",
+      diff,
+      (v) => ({
+        left: mountsOf(v, "c"),
+        right: mountsOf(v, "a"),
+        mediaType: mediaTypes.layer,
+        labels: rooted,
+      }),
+      { differs: contentCreated(namespace, digestOf(new Uint8Array(1024)), 1024) },
+    ),
     call("compare the same", diff, (v) => ({
       left: mountsOf(v, "a"),
       right: mountsOf(v, "a"),
@@ -118,15 +157,25 @@ export const diffScenarios: readonly Scenario[] = [
       right: mountsOf(v, "a"),
       mediaType: "text/plain",
     })),
-    call("compare with a mount that fails", diff, (v) => ({
-      left: mountsOf(v, "c"),
-      right: [{ type: "bind", source: "/nonesuch", options: ["rbind"] }],
-      mediaType: mediaTypes.layer,
-    })),
+    call(
+      "compare with a mount that fails",
+      diff,
+      (v) => ({
+        left: mountsOf(v, "c"),
+        right: [{ type: "bind", source: "/nonesuch", options: ["rbind"] }],
+        mediaType: mediaTypes.layer,
+      }),
+      { differs: mountsElsewhere(failed) },
+    ),
     stored("hostile", new Uint8Array(hostile)),
-    call("apply of what leads out", apply, (v) => ({
-      diff: descriptor(mediaTypes.layer, hostile),
-      mounts: mountsOf(v, "c"),
-    })),
+    call(
+      "apply of what leads out",
+      apply,
+      (v) => ({
+        diff: descriptor(mediaTypes.layer, hostile),
+        mounts: mountsOf(v, "c"),
+      }),
+      { differs: badLayer(digestOf(hostile), 'entry "../../outside": name leads out of the layer: invalid argument') },
+    ),
   ]),
 ];
