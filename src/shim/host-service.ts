@@ -17,12 +17,14 @@ export interface HostServiceOptions {
   readonly parts: HostParts;
   readonly version: string;
   readonly broken: BrokenTasks;
+  /** Opens the socket of one namespace. */
+  readonly open: (namespace: string) => Promise<string>;
   /** Ends the host, after the answer has gone out. */
   readonly shutdown: () => void;
 }
 
 /** What a daemon asks of the host itself. */
-export function createHostService({ parts, version, broken, shutdown }: HostServiceOptions): ServiceDefinition {
+export function createHostService({ parts, version, broken, open, shutdown }: HostServiceOptions): ServiceDefinition {
   const instance = crypto.randomUUID();
   return defineService(Host, {
     info: () => ({ protocol: hostProtocol, version, pid: process.pid, instance }),
@@ -38,6 +40,7 @@ export function createHostService({ parts, version, broken, shutdown }: HostServ
       parts.journal.acknowledge(sequence);
       return {};
     },
+    open: async (_ctx, { namespace }) => ({ socket: await open(namespace) }),
     shutdown: (_ctx, { force }) => {
       if (!force && parts.tasks.size > 0) throw failedPrecondition(`host has ${parts.tasks.size} tasks`);
       shutdown();

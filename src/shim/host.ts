@@ -10,6 +10,8 @@ export interface HostOptions {
   readonly logLevel: LogLevel;
   /** The runtime of tasks that name none; crun where it is in PATH, else runc, when left out. */
   readonly runtime?: string | undefined;
+  /** The ttrpc socket of somebody else's containerd whose shim this host is: it takes the events. */
+  readonly events?: string | undefined;
 }
 
 /** A running shim host. */

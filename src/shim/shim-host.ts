@@ -8,10 +8,12 @@ import { productVersion } from "../lib/version.ts";
 import { createFdWatcher, createKernel, type Kernel } from "../sys/index.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { readCgroupMounts } from "./cgroup/locate.ts";
+import { serveContainerd } from "./containerd-shim.ts";
 import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
 import { Keeper } from "./keeper/keeper.ts";
+import { openNamespaceSockets } from "./namespace-sockets.ts";
 import type { HostParts } from "./parts.ts";
 import { reapOrphans } from "./process/orphans.ts";
 import { recoverTasks } from "./recovery/recovery.ts";
@@ -34,6 +36,10 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   mkdirSync(options.state, { recursive: true, mode: 0o700 });
   await using stack = new AsyncDisposableStack();
   stack.use(lockFolder(kernel, options.state));
+  let hasNothingLeft = false;
+  stack.defer(() => {
+    if (hasNothingLeft) rmSync(options.state, { recursive: true, force: true });
+  });
   const log = stack.use(openLog(options));
   becomeReaper(kernel, log);
   const parts = createParts(kernel, options, log, stack);
@@ -43,12 +49,27 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const services = [
     ...createTaskServices(parts, productVersion, broken),
-    createHostService({ parts, version: productVersion, broken, shutdown: () => setImmediate(resolve) }),
+    createHostService({
+      parts,
+      version: productVersion,
+      broken,
+      open: async (namespace) => (await sockets).open(namespace),
+      shutdown: () => setImmediate(resolve),
+    }),
   ];
   const server = stack.use(createTtrpcServer({ services, log }));
   // The lock says that nobody serves there; what lies there is a dead host's.
   rmSync(options.socket, { force: true });
+  const sockets = openNamespaceSockets(server, options.socket, options.state);
+  await sockets;
   await server.listen(options.socket);
+  if (options.events !== undefined) {
+    const end = (): void => {
+      hasNothingLeft = true;
+      resolve();
+    };
+    stack.use(serveContainerd({ parts, broken, server, events: options.events, end }));
+  }
   log.info("shim host serves", { socket: options.socket, pid: process.pid, tasks: parts.tasks.size });
   const owned = stack.move();
   return { ended, [Symbol.asyncDispose]: () => owned.disposeAsync() };

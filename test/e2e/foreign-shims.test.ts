@@ -1,15 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs/promises";
 import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
-import { Events } from "../../src/gen/containerd/services/events/v1/events_pb.ts";
-import type { Envelope } from "../../src/gen/containerd/types/event_pb.ts";
 import { anyTo } from "../../src/wire/any.ts";
-import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import {
   busyboxImage,
   type Daemon,
   daemonNeeds,
   findProcesses,
+  followEvents,
   importBusybox,
   missing,
   startLighter,
@@ -30,25 +28,6 @@ async function bundlesOf(daemon: Daemon): Promise<readonly string[]> {
   return await fs.readdir(`${daemon.state}/io.containerd.runtime.v2.task/${daemon.namespace}`);
 }
 
-/** Follows the daemon's events until disposed. */
-async function follow(daemon: Daemon): Promise<{ events: Envelope[] } & AsyncDisposable> {
-  const connection = await connectGrpc({ path: daemon.address });
-  const events: Envelope[] = [];
-  const reading = (async () => {
-    for await (const event of connection.client(Events).subscribe({ filters: [] })) events.push(event);
-  })().catch(() => undefined); // the connection ends with the test
-  return {
-    events,
-    [Symbol.asyncDispose]: async () => {
-      await connection[Symbol.asyncDispose]();
-      await reading;
-    },
-  };
-}
-
-const topicsOf = (events: readonly Envelope[]): readonly string[] =>
-  events.map(({ topic }) => topic).filter((topic) => topic.startsWith("/tasks/"));
-
 /** Runs a sleeping container in the background. */
 const runSleeping = (daemon: Daemon, id: string, flags: readonly string[]): Promise<string> =>
   daemon.ctrOk(["run", "-d", "--null-io", ...flags, busyboxImage, id, "sleep", "1000"]);
@@ -60,15 +39,15 @@ describe.skipIf(lacks !== undefined)(`Debian's shim${lacks === undefined ? "" : 
     const flags = ["--runtime", Bun.which(shimProgram) ?? ""];
     const run = ["run", "--rm", ...flags, busyboxImage, "c1", "sh", "-c"];
     {
-      await using followed = await follow(daemon);
+      await using followed = await followEvents(daemon);
       expect(await daemon.ctr([...run, "echo out; echo err >&2; exit 3"])).toEqual({
         code: 3,
         stdout: "out\n",
         stderr: "err\n",
       });
       const expected = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"];
-      await waitFor("the life's events", () => topicsOf(followed.events).length >= expected.length);
-      expect(topicsOf(followed.events)).toEqual(expected);
+      await waitFor("the life's events", () => followed.taskTopics().length >= expected.length);
+      expect(followed.taskTopics()).toEqual(expected);
     }
     expect((await daemon.ctr([...run.slice(0, -2), "nosuch"])).stderr).toContain('exec: "nosuch": executable file');
     expect(await bundlesOf(daemon)).toEqual([]);
@@ -88,12 +67,12 @@ describe.skipIf(lacks !== undefined)(`Debian's shim${lacks === undefined ? "" : 
     expect(await daemon.ctrOk(["tasks", "metrics", "c2"])).toContain("memory.usage");
     expect(await daemon.logs()).toContain("starting signal loop");
 
-    await using followed = await follow(daemon);
+    await using followed = await followEvents(daemon);
     const waited = daemon.ctr(["tasks", "attach", "c2"]);
     const [pid] = await shimsOf(daemon);
     process.kill(pid ?? 0, "SIGKILL");
-    await waitFor("the end's events", () => topicsOf(followed.events).length >= 2);
-    expect(topicsOf(followed.events)).toEqual(["/tasks/exit", "/tasks/delete"]);
+    await waitFor("the end's events", () => followed.taskTopics().length >= 2);
+    expect(followed.taskTopics()).toEqual(["/tasks/exit", "/tasks/delete"]);
     const exit = followed.events.find(({ topic }) => topic === "/tasks/exit");
     expect(anyTo(exit!.event!, TaskExitSchema)).toMatchObject({ containerId: "c2", id: "c2", exitStatus: 137 });
     await waited;

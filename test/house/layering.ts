@@ -18,12 +18,13 @@ const houses = ["src/core", "src/wire", "src/lib"];
 
 /**
  * Rooms that some may enter past the door: a subcommand loads just the parts of the client that it needs, and bin just the
- * main of the command, since a door would load all of it and start-up is what a person feels. For the same reason the
+ * main of the command, or the shim's short commands, since a door would load all of it and start-up is what a person feels. For the same reason the
  * client takes header compression without the server that stands behind the same door.
  */
 const openTo: Readonly<Record<string, readonly string[]>> = {
   "src/client": ["src/cli"],
   "src/cli": ["bin"],
+  "src/shim": ["bin"],
   "src/wire/http2": ["src/client"],
 };
 

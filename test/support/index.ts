@@ -3,6 +3,7 @@ export { busyboxImage, writeBusyboxImage, writeBusyboxRootfs } from "./busybox-i
 export type { Daemon, RuntimeName } from "./daemon.ts";
 export { daemonKind, insideLegacyCgroups, startContainerd, startDaemon, startLighter } from "./daemons.ts";
 export { type Dockerd, startDockerd } from "./dockerd.ts";
+export { followEvents } from "./events.ts";
 export { criuFolder, missing, testNeeding } from "./requirements.ts";
 export { findProcesses, isEmpty, snapshotResources } from "./resources.ts";
 export { type RunResult, run, runInTerminal, runOk, type TerminalSession } from "./run.ts";

@@ -8,6 +8,7 @@ export {
 } from "./checkpoint-content.ts";
 export type { HostLauncher, LaunchedHost } from "./host.ts";
 export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host-process.ts";
+export { createRuntimeInfo } from "./runtime-info.ts";
 export { createTasksService, type TasksServiceOptions } from "./service.ts";
 export { diedUnder } from "./shim-calls.ts";
 export { createTaskManager, type ProcessShimsConfig, type TaskManagerOptions, treeUnmounter } from "./task-manager.ts";

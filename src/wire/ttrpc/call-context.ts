@@ -19,14 +19,14 @@ export class CallContext implements Ctx, Disposable {
   #reason: FaultError | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(request: Request, log: Logger) {
+  constructor(request: Request, log: Logger, namespace: string | undefined) {
     const metadata = new Map<string, string>();
     for (const { key, value } of request.metadata) {
       const name = key.toLowerCase();
       if (!metadata.has(name)) metadata.set(name, value);
     }
     this.metadata = metadata;
-    this.namespace = metadata.get(metadataKeys.namespace);
+    this.namespace = metadata.get(metadataKeys.namespace) ?? namespace;
     this.lease = metadata.get(metadataKeys.lease);
     this.log = log;
     if (request.timeoutNano > 0n) this.#startTimer(Number(request.timeoutNano / 1_000_000n));

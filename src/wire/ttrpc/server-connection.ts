@@ -26,13 +26,16 @@ interface Call {
 /** One accepted connection: reads requests, runs the methods, writes what they answer. */
 export class ServerConnection {
   readonly #methods: MethodTable;
+  readonly #namespace: string | undefined;
   readonly #log: Logger;
   readonly #writer: FrameWriter;
   readonly #parser = new FrameParser((frame) => this.#accept(frame));
   readonly #calls = new Map<number, Call>();
   #lastStream = 0;
 
-  constructor(socket: Socket<unknown>, methods: MethodTable, log: Logger) {
+  /** `namespace` is that of callers who name none. */
+  constructor(socket: Socket<unknown>, methods: MethodTable, log: Logger, namespace: string | undefined) {
+    this.#namespace = namespace;
     this.#methods = methods;
     this.#log = log;
     this.#writer = new FrameWriter(socket);
@@ -111,7 +114,7 @@ export class ServerConnection {
   #run(frame: Frame, request: Request, method: Method): void {
     const kind = method.desc.methodKind;
     const inbox = kind === "unary" || kind === "server_streaming" ? undefined : new Inbox(inboxCapacity);
-    const ctx = new CallContext(request, this.#log);
+    const ctx = new CallContext(request, this.#log, this.#namespace);
     this.#calls.set(frame.stream, { ctx, inbox });
     if (inbox !== undefined && request.payload.length > 0) inbox.push(request.payload);
     if (inbox !== undefined && (frame.flags & frameFlags.remoteOpen) === 0) inbox.end();

@@ -25,6 +25,10 @@ class BunTtrpcServer implements TtrpcServer {
     this.#log = log;
   }
 
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   async listen(path: string, options: ListenOptions = {}): Promise<void> {
     if (Buffer.byteLength(path) > maxSocketPathBytes) {
       throw invalidArgument(`socket path ${quote(path)} is longer than ${maxSocketPathBytes} bytes`);
@@ -32,7 +36,7 @@ class BunTtrpcServer implements TtrpcServer {
     // The socket exists from bind on; the mask keeps others out until chmod gave it its mode. Both are synchronous.
     const mask = process.umask(0o177);
     try {
-      this.#listeners.set(path, this.#open(path));
+      this.#listeners.set(path, this.#open(path, options.namespace));
       if (options.mode !== undefined) chmodSync(path, options.mode);
     } catch (error) {
       throw unavailable(`listen on ${quote(path)}: ${messageOf(error)}`, { cause: error });
@@ -54,12 +58,12 @@ class BunTtrpcServer implements TtrpcServer {
     return this.close();
   }
 
-  #open(path: string): UnixSocketListener<ServerConnection> {
+  #open(path: string, namespace: string | undefined): UnixSocketListener<ServerConnection> {
     return Bun.listen<ServerConnection>({
       unix: path,
       socket: {
         open: (socket) => {
-          socket.data = new ServerConnection(socket, this.#methods, this.#log);
+          socket.data = new ServerConnection(socket, this.#methods, this.#log, namespace);
           this.#sockets.add(socket);
         },
         data: (socket, chunk) => socket.data.data(chunk),

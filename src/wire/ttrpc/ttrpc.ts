@@ -9,10 +9,14 @@ export interface TtrpcServerOptions {
 export interface ListenOptions {
   /** The socket's permission bits; 0600 when left out. */
   readonly mode?: number | undefined;
+  /** The namespace of callers who name none. */
+  readonly namespace?: string | undefined;
 }
 
 /** Serves services over ttrpc on unix sockets. */
 export interface TtrpcServer extends AsyncDisposable {
+  /** How many callers are connected. */
+  readonly connections: number;
   /**
    * Opens a socket. A stale socket file is the caller's to remove, who knows whether it is stale.
    * Errors: invalidArgument (a path too long for a socket), unavailable (in use, no permission).

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lighter/shim/v1/host.proto.
  */
 export const file_lighter_shim_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSINCgtMaXN0UmVxdWVzdCJhCgxMaXN0UmVzcG9uc2USJAoFdGFza3MYASADKAsyFS5saWdodGVyLnNoaW0udjEuVGFzaxIrCgZicm9rZW4YAiADKAsyGy5saWdodGVyLnNoaW0udjEuQnJva2VuVGFzayJiCgRUYXNrEhEKCW5hbWVzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCRIOCgZidW5kbGUYAyABKAkSKwoJcHJvY2Vzc2VzGAQgAygLMhgubGlnaHRlci5zaGltLnYxLlByb2Nlc3MiewoHUHJvY2VzcxIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIOCgZzdGF0dXMYAyABKAkSEwoLZXhpdF9zdGF0dXMYBCABKA0SLQoJZXhpdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpCcm9rZW5UYXNrEhEKCW5hbWVzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCRIOCgZidW5kbGUYAyABKAkSDgoGcmVhc29uGAQgASgJIh4KDUV2ZW50c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAQijwEKBUV2ZW50EhAKCHNlcXVlbmNlGAEgASgEEi0KCXRpbWVzdGFtcBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbmFtZXNwYWNlGAMgASgJEg0KBXRvcGljGAQgASgJEiMKBWV2ZW50GAUgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueSImChJBY2tub3dsZWRnZVJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQiIAoPU2h1dGRvd25SZXF1ZXN0Eg0KBWZvcmNlGAEgASgIMuYCCgRIb3N0EkMKBEluZm8SHC5saWdodGVyLnNoaW0udjEuSW5mb1JlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuSW5mb1Jlc3BvbnNlEkMKBExpc3QSHC5saWdodGVyLnNoaW0udjEuTGlzdFJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuTGlzdFJlc3BvbnNlEkIKBkV2ZW50cxIeLmxpZ2h0ZXIuc2hpbS52MS5FdmVudHNSZXF1ZXN0GhYubGlnaHRlci5zaGltLnYxLkV2ZW50MAESSgoLQWNrbm93bGVkZ2USIy5saWdodGVyLnNoaW0udjEuQWNrbm93bGVkZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkQKCFNodXRkb3duEiAubGlnaHRlci5zaGltLnYxLlNodXRkb3duUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
+  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSIgCgtPcGVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiHgoMT3BlblJlc3BvbnNlEg4KBnNvY2tldBgBIAEoCSINCgtMaXN0UmVxdWVzdCJhCgxMaXN0UmVzcG9uc2USJAoFdGFza3MYASADKAsyFS5saWdodGVyLnNoaW0udjEuVGFzaxIrCgZicm9rZW4YAiADKAsyGy5saWdodGVyLnNoaW0udjEuQnJva2VuVGFzayJiCgRUYXNrEhEKCW5hbWVzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCRIOCgZidW5kbGUYAyABKAkSKwoJcHJvY2Vzc2VzGAQgAygLMhgubGlnaHRlci5zaGltLnYxLlByb2Nlc3MiewoHUHJvY2VzcxIPCgdleGVjX2lkGAEgASgJEgsKA3BpZBgCIAEoDRIOCgZzdGF0dXMYAyABKAkSEwoLZXhpdF9zdGF0dXMYBCABKA0SLQoJZXhpdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCgpCcm9rZW5UYXNrEhEKCW5hbWVzcGFjZRgBIAEoCRIKCgJpZBgCIAEoCRIOCgZidW5kbGUYAyABKAkSDgoGcmVhc29uGAQgASgJIh4KDUV2ZW50c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAQijwEKBUV2ZW50EhAKCHNlcXVlbmNlGAEgASgEEi0KCXRpbWVzdGFtcBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJbmFtZXNwYWNlGAMgASgJEg0KBXRvcGljGAQgASgJEiMKBWV2ZW50GAUgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueSImChJBY2tub3dsZWRnZVJlcXVlc3QSEAoIc2VxdWVuY2UYASABKAQiIAoPU2h1dGRvd25SZXF1ZXN0Eg0KBWZvcmNlGAEgASgIMqsDCgRIb3N0EkMKBEluZm8SHC5saWdodGVyLnNoaW0udjEuSW5mb1JlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuSW5mb1Jlc3BvbnNlEkMKBExpc3QSHC5saWdodGVyLnNoaW0udjEuTGlzdFJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuTGlzdFJlc3BvbnNlEkIKBkV2ZW50cxIeLmxpZ2h0ZXIuc2hpbS52MS5FdmVudHNSZXF1ZXN0GhYubGlnaHRlci5zaGltLnYxLkV2ZW50MAESSgoLQWNrbm93bGVkZ2USIy5saWdodGVyLnNoaW0udjEuQWNrbm93bGVkZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkMKBE9wZW4SHC5saWdodGVyLnNoaW0udjEuT3BlblJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuT3BlblJlc3BvbnNlEkQKCFNodXRkb3duEiAubGlnaHRlci5zaGltLnYxLlNodXRkb3duUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message lighter.shim.v1.InfoRequest
@@ -64,6 +64,42 @@ export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
   messageDesc(file_lighter_shim_v1_host, 1);
 
 /**
+ * @generated from message lighter.shim.v1.OpenRequest
+ */
+export type OpenRequest = Message<"lighter.shim.v1.OpenRequest"> & {
+  /**
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message lighter.shim.v1.OpenRequest.
+ * Use `create(OpenRequestSchema)` to create a new message.
+ */
+export const OpenRequestSchema: GenMessage<OpenRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, 2);
+
+/**
+ * @generated from message lighter.shim.v1.OpenResponse
+ */
+export type OpenResponse = Message<"lighter.shim.v1.OpenResponse"> & {
+  /**
+   * The path of the socket.
+   *
+   * @generated from field: string socket = 1;
+   */
+  socket: string;
+};
+
+/**
+ * Describes the message lighter.shim.v1.OpenResponse.
+ * Use `create(OpenResponseSchema)` to create a new message.
+ */
+export const OpenResponseSchema: GenMessage<OpenResponse> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, 3);
+
+/**
  * @generated from message lighter.shim.v1.ListRequest
  */
 export type ListRequest = Message<"lighter.shim.v1.ListRequest"> & {
@@ -74,7 +110,7 @@ export type ListRequest = Message<"lighter.shim.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 2);
+  messageDesc(file_lighter_shim_v1_host, 4);
 
 /**
  * @generated from message lighter.shim.v1.ListResponse
@@ -96,7 +132,7 @@ export type ListResponse = Message<"lighter.shim.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 3);
+  messageDesc(file_lighter_shim_v1_host, 5);
 
 /**
  * @generated from message lighter.shim.v1.Task
@@ -130,7 +166,7 @@ export type Task = Message<"lighter.shim.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 4);
+  messageDesc(file_lighter_shim_v1_host, 6);
 
 /**
  * @generated from message lighter.shim.v1.Process
@@ -169,7 +205,7 @@ export type Process = Message<"lighter.shim.v1.Process"> & {
  * Use `create(ProcessSchema)` to create a new message.
  */
 export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 5);
+  messageDesc(file_lighter_shim_v1_host, 7);
 
 /**
  * A task whose state on disk can't be read. It hides no other; Delete with its id removes it.
@@ -203,7 +239,7 @@ export type BrokenTask = Message<"lighter.shim.v1.BrokenTask"> & {
  * Use `create(BrokenTaskSchema)` to create a new message.
  */
 export const BrokenTaskSchema: GenMessage<BrokenTask> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 6);
+  messageDesc(file_lighter_shim_v1_host, 8);
 
 /**
  * @generated from message lighter.shim.v1.EventsRequest
@@ -220,7 +256,7 @@ export type EventsRequest = Message<"lighter.shim.v1.EventsRequest"> & {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 7);
+  messageDesc(file_lighter_shim_v1_host, 9);
 
 /**
  * @generated from message lighter.shim.v1.Event
@@ -257,7 +293,7 @@ export type Event = Message<"lighter.shim.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 8);
+  messageDesc(file_lighter_shim_v1_host, 10);
 
 /**
  * @generated from message lighter.shim.v1.AcknowledgeRequest
@@ -274,7 +310,7 @@ export type AcknowledgeRequest = Message<"lighter.shim.v1.AcknowledgeRequest"> &
  * Use `create(AcknowledgeRequestSchema)` to create a new message.
  */
 export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 9);
+  messageDesc(file_lighter_shim_v1_host, 11);
 
 /**
  * @generated from message lighter.shim.v1.ShutdownRequest
@@ -291,7 +327,7 @@ export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 10);
+  messageDesc(file_lighter_shim_v1_host, 12);
 
 /**
  * What a daemon needs of the shim host beyond containerd's shim Task API, which the host serves beside this
@@ -338,6 +374,17 @@ export const Host: GenService<{
     methodKind: "unary";
     input: typeof AcknowledgeRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * Opens another socket for one namespace: callers there need not name it, as a containerd does not to a shim that it
+   * started for a task. It is open again in the host's next life.
+   *
+   * @generated from rpc lighter.shim.v1.Host.Open
+   */
+  open: {
+    methodKind: "unary";
+    input: typeof OpenRequestSchema;
+    output: typeof OpenResponseSchema;
   },
   /**
    * Ends the host. Fails with FailedPrecondition while it has tasks, unless forced: containers then go on without it

@@ -1,0 +1,1 @@
+export { type CommandIo, runShimCommand } from "./commands.ts";

@@ -1,0 +1,35 @@
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+
+/** Where the host of a containerd has its files. */
+export interface HostPlace {
+  readonly folder: string;
+  readonly socket: string;
+  readonly state: string;
+  readonly log: string;
+}
+
+/** sockaddr_un.sun_path, less the final zero. Source: unix(7). */
+const socketPathMax = 107;
+
+/**
+ * The place of the one host that serves all tasks of a containerd: in that containerd's own state folder, above the bundle;
+ * where that is too deep for a socket, or laid out otherwise, in /run under the daemon's address.
+ * Shape: a bundle is `<state>/io.containerd.<what>/<namespace>/<id>`.
+ */
+export function hostPlace(bundle: string, address: string): HostPlace {
+  const plugin = dirname(dirname(bundle));
+  const beside = join(dirname(plugin), "io.lighter.shim");
+  const fits = Buffer.byteLength(placeIn(beside).socket) <= socketPathMax;
+  if (basename(plugin).startsWith("io.containerd.") && fits) return placeIn(beside);
+  return placeIn(join("/run/lighter/shims", createHash("sha256").update(address).digest("hex").slice(0, 16)));
+}
+
+function placeIn(folder: string): HostPlace {
+  return {
+    folder,
+    socket: join(folder, "host.sock"),
+    state: join(folder, "state"),
+    log: join(folder, "host.log"),
+  };
+}
