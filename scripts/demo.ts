@@ -15,6 +15,7 @@ const daemon = spawn(
   ["--root", path.join(folder, "root"), "--state", path.join(folder, "state"), "--address", socket],
   { stdio: ["ignore", "ignore", fs.openSync(path.join(folder, "log"), "w")] },
 );
+console.log("A private daemon, which goes away at the end with all that it made.\n");
 try {
   await timed("start the daemon", answers);
   await timed("make an image from busybox", async () =>

@@ -15,6 +15,7 @@ import { claimOutput } from "./output-reader.ts";
 import { ownTerminal } from "./own-terminal.ts";
 import { runSession } from "./session.ts";
 import { catchSignals } from "./signals.ts";
+import { plural } from "./units.ts";
 import { CommandError } from "./usage-error.ts";
 
 /** What `run` was asked for. */
@@ -48,7 +49,8 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
   const kernel = createKernel();
   const own = plan.terminal ? await ownTerminal(kernel, plan.interactive) : undefined;
   try {
-    const creating = create(context, plan, { ...plan.labels, ...logLabels(plan.log) });
+    const spec = own === undefined ? plan.spec : { ...plan.spec, consoleSize: own.size() };
+    const creating = create(context, { ...plan, spec }, { ...plan.labels, ...logLabels(plan.log) });
     // Failures before its await below must not count as unhandled.
     creating.catch(() => {});
     using fifos = makeFifos({
@@ -143,7 +145,8 @@ function create(
     runtimeBinary: plan.runtimeBinary,
     snapshotter: plan.snapshotter,
     onUnpack: (layer, layers) => {
-      if (!told && context.output.errorTerminal) context.output.note(`unpacking ${plan.image} (${layers} layers)`);
+      if (!told && context.output.errorTerminal)
+        context.output.note(`unpacking ${plan.image} (${plural(layers, "layer")})`);
       told = layer >= 0;
     },
   });

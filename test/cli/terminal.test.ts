@@ -45,6 +45,17 @@ describe("lighter on a terminal", () => {
     expect(await session.exited).toBe(4);
   });
 
+  shared.test("has its size from the first moment, in run and in exec", async (daemon) => {
+    const first = onTerminal(daemon, ["run", "-it", "--name", "sized", busyboxImage, "sh", "-c", "stty size; read x"]);
+    await shows(first, "24 80\r\n");
+    const second = onTerminal(daemon, ["exec", "-it", "sized", "stty", "size"]);
+    expect(await second.exited).toBe(0);
+    expect(second.output()).toBe("24 80\r\n");
+    first.type("\n");
+    await first.exited;
+    await lighterOk(daemon, ["rm", "sized"]);
+  });
+
   shared.test("leaves a container by the detach keys and comes back to it", async (daemon) => {
     const first = onTerminal(daemon, ["run", "-it", "--name", "left", busyboxImage, "sh"]);
     first.type("echo a$((1+1))b\n");

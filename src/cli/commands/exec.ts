@@ -3,7 +3,7 @@ import { readerOf, rootfsReader } from "../../client/containers/rootfs-files.ts"
 import { getTask, startProcess } from "../../client/containers/tasks.ts";
 import { randomHex } from "../../client/names.ts";
 import { fifoFolder } from "../../client/paths.ts";
-import { execProcess } from "../../client/spec/exec-process.ts";
+import { type ExecOptions, execProcess } from "../../client/spec/exec-process.ts";
 import type { UserSpec } from "../../client/spec/runtime-spec.ts";
 import { resolveUser } from "../../client/spec/users.ts";
 import { makeFifos } from "../../client/stdio/fifo-set.ts";
@@ -48,18 +48,22 @@ async function runExec(context: CommandContext): Promise<number> {
   const container = await findContainer(client, name);
   const detach = args.flag("detach");
   const terminal = args.flag("tty") && !detach;
-  const process = execProcess(container.spec?.value ?? new Uint8Array(0), {
+  const user = await userOf(context, container);
+  const options = {
     args: words,
     env: environment(args, env),
     cwd: args.text("workdir"),
-    user: await userOf(context, container),
+    user,
     terminal,
-  });
+  };
   const execId = randomHex(12);
-  const spec = { typeUrl, value: new TextEncoder().encode(JSON.stringify(process)) };
-  const request = { containerId: container.id, execId, spec, terminal };
+  const request = (consoleSize?: ExecOptions["consoleSize"]): Parameters<typeof client.tasks.exec>[0] => {
+    const process = execProcess(container.spec?.value ?? new Uint8Array(0), { ...options, consoleSize });
+    const spec = { typeUrl, value: new TextEncoder().encode(JSON.stringify(process)) };
+    return { containerId: container.id, execId, spec, terminal };
+  };
   if (detach) {
-    await told(context, container.id, client.tasks.exec(request));
+    await told(context, container.id, client.tasks.exec(request()));
     await startProcess(client, container.id, execId);
     return 0;
   }
@@ -69,7 +73,7 @@ async function runExec(context: CommandContext): Promise<number> {
   const own = terminal ? await ownTerminal(kernel, interactive) : undefined;
   try {
     using fifos = makeFifos({ kernel, root: fifoFolder(env), stdin: interactive || terminal, terminal });
-    await told(context, container.id, client.tasks.exec({ ...request, ...fifos.paths }));
+    await told(context, container.id, client.tasks.exec({ ...request(own?.size()), ...fifos.paths }));
     const started = await startOrForget(context, container.id, execId);
     fifos.release();
     const end = await runSession({

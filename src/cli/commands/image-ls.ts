@@ -5,6 +5,7 @@ import type { Image } from "../../gen/containerd/services/images/v1/images_pb.ts
 import { isFault } from "../../lib/faults.ts";
 import type { Command } from "../command.ts";
 import { printJson } from "../json.ts";
+import { familiarName } from "../object-names.ts";
 import { type Column, printTable } from "../table.ts";
 import { formatAgo, formatBytes } from "../units.ts";
 
@@ -38,14 +39,14 @@ export const command: Command = {
     }
     const rows = await Promise.all(images.map((image) => rowOf(client, image)));
     if (json) printJson(output, rows);
-    else printTable(output, columns(args.flag("digests"), new Date()), rows);
+    else printTable(output, columns(args.flag("digests"), output.terminal, new Date()), rows);
     return 0;
   },
 };
 
-function columns(wholeDigests: boolean, now: Date): Column<ImageRow>[] {
+function columns(wholeDigests: boolean, forPeople: boolean, now: Date): Column<ImageRow>[] {
   return [
-    { title: "NAME", value: ({ name }) => name, shrink: true },
+    { title: "NAME", value: ({ name }) => (forPeople ? familiarName(name) : name), shrink: true },
     {
       title: "DIGEST",
       value: ({ digest }) => (wholeDigests ? digest : digest.slice(0, 19)),

@@ -15,6 +15,8 @@ export interface SpecOptions extends MachineOptions {
   readonly env?: readonly string[] | undefined;
   readonly cwd?: string | undefined;
   readonly terminal?: boolean | undefined;
+  /** The terminal's first size, so that no program sees one of none. */
+  readonly consoleSize?: { readonly width: number; readonly height: number } | undefined;
   readonly readOnly?: boolean | undefined;
   readonly hostname?: string | undefined;
   readonly network?: "none" | "host" | undefined;
@@ -51,7 +53,10 @@ export function containerSpec(
   process.args = argsOf(image, options);
   process.env = mergedEnv(image.env.length > 0 ? image.env : [defaultPath], options);
   process.cwd = absolute(options.cwd ?? (image.cwd === "" ? "/" : image.cwd));
-  if (options.terminal === true) process.terminal = true;
+  if (options.terminal === true) {
+    process.terminal = true;
+    if (options.consoleSize !== undefined) process.consoleSize = { ...options.consoleSize };
+  }
   const hostname = options.hostname ?? ownHostname(id, options);
   if (hostname !== undefined) {
     spec.hostname = hostname;

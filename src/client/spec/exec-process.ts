@@ -8,6 +8,7 @@ export interface ExecOptions {
   readonly cwd?: string | undefined;
   readonly user?: UserSpec | undefined;
   readonly terminal: boolean;
+  readonly consoleSize?: { readonly width: number; readonly height: number } | undefined;
 }
 
 /**
@@ -28,5 +29,6 @@ export function execProcess(spec: Uint8Array, options: ExecOptions): ProcessSpec
     cwd: options.cwd ?? (typeof own["cwd"] === "string" ? own["cwd"] : "/"),
     ...(options.user === undefined ? {} : { user: options.user }),
     terminal: options.terminal,
+    ...(options.consoleSize === undefined ? {} : { consoleSize: { ...options.consoleSize } }),
   };
 }
