@@ -128,7 +128,9 @@ describe.skipIf(lacks !== undefined)(`sandboxes${lacks === undefined ? "" : ` ($
     expect((await waiting).exitStatus).toBe(137);
     await at.controller.shutdown(ask);
     await at.store.delete({ sandboxId });
-    expect(readdirSync(path.join(at.daemon.state, "io.containerd.sandbox.controller.v1.shim", namespace))).toEqual([]);
+    // Renamed at once, removed a moment later.
+    const bundles = path.join(at.daemon.state, "io.containerd.sandbox.controller.v1.shim", namespace);
+    await waitFor("the bundle to go", () => readdirSync(bundles).length === 0);
     await waitFor("the exit's event", () => later.seen.length > 0);
     expect(events.seen.map(({ topic }) => topic)).toEqual(["/sandboxes/create", "/sandboxes/start"]);
     expect(later.seen.map(({ topic, namespace: of }) => [topic, of])).toEqual([["/sandboxes/exit", namespace]]);
