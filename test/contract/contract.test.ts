@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startContainerd, startLighter, testNeeding, writeBusyboxRootfs } from "../support/index.ts";
+import { recordedScenarios } from "./cases/recorded.ts";
 import { compareOutcomes } from "./compare.ts";
 import { runScenario } from "./run-scenario.ts";
 import { scenarios } from "./scenarios.ts";
@@ -28,6 +29,25 @@ describe("lighterd answers as containerd", () => {
       const [mine, theirs] = await Promise.all(sides.map((side) => runScenario(side, scenario)));
       const problems = compareOutcomes(scenario, mine ?? [], theirs ?? []);
       if (problems.length > 0) throw new Error(`- containerd, + lighterd\n\n${problems.join("\n\n")}\n`);
+    });
+  }
+});
+
+describe("lighterd answers as containerd 2.x's source says", () => {
+  const stack = new AsyncDisposableStack();
+  let side: Side;
+
+  beforeAll(async () => {
+    const daemon = stack.use(await startLighter({ config }));
+    side = stack.use(await openSide(daemon, daemon.workspace.folder));
+  }, 60_000);
+  afterAll(() => stack.disposeAsync(), 60_000);
+
+  for (const { scenario, statuses } of recordedScenarios) {
+    testNeeding(needs, `${scenario.service}: ${scenario.name} (${scenario.steps.length} calls)`, async () => {
+      const outcomes = await runScenario(side, scenario);
+      const got = outcomes.map(({ step, text }) => `${step.name}: ${/^status (.*)/.exec(text)?.[1] ?? ""}`);
+      expect(got).toEqual(scenario.steps.map((step, index) => `${step.name}: ${statuses[index] ?? ""}`));
     });
   }
 });

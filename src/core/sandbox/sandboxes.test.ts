@@ -111,7 +111,7 @@ describe("SandboxStore", () => {
       'invalidArgument: failed to validate sandbox: invalid sandbox ID: identifier "a/b" must match ^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$: invalid argument',
       "invalidArgument: sandbox.Runtime.Name field is immutable: invalid argument",
       'invalidArgument: cannot update "id" field on sandbox "a": invalid argument',
-      "invalidArgument: filters: parse error: [id==]: expected value or quoted: invalid argument",
+      "invalidArgument: filters: parse error: [id==]: expected value or quoted: invalid argument: invalid argument",
       "failedPrecondition: namespace is required: failed precondition",
     ]);
     await store.delete(ctx, "a");

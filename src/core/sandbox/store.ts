@@ -4,9 +4,9 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type Sandbox, Sandbox_RuntimeSchema, SandboxSchema } from "../../gen/containerd/types/sandbox_pb.ts";
 import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
 import { alreadyExists, notFound, quote, wrapFault } from "../../lib/faults.ts";
-import { absentField, type FieldAdaptor, parseFilters, recordField } from "../../lib/filters.ts";
+import { absentField, type FieldAdaptor, parseRecordFilters, recordField } from "../../lib/filters.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
-import { labelMap, labelRecord } from "../../lib/labels.ts";
+import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -77,7 +77,7 @@ function checkSandbox(sandbox: Sandbox): void {
 }
 
 function listSandboxes(metadata: Metadata, namespace: string, filters: readonly string[]): readonly Sandbox[] {
-  const filter = parseFilters(filters);
+  const filter = parseRecordFilters(filters);
   const sql = "SELECT message FROM sandboxes WHERE namespace = ? ORDER BY id";
   const rows = metadata.read((db) => db.query<MessageRow, [string]>(sql).all(namespace));
   const sandboxes = rows.map(decode);
@@ -92,8 +92,18 @@ function fieldsOf(sandbox: Sandbox): FieldAdaptor {
   };
 }
 
+/** Errors: unknown, as under containerd: a label has no key. */
+function requireKeys({ labels }: Sandbox): void {
+  try {
+    requireLabelKeys(labels);
+  } catch (error) {
+    throw wrapFault("write error", error);
+  }
+}
+
 function insertSandbox(tx: Transaction, namespace: string, sandbox: Sandbox): Sandbox {
   const id = sandbox.sandboxId;
+  requireKeys(sandbox);
   const sql = "INSERT INTO sandboxes (namespace, id, message) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
   if (tx.db.query(sql).run(namespace, id, toBinary(SandboxSchema, sandbox)).changes === 0) {
     throw wrapFault("write error", alreadyExists(`sandbox bucket ${quote(id)} already exists`));

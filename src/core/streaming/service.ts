@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Any, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { StreamInitSchema, Streaming } from "../../gen/containerd/services/streaming/v1/streaming_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import { invalidArgument, messageOf } from "../../lib/faults.ts";
+import { FaultError, messageOf } from "../../lib/faults.ts";
 import { anyOf, anyTo } from "../../wire/any.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
 import { CallStream } from "./call-stream.ts";
@@ -18,7 +18,7 @@ async function* serve(manager: StreamManager, ctx: Ctx, requests: AsyncIterable<
   const incoming = requests[Symbol.asyncIterator]();
   try {
     const first = await incoming.next();
-    if (first.done === true) throw invalidArgument("stream has no first message");
+    if (first.done === true) throw new FaultError("unknown", "EOF");
     const { id } = anyTo(first.value, StreamInitSchema);
     const stream = new CallStream(ctx, incoming);
     using _registered = manager.register(ctx, id, stream);

@@ -42,7 +42,7 @@ export const eventScenarios: readonly Scenario[] = [
     heardBy(["topic=='a'"], soon),
     ...badFilters
       .filter((filter) => !filter.includes("'"))
-      .map((filter) => heardBy([filter.replaceAll("id", "topic")], { timeout: "30m" })),
+      .map((filter) => heardBy([filter.replaceAll("id", "topic")])),
     ...badRegexps("topic").map((filter) => refusedFilter(subscribe, filter, { filters: [filter] }, "subscription")),
     heardBy(['topic=="/nothing"'], { leave: { afterMs: 20 } }),
   ]),

@@ -25,6 +25,6 @@ export function refusedFilter<M extends DescMethod>(
 ): Step {
   const [field = "", regexp = ""] = filter.split("~=");
   const problem = `parse error: [${field}~= ${problems[regexp] ?? ""}`;
-  const timeout = form === "subscription" ? { timeout: "30m" } : {};
+  const timeout = form === "subscription" ? { timeout: "500m" } : {};
   return call(`refuse ${filter}`, method, request, { ...timeout, differs: badRegexp(forms[form](problem)) });
 }
