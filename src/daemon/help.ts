@@ -8,6 +8,7 @@ Usage:
   ${name} [flags]             run the daemon in the foreground
   ${name} config default      print the default configuration
   ${name} config dump         print the configuration in force: the file, its imports and the defaults
+  ${name} publish             publish an event for a shim: --topic, --namespace, the event's Any on standard input
 
 Flags:
   -c, --config FILE           configuration, containerd's format, versions 1 to 4 (default ${configPath})

@@ -12,6 +12,7 @@ import { helpText } from "./help.ts";
 import { stderrSink } from "./log-sink.ts";
 import { type ServiceManager, serviceManagerOf } from "./notify.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
+import { publish } from "./publish.ts";
 import { resolveSettings } from "./settings.ts";
 import { handleSignals } from "./signals.ts";
 
@@ -39,6 +40,9 @@ export async function main(options: MainOptions): Promise<number> {
       case "config-default":
       case "config-dump":
         options.print(stringify(await configText(parsed, flavour, options.plugins)));
+        return 0;
+      case "publish":
+        await publish(parsed, parsed.address ?? flavour.address, await Bun.stdin.bytes());
         return 0;
       case "run":
         await run(parsed, flavour, options.plugins);

@@ -5,12 +5,15 @@ import { type LogLevel, logLevels } from "../lib/log.ts";
 
 /** The command line. What was not given is undefined. */
 export interface DaemonOptions {
-  readonly command: "run" | "help" | "version" | "config-default" | "config-dump";
+  readonly command: "run" | "help" | "version" | "config-default" | "config-dump" | "publish";
   readonly configPath: string | undefined;
   readonly root: string | undefined;
   readonly state: string | undefined;
   readonly address: string | undefined;
   readonly logLevel: LogLevel | undefined;
+  /** Of `publish`. */
+  readonly topic: string;
+  readonly namespace: string;
 }
 
 const flags = {
@@ -19,6 +22,8 @@ const flags = {
   state: { type: "string" },
   address: { type: "string", short: "a" },
   "log-level": { type: "string", short: "l" },
+  topic: { type: "string" },
+  namespace: { type: "string" },
   version: { type: "boolean", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -42,6 +47,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     state: path("state"),
     address: given("address"),
     logLevel: values["log-level"] === undefined ? undefined : parseLevel(values["log-level"], "--log-level"),
+    topic: values.topic ?? "",
+    namespace: values.namespace ?? "",
   };
 }
 
@@ -63,6 +70,8 @@ interface Parsed {
     state?: string;
     address?: string;
     "log-level"?: string;
+    topic?: string;
+    namespace?: string;
     version?: boolean;
     help?: boolean;
   };
@@ -71,7 +80,7 @@ interface Parsed {
 
 function parse(args: readonly string[]): Parsed {
   try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true });
+    return parseArgs({ args: args.map(withTwoDashes), options: flags, allowPositionals: true, strict: true });
   } catch (error) {
     throw new FaultError("invalidArgument", `${messageOf(error).split(". ")[0]}; --help shows what there is`);
   }
@@ -82,6 +91,13 @@ function commandOf(positionals: readonly string[]): DaemonOptions["command"] {
   if (words === "") return "run";
   if (words === "config default") return "config-default";
   if (words === "config dump" || words === "config migrate") return "config-dump";
+  if (words === "publish") return "publish";
   if (words === "help") return "help";
   throw new FaultError("invalidArgument", `unknown command ${quote(words)}; --help shows what there is`);
+}
+
+/** Go takes one dash before a long name, too, and shims use it. */
+function withTwoDashes(word: string): string {
+  const name = /^-([a-z-]{2,})(?:=|$)/.exec(word)?.[1];
+  return name !== undefined && Object.hasOwn(flags, name) ? `-${word}` : word;
 }

@@ -1,9 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs/promises";
+import path from "node:path";
 import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
-import { anyTo } from "../../src/wire/any.ts";
+import { Containers } from "../../src/gen/containerd/services/containers/v1/containers_pb.ts";
+import { Controller, Store } from "../../src/gen/containerd/services/sandbox/v1/sandbox_pb.ts";
+import { Tasks } from "../../src/gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { anyOfJson, anyTo, ociTypeUrls } from "../../src/wire/any.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import {
   busyboxImage,
+  createWorkspace,
   type Daemon,
   daemonNeeds,
   findProcesses,
@@ -101,3 +107,84 @@ describe.skipIf(lacks !== undefined)(`Debian's shim${lacks === undefined ? "" : 
     for (const id of ["g1", "g2"]) await daemon.ctrOk(["containers", "rm", id]);
   }, 120_000);
 });
+
+/** Puts a shim of each form into a folder for the daemon's PATH. */
+async function writeShims(folder: string): Promise<void> {
+  const script = path.resolve(import.meta.dir, "../support/foreign-shim.ts");
+  await fs.mkdir(folder);
+  for (const form of ["line", "json", "proto"]) {
+    const text = `#!/bin/sh\nFORM=${form} exec ${process.execPath} --config=/dev/null ${script} "$@"\n`;
+    await fs.writeFile(path.join(folder, `containerd-shim-${form}-v1`), text, { mode: 0o755 });
+  }
+}
+
+const foreignLacks = missing(["ours", ...daemonNeeds()]);
+
+describe.skipIf(foreignLacks !== undefined)(
+  `a shim of anybody's${foreignLacks === undefined ? "" : ` (${foreignLacks})`}`,
+  () => {
+    test("is reached in every form: address, JSON and protobuf, Task v2 and v3, ttrpc and gRPC; and has the tasks of its sandbox", async () => {
+      await using shims = await createWorkspace();
+      const folder = path.join(shims.folder, "bin");
+      await writeShims(folder);
+      const PATH = `${folder}:${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+      await using daemon = await startLighter({ env: { PATH } });
+      await fs.mkdir(`${shims.folder}/rootfs`);
+      const run = (id: string, form: string): Promise<string> => {
+        const runtime = ["--runtime", `io.containerd.${form}.v1`];
+        return daemon.ctrOk(["run", "-d", "--null-io", ...runtime, "--rootfs", `${shims.folder}/rootfs`, id, "true"]);
+      };
+      await using followed = await followEvents(daemon);
+      for (const form of ["line", "json", "proto"]) await run(form, form);
+      await daemon.kill();
+      await daemon.start();
+      for (const form of ["line", "json", "proto"]) {
+        expect(await daemon.ctrOk(["tasks", "ls"])).toMatch(new RegExp(`^${form} +\\d+ +RUNNING`, "m"));
+      }
+      expect(followed.taskTopics()).toEqual(["/tasks/start", "/tasks/start", "/tasks/start"]);
+      expect(await daemon.logs()).toContain("proto serves");
+      for (const form of ["line", "json"]) await daemon.ctrOk(["tasks", "rm", "-f", form]);
+      await endsWithItsShim(daemon, "proto");
+      for (const form of ["line", "json", "proto"]) await daemon.ctrOk(["containers", "rm", form]);
+      expect(await bundlesOf(daemon)).toEqual([]);
+      await sharesTheShimOfItsSandbox(daemon, `${shims.folder}/rootfs`);
+    }, 120_000);
+  },
+);
+
+/** The shim's `delete` says how the task ended. */
+async function endsWithItsShim(daemon: Daemon, id: string): Promise<void> {
+  await using followed = await followEvents(daemon);
+  const [served] = (await findProcesses(daemon.workspace.token)).filter((line) => line.endsWith(`-id ${id} serve`));
+  process.kill(Number.parseInt(served ?? "", 10), "SIGKILL");
+  await waitFor("the end's events", () => followed.taskTopics().length >= 2);
+  const exit = followed.events.find(({ topic }) => topic === "/tasks/exit");
+  expect(anyTo(exit!.event!, TaskExitSchema)).toMatchObject({ containerId: id, pid: 7, exitStatus: 42 });
+  await waitFor("the task to go", async () => (await daemon.ctrOk(["tasks", "ls", "-q"])) === "");
+}
+
+async function sharesTheShimOfItsSandbox(daemon: Daemon, rootfs: string): Promise<void> {
+  await using connection = await connectGrpc({ path: daemon.address });
+  const call = { namespace: daemon.namespace };
+  const controller = connection.client(Controller);
+  const sandbox = {
+    sandboxId: "s1",
+    runtime: { name: "io.containerd.proto.v1" },
+    spec: anyOfJson(ociTypeUrls.spec, {}),
+  };
+  await connection.client(Store).create({ sandbox }, call);
+  await controller.create({ sandboxId: "s1", sandbox, sandboxer: "shim" }, call);
+  const { pid } = await controller.start({ sandboxId: "s1", sandboxer: "shim" }, call);
+  const spec = anyOfJson(ociTypeUrls.spec, {});
+  const container = { id: "in-s1", runtime: { name: "io.containerd.nosuch.v1" }, spec, sandbox: "s1" };
+  await connection.client(Containers).create({ container }, call);
+  const tasks = connection.client(Tasks);
+  await tasks.create({ containerId: "in-s1", rootfs: [{ type: "bind", source: rootfs }] }, call);
+  await tasks.start({ containerId: "in-s1" }, call);
+  expect((await controller.status({ sandboxId: "s1", sandboxer: "shim" }, call)).pid).toBe(pid);
+  await daemon.ctrOk(["tasks", "rm", "-f", "in-s1"]);
+  expect((await controller.status({ sandboxId: "s1", sandboxer: "shim" }, call)).state).toBe("SANDBOX_READY");
+  await daemon.ctrOk(["containers", "rm", "in-s1"]);
+  await controller.shutdown({ sandboxId: "s1", sandboxer: "shim" }, call);
+  await connection.client(Store).delete({ sandboxId: "s1" }, call);
+}

@@ -3,7 +3,7 @@ import { Sandbox as SandboxApi } from "../../gen/containerd/runtime/sandbox/v1/s
 import { isFault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { ServiceClient } from "../../wire/service.ts";
-import type { RuntimeResolver, Shim } from "../shims/index.ts";
+import type { RuntimeResolver, Shim, ShimEndpoint } from "../shims/index.ts";
 import type { Bundle, Bundles } from "../tasks/index.ts";
 import { readRecord } from "./sandbox-records.ts";
 
@@ -52,12 +52,19 @@ export class RunningSandboxes {
   add(sandbox: RunningSandbox, shim: Shim): void {
     this.#sandboxes.set(key(sandbox.bundle.namespace, sandbox.bundle.id), sandbox);
     this.#shims.set(sandbox, Promise.resolve(shim));
+    this.#watch(sandbox, shim);
+  }
+
+  /** Where the shim of a sandbox takes calls; undefined for the shared host's. */
+  async endpointOf(sandbox: RunningSandbox): Promise<ShimEndpoint | undefined> {
+    return (await this.#shimOf(sandbox)).own?.endpoint;
   }
 
   /** Forgets a sandbox and takes its bundle away. */
   async remove(sandbox: RunningSandbox): Promise<void> {
     const { namespace, id } = sandbox.bundle;
     if (this.find(namespace, id) === sandbox) this.#sandboxes.delete(key(namespace, id));
+    await (await this.#shims.get(sandbox)?.catch(() => undefined))?.own?.release();
     await this.#options.bundles.remove(sandbox.bundle).catch((error: unknown) => {
       this.#options.log.error("failed to delete bundle", { id, error });
     });
@@ -86,10 +93,19 @@ export class RunningSandboxes {
     if (known !== undefined) return known;
     const { bundle, runtime, options } = sandbox;
     const { namespace, id, path } = bundle;
-    const shim = this.#options.shims.resolve({ runtime, namespace, id, bundle: path, options });
+    const request = { runtime, namespace, id, bundle: path, options, isFound: true };
+    const shim = this.#options.shims.resolve(request);
     this.#shims.set(sandbox, shim);
-    shim.catch(() => this.#shims.delete(sandbox));
+    shim.then(
+      (found) => this.#watch(sandbox, found),
+      () => this.#shims.delete(sandbox),
+    );
     return shim;
+  }
+
+  /** A sandbox is gone with a shim of its own. Source: containerd core/runtime/v2/shim.go, cleanupAfterDeadShim. */
+  #watch(sandbox: RunningSandbox, shim: Shim): void {
+    void shim.own?.ended.then(() => this.remove(sandbox));
   }
 
   async #scan(): Promise<void> {

@@ -16,7 +16,7 @@ import type { SandboxController, SandboxCreation, SandboxEndpoint, SandboxStatus
 const cleanupTimeoutMs = 5_000;
 
 export interface ShimControllerOptions extends RunningSandboxesOptions {
-  /** Where the shims' sandboxes take calls. */
+  /** Where the shared host takes calls. */
   readonly endpoint: SandboxEndpoint;
   readonly clock?: Clock | undefined;
 }
@@ -72,7 +72,7 @@ class ShimController implements SandboxController, AsyncDisposable {
     try {
       const answer = await this.#running.callOnce(sandbox, (c) => c.startSandbox({ sandboxId: id }, { namespace }));
       const { pid, createdAt, spec } = answer;
-      return { ...this.#options.endpoint, pid, createdAt: timeOr(createdAt, epoch), labels: {}, spec };
+      return { ...(await this.#endpoint(sandbox)), pid, createdAt: timeOr(createdAt, epoch), labels: {}, spec };
     } catch (error) {
       // One that runs already is not ended for that.
       if (!isFault(error, "failedPrecondition")) await this.#takeDown(sandbox);
@@ -124,7 +124,7 @@ class ShimController implements SandboxController, AsyncDisposable {
       );
       const { sandboxId, pid, state, info, createdAt, exitedAt, extra } = answer;
       const times = { createdAt: timeOr(createdAt, epoch), exitedAt: timeOr(exitedAt, epoch) };
-      return { ...this.#options.endpoint, id: sandboxId, pid, state, info, ...times, extra };
+      return { ...(await this.#endpoint(sandbox)), id: sandboxId, pid, state, info, ...times, extra };
     } catch (error) {
       throw wrapFault(`failed to query sandbox ${id} status`, error);
     }
@@ -179,6 +179,7 @@ class ShimController implements SandboxController, AsyncDisposable {
     const wanted = { runtime: runtime?.name ?? "", options: runtime?.options };
     try {
       const shim = await shims.resolve({ ...wanted, namespace, id, bundle: bundle.path });
+      undo.defer(() => shim.own?.release());
       await shim.connection();
       await writeRecord(bundle.path, wanted);
       const sandbox = { bundle, ...wanted };
@@ -188,6 +189,10 @@ class ShimController implements SandboxController, AsyncDisposable {
     } catch (error) {
       throw wrapFault(`failed to start new shim for sandbox ${id}`, error);
     }
+  }
+
+  async #endpoint(sandbox: RunningSandbox): Promise<SandboxEndpoint> {
+    return (await this.#running.endpointOf(sandbox)) ?? this.#options.endpoint;
   }
 
   async #takeDown(sandbox: RunningSandbox): Promise<void> {

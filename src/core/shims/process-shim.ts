@@ -45,6 +45,7 @@ export class ProcessShim implements Shim, OwnShim {
   #endpoint: ShimEndpoint | undefined;
   #log: Disposable | undefined;
   #released = false;
+  #dead = false;
 
   constructor(options: ProcessShimOptions) {
     this.#options = options;
@@ -66,7 +67,9 @@ export class ProcessShim implements Shim, OwnShim {
   }
 
   async release(): Promise<void> {
-    if (this.#released) return;
+    // A dead one was cleaned up, or is just being.
+    if (this.#dead) await this.ended;
+    if (this.#released || this.#dead) return;
     this.#released = true;
     const { id, namespace, log } = this.#options;
     const connection = await this.#opening?.catch(() => undefined);
@@ -136,6 +139,7 @@ export class ProcessShim implements Shim, OwnShim {
 
   async #lost(): Promise<void> {
     if (this.#released || this.#options.closing.aborted) return;
+    this.#dead = true;
     this.#options.log.warn("shim disconnected");
     const end = await this.#cleanUp();
     this.#die(end ?? { pid: 0, exitStatus: unknownExitStatus, exitedAt: timestampNow() });

@@ -59,6 +59,8 @@ export interface ShimRequest {
   readonly options: Any | undefined;
   /** The sandbox in whose shim it runs; empty without. */
   readonly sandboxId?: string | undefined;
+  /** The bundle is of the daemon's last life, and says itself whose it is. */
+  readonly isFound?: boolean | undefined;
 }
 
 /** Finds the shim for a new task or sandbox, or for one of the daemon's last life by its bundle. */

@@ -18,7 +18,7 @@ const hostProgram = "containerd-shim-lighter-v2";
 
 export interface RuntimeResolverOptions {
   readonly host: Shim;
-  readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox">;
+  readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox" | "ofBundle">;
   /** Runtimes that get their own shim, though the shared host could run their containers. */
   readonly ownShims: ReadonlySet<string>;
   /** Where shims are looked for, as in PATH. */
@@ -39,6 +39,7 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
     async resolve(request: ShimRequest): Promise<Shim> {
       const { runtime, namespace, id, bundle, sandboxId = "" } = request;
       const identity = { namespace, id, bundle };
+      if (request.isFound === true) return (await shims.ofBundle(identity)) ?? host;
       if (sandboxId !== "") {
         const place = sandboxBundle(namespace, checkIdentifier(sandboxId));
         const found = await shims.inSandbox(identity, sandboxId, place);
