@@ -50,24 +50,24 @@ function taskMethods(tasks: Map<string, FakeTask>): ServiceImpl<typeof TaskV3> {
   };
   const exit = ({ child }: FakeTask) => ({ pid: child.pid, exitStatus: 137, exitedAt: timestampNow() });
   return {
-    create: ({}, request) => {
+    create: (_ctx, request) => {
       const task = { child: Bun.spawn(["sleep", "1000"], { stdio: ["ignore", "ignore", "ignore"] }), started: false };
       fs.writeFileSync(`${request.bundle}/sleep.pid`, String(task.child.pid));
       tasks.set(request.id, task);
       return { pid: task.child.pid };
     },
-    start: async ({}, request) => {
+    start: async (_ctx, request) => {
       const task = find(request.id);
       task.started = true;
       const facts = { containerId: request.id, pid: task.child.pid };
       await publish("/tasks/start", anyOf(TaskStartSchema, create(TaskStartSchema, facts)));
       return { pid: task.child.pid };
     },
-    state: ({}, request) => {
+    state: (_ctx, request) => {
       const task = find(request.id);
       return { id: request.id, pid: task.child.pid, status: statusOf(task) };
     },
-    kill: async ({}, request) => {
+    kill: async (_ctx, request) => {
       const task = find(request.id);
       task.child.kill(request.signal);
       await task.child.exited;
@@ -75,19 +75,23 @@ function taskMethods(tasks: Map<string, FakeTask>): ServiceImpl<typeof TaskV3> {
       await publish("/tasks/exit", anyOf(TaskExitSchema, create(TaskExitSchema, facts)));
       return {};
     },
-    wait: async ({}, request) => {
+    wait: async (_ctx, request) => {
       const task = find(request.id);
       await task.child.exited;
       return exit(task);
     },
-    delete: ({}, request) => {
+    delete: (_ctx, request) => {
       const task = find(request.id);
       task.child.kill("SIGKILL");
       tasks.delete(request.id);
       return exit(task);
     },
-    pids: ({}, request) => ({ processes: [{ pid: find(request.id).child.pid }] }),
-    connect: ({}, request) => ({ shimPid: process.pid, taskPid: tasks.get(request.id)?.child.pid ?? 0, version: form }),
+    pids: (_ctx, request) => ({ processes: [{ pid: find(request.id).child.pid }] }),
+    connect: (_ctx, request) => ({
+      shimPid: process.pid,
+      taskPid: tasks.get(request.id)?.child.pid ?? 0,
+      version: form,
+    }),
     shutdown: () => {
       if (tasks.size === 0 && !sandboxed) setTimeout(() => process.exit(0), 10);
       return {};
@@ -103,7 +107,7 @@ const sandboxMethods: ServiceImpl<typeof Sandbox> = {
     return {};
   },
   startSandbox: () => ({ pid: process.pid, createdAt: timestampNow() }),
-  sandboxStatus: ({}, { sandboxId }) => ({ sandboxId, pid: process.pid, state: "SANDBOX_READY" }),
+  sandboxStatus: (_ctx, { sandboxId }) => ({ sandboxId, pid: process.pid, state: "SANDBOX_READY" }),
   pingSandbox: () => ({}),
   stopSandbox: () => ({}),
   shutdownSandbox: () => {
