@@ -64,9 +64,12 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
       await discard(client, created, plan.log);
       return interruptedStatus;
     }
+    const starting = start(context, plan, created, { ...fifos.paths }, () => fifos.release());
+    // Nobody hears of its failure before the await below; files are made while the daemon is at work.
+    starting.catch(() => {});
     using tee = openTee(context, kernel, plan.log);
-    const started = await start(context, plan, created, { ...fifos.paths }, () => fifos.release());
     claimOutput(context, fifos.folder);
+    const started = await starting;
     const end = await runSession({
       client,
       kernel,
