@@ -10,6 +10,7 @@ switch (program) {
     await import("./lighterd.ts");
     break;
   case "containerd-shim-lighter-v2":
+  case "containerd-shim-runc-v2": // in the place of runc's own, for clients that know options of that runtime alone
     // The host starts itself again, by the executable's path, in a mount namespace of its own.
     process.env["LIGHTER_PROGRAM"] = program;
     await import("./containerd-shim-lighter-v2.ts");

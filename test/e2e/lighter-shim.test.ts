@@ -1,12 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs/promises";
 import path from "node:path";
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
+import { OptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
+import { Snapshots } from "../../src/gen/containerd/services/snapshots/v1/snapshots_pb.ts";
+import { Tasks } from "../../src/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { RuntimeInfoSchema } from "../../src/gen/containerd/types/introspection_pb.ts";
-import { anyTo } from "../../src/wire/any.ts";
+import { anyOf, anyTo } from "../../src/wire/any.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import {
   busyboxImage,
+  createWorkspace,
+  criuFolder,
   daemonNeeds,
   findProcesses,
   followEvents,
@@ -75,6 +81,33 @@ describe.skipIf(lacks !== undefined)(`our shim under containerd${lacks === undef
     await waitFor("the host to end", async () => (await hosts()).length === 0, 20_000);
     expect(await fs.exists(hostFolder)).toBe(false);
   }, 180_000);
+
+  test.skipIf(missing(["criu"]) !== undefined)(
+    "takes the place of runc's own, with its options; checkpoints and restores",
+    async () => {
+      await using place = await createWorkspace();
+      await fs.symlink(program, `${place.folder}/containerd-shim-runc-v2`);
+      const PATH = `${place.folder}:${criuFolder}:${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+      await using daemon = await startContainerd({ env: { PATH } });
+      await importBusybox(daemon);
+      await daemon.ctrOk(["run", "-d", "--null-io", ...daemon.runtimeFlags, busyboxImage, "c1", "sleep", "1000"]);
+      const images = `${place.folder}/images`;
+      await fs.mkdir(images);
+      await daemon.ctrOk(["tasks", "checkpoint", "--image-path", images, "--exit", "c1"]);
+      await waitFor("the end", async () => /^c1 +\d+ +STOPPED/m.test(await daemon.ctrOk(["tasks", "ls"])));
+      await daemon.ctr(["tasks", "rm", "c1"]); // its exit code is that of the task
+      await using connection = await connectGrpc({ path: daemon.address });
+      const call = { namespace: daemon.namespace };
+      const { mounts: rootfs } = await connection
+        .client(Snapshots)
+        .mounts({ snapshotter: "overlayfs", key: "c1" }, call);
+      const options = anyOf(OptionsSchema, create(OptionsSchema, { binaryName: "runc", criuImagePath: images }));
+      await connection.client(Tasks).create({ containerId: "c1", rootfs, options }, call);
+      await connection.client(Tasks).start({ containerId: "c1" }, call);
+      expect(await daemon.ctrOk(["tasks", "ls"])).toMatch(/^c1 +\d+ +RUNNING/m);
+    },
+    120_000,
+  );
 
   test("says what it is, and refuses what it can't read", async () => {
     const ask = async (...args: string[]): Promise<{ code: number; stdout: Uint8Array; stderr: string }> => {
