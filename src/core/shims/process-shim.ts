@@ -12,6 +12,9 @@ import type { ShimIdentity, ShimProgram } from "./shim-program.ts";
 /** How long a shim may take to shut down. Source: containerd core/runtime/v2/shim.go, shutdownTimeout. */
 const shutdownLimitMs = 3_000;
 
+/** How long an ending daemon waits for a shim that is just being started, or answers its first call. */
+const closingGraceMs = 1_000;
+
 /** What is said of an end of which nothing is known. Source: containerd core/runtime/v2/shim.go, cleanupAfterDeadShim. */
 const unknownExitStatus = 255;
 
@@ -85,12 +88,13 @@ export class ProcessShim implements Shim, OwnShim {
     await this.#cleanUp();
   }
 
-  /** Lets go of the shim, which lives on: the daemon ends. */
+  /** Lets go of the shim, which lives on: the daemon ends. One that is still starting is the next daemon's to find. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#released = true;
     this.#closeLog();
-    const connection = await this.#opening?.catch(() => undefined);
-    await connection?.[Symbol.asyncDispose]();
+    const opened = this.#opening?.catch(() => undefined);
+    const connection = await Promise.race([opened, Bun.sleep(closingGraceMs)]);
+    if (connection !== undefined) await connection[Symbol.asyncDispose]();
   }
 
   async #open(): Promise<OpenedShim> {

@@ -97,6 +97,22 @@ describe("a shim's program", () => {
     );
   });
 
+  test("that is still starting does not keep the daemon from ending", async () => {
+    const folder = await mkdtemp("/tmp/lighter-shims-");
+    const program = join(folder, "containerd-shim-x-v1");
+    await Bun.write(program, '#!/bin/sh\ncase "$*" in *delete) exit 1;; esac\nexec sleep 3\n');
+    await chmod(program, 0o755);
+    const daemon = { grpcAddress: "/g", ttrpcAddress: "/t", publishBinary: "/p", socketDir: "/s", env: process.env };
+    const shims = createProcessShims({ daemon, kernel: createKernel(), log: silentLogger });
+    const shim = shims.byProgram({ namespace: "ns", id: "c1", bundle: folder }, program, undefined);
+    const starting = shim.connection().catch(() => undefined);
+    const before = performance.now();
+    await shims[Symbol.asyncDispose]();
+    expect(performance.now() - before).toBeLessThan(2_500);
+    await starting;
+    await rm(folder, { recursive: true, force: true });
+  }, 15_000);
+
   test("whose socket nobody serves is cleaned up", async () => {
     expect(await start("cat >/dev/null; echo unix:///nosuch.sock")).toContain(
       'start failed: connect to "/nosuch.sock"',
