@@ -10,14 +10,8 @@ export const answerHeaders: HeaderTemplate = new HeaderTemplate(answerFields);
 /** How every answer that went well ends. */
 export const okTrailers: HeaderTemplate = new HeaderTemplate(["grpc-status", "0"]);
 
-/** A message may repeat what a client sent, however long; a peer that is told too much in its trailers hangs up. */
-const mostMessage = 4 * 1024;
-
-/** The last fields of an answer that failed. Shape: a message that is too long for a header block is cut. */
-export function statusTrailers(full: Status): string[] {
-  const isLong = full.message.length > mostMessage;
-  const cut = full.message.slice(0, mostMessage).toWellFormed();
-  const status = isLong ? { ...full, message: `${cut}... (${full.message.length} characters)` } : full;
+/** The last fields of an answer that failed. */
+export function statusTrailers(status: Status): string[] {
   const fields = ["grpc-status", String(status.code), "grpc-message", encodeMessage(status.message)];
   if (status.details.length > 0) {
     fields.push("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)).toString("base64"));
