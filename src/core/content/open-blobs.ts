@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import { closeFile, openFile } from "./blob-files.ts";
 
 /** Clients read a blob in many small calls, one right after the other: its file stays open for so long after the last. */
@@ -26,10 +26,13 @@ export class OpenBlobs implements AsyncDisposable {
   readonly #closing = new Set<Promise<void>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** The file, if it is open. */
+  /** The file, if it is open, and still there: one that somebody took away is missed by the next reader, not a second later. */
   opened(path: string): OpenBlob | undefined {
     const entry = this.#entries.get(path);
-    return entry === undefined ? undefined : this.#lend(entry);
+    if (entry === undefined) return undefined;
+    if (fstatSync(entry.fd).nlink > 0) return this.#lend(entry);
+    this.forget(path);
+    return undefined;
   }
 
   /** Opens the file. Errors: Node's. */

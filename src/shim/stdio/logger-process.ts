@@ -1,6 +1,6 @@
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import { closeQuietly, type Fd, type FdWatcher, isErrno, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
-import { readStat, startTimeOf } from "../process/process-handle.ts";
+import { readStat } from "../process/process-handle.ts";
 import type { PidRecord } from "../state/records.ts";
 import type { OutputTarget } from "./stdio-uri.ts";
 
@@ -28,7 +28,7 @@ export async function startLogger(options: LoggerOptions): Promise<PidRecord> {
   const { kernel, target } = options;
   const [readyRead, readyWrite] = kernel.pipe(openFlags.nonBlock);
   kernel.setNonBlocking(readyWrite, false);
-  let pid: number;
+  let logger: PidRecord;
   try {
     const child = Bun.spawn([target.path, ...target.args], {
       env: { CONTAINER_ID: options.containerId, CONTAINER_NAMESPACE: options.namespace },
@@ -36,7 +36,8 @@ export async function startLogger(options: LoggerOptions): Promise<PidRecord> {
       detached: true,
     });
     child.unref();
-    pid = child.pid;
+    // One that has ended already, and is gone, has nothing left to be stopped by.
+    logger = { pid: child.pid, startTime: readStat(child.pid)?.startTime ?? 0 };
   } catch (error) {
     closeQuietly(kernel, readyRead);
     throw new FaultError("unknown", `failed to start binary process: ${messageOf(error)}`, { cause: error });
@@ -48,9 +49,9 @@ export async function startLogger(options: LoggerOptions): Promise<PidRecord> {
     if (target.mustSayReady && !said) {
       throw new FaultError("unknown", "logging binary did not call ready (it may have crashed or exited prematurely)");
     }
-    return { pid, startTime: readStat(pid)?.startTime ?? 0 };
+    return logger;
   } catch (error) {
-    stopLogger(kernel, { pid, startTime: startTimeOf(pid) }, "SIGKILL");
+    stopLogger(kernel, logger, "SIGKILL");
     throw error;
   } finally {
     closeQuietly(kernel, readyRead);
