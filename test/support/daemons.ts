@@ -55,7 +55,8 @@ export async function startContainerd(options: DaemonOptions = {}): Promise<Daem
     workspace,
     ...paths,
     command: options.runtime === "crun" ? await insideLegacyCgroups(command) : command,
-    env: envOf(options),
+    // A checkpoint that fails leaves its folder where temporary files go.
+    env: { ...envOf(options), TMPDIR: workspace.folder },
   });
 }
 
