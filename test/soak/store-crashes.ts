@@ -13,7 +13,6 @@ import { System } from "../../src/gen/lighter/system/v1/system_pb.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import type { ClientConnection } from "../../src/wire/service.ts";
 import { type Daemon, startLighter, writeBusyboxImage } from "../support/index.ts";
-import { type Pulls, startPulls } from "./store-pulls.ts";
 
 export interface CrashPlan {
   /** How often the daemon is killed. */
@@ -38,13 +37,10 @@ type Chance = () => number;
 const imageCount = 3;
 const mostBlobBytes = 1 << 20;
 const writers = 3;
-/** A kill comes within so many times what a pull takes here and now. */
-const pullTimes = 3;
-/** ctr is not to wait for a daemon that was killed. */
-const impatient = ["--connect-timeout", "1s"];
+const killWithinMs = 700;
 
 /**
- * Pulls, imports, unpacks, writes, commits, deletes and collects, kills the daemon at random moments meanwhile, and compares what is
+ * Imports, unpacks, writes, commits, deletes and collects, kills the daemon at random moments meanwhile, and compares what is
  * there after each start with what was answered for. Answers what is wrong, a line each.
  */
 export async function crashStore(plan: CrashPlan): Promise<readonly string[]> {
@@ -52,11 +48,7 @@ export async function crashStore(plan: CrashPlan): Promise<readonly string[]> {
   const troubles: string[] = [];
   await using daemon = await startLighter({ logLevel: "info" });
   const archives = await writeArchives(daemon);
-  await using pulls = await startPulls(daemon, archives);
-  const started = performance.now();
-  for (const name of pulls.names) await pulls.pull(name);
-  const killWithinMs = (pullTimes * (performance.now() - started)) / pulls.names.length;
-  const promised: Promised = { blobs: new Map(), layers: new Map(), images: new Set(pulls.names), idle: new Set() };
+  const promised: Promised = { blobs: new Map(), layers: new Map(), images: new Set(), idle: new Set() };
   for (let point = 0; point < plan.points; point++) {
     const killed = new AbortController();
     const work = Promise.all([
@@ -64,7 +56,6 @@ export async function crashStore(plan: CrashPlan): Promise<readonly string[]> {
         keepWriting(daemon, `${point}-${index}`, promised, chance, killed.signal),
       ),
       keepImporting(daemon, archives, promised, chance, killed.signal),
-      keepPulling(daemon, pulls, promised, chance, killed.signal),
       keepCollecting(daemon, promised, chance, killed.signal),
     ]);
     await Bun.sleep(20 + chance() * killWithinMs);
@@ -155,31 +146,11 @@ async function keepImporting(
     const [name, file] = pick([...archives], chance);
     if (promised.images.has(name)) {
       promised.images.delete(name);
-      await daemon.ctr([...impatient, "images", "rm", "--sync", name]);
+      await daemon.ctr(["images", "rm", "--sync", name]);
       return;
     }
-    const { code } = await daemon.ctr([...impatient, "images", "import", file]);
+    const { code } = await daemon.ctr(["images", "import", file]);
     if (code === 0) promised.images.add(name);
-  });
-}
-
-/** What a pull had when its daemon was killed is there for the next one, which must succeed. */
-async function keepPulling(
-  daemon: Daemon,
-  pulls: Pulls,
-  promised: Promised,
-  chance: Chance,
-  killed: AbortSignal,
-): Promise<void> {
-  await untilKilled(killed, async () => {
-    const name = pick(pulls.names, chance);
-    if (promised.images.has(name)) {
-      promised.images.delete(name);
-      await daemon.ctr([...impatient, "images", "rm", "--sync", name]);
-      return;
-    }
-    await pulls.pull(name);
-    promised.images.add(name);
   });
 }
 
