@@ -16,6 +16,6 @@ describe("the stores", () => {
       if (points > 8 || troubles.length > 0) process.stderr.write(`${lines.join("\n")}\n`);
       expect(troubles).toEqual([]);
     },
-    points * 15_000,
+    points * 30_000,
   );
 });
