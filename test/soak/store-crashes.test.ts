@@ -8,8 +8,8 @@ const seed = Number(process.env["LIGHTER_STORE_SEED"] ?? 1);
 
 describe("the stores", () => {
   testNeeding(
-    [...daemonNeeds(), "ours"],
-    "are whole after the daemon was killed at any point of writing, importing, unpacking and collecting",
+    [...daemonNeeds(), "ours", "docker-registry", "skopeo"],
+    "are whole after the daemon was killed at any point of writing, pulling, importing, unpacking and collecting",
     async () => {
       const lines: string[] = [];
       const troubles = await crashStore({ points, seed, report: (text) => void lines.push(text) });

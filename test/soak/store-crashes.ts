@@ -12,7 +12,8 @@ import { Snapshots } from "../../src/gen/containerd/services/snapshots/v1/snapsh
 import { System } from "../../src/gen/lighter/system/v1/system_pb.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import type { ClientConnection } from "../../src/wire/service.ts";
-import { type Daemon, startLighter, writeBusyboxImage } from "../support/index.ts";
+import { type Daemon, type RunResult, startLighter, writeBusyboxImage } from "../support/index.ts";
+import { type Pulls, startPulls } from "./store-pulls.ts";
 
 export interface CrashPlan {
   /** How often the daemon is killed. */
@@ -32,15 +33,17 @@ interface Promised {
 }
 
 type Chance = () => number;
+type Ctr = (...words: readonly string[]) => Promise<RunResult>;
 
 /** How many images come and go. */
 const imageCount = 3;
 const mostBlobBytes = 1 << 20;
 const writers = 3;
-const killWithinMs = 700;
+/** A kill comes within so many times what a pull takes here and now. */
+const pullTimes = 3;
 
 /**
- * Imports, unpacks, writes, commits, deletes and collects, kills the daemon at random moments meanwhile, and compares what is
+ * Pulls, imports, unpacks, writes, commits, deletes and collects, kills the daemon at random moments meanwhile, and compares what is
  * there after each start with what was answered for. Answers what is wrong, a line each.
  */
 export async function crashStore(plan: CrashPlan): Promise<readonly string[]> {
@@ -48,19 +51,28 @@ export async function crashStore(plan: CrashPlan): Promise<readonly string[]> {
   const troubles: string[] = [];
   await using daemon = await startLighter({ logLevel: "info" });
   const archives = await writeArchives(daemon);
-  const promised: Promised = { blobs: new Map(), layers: new Map(), images: new Set(), idle: new Set() };
+  await using pulls = await startPulls(daemon, archives);
+  const started = performance.now();
+  for (const name of pulls.names) await pulls.pull(name);
+  const killWithinMs = (pullTimes * (performance.now() - started)) / pulls.names.length;
+  const promised: Promised = { blobs: new Map(), layers: new Map(), images: new Set(pulls.names), idle: new Set() };
   for (let point = 0; point < plan.points; point++) {
     const killed = new AbortController();
+    // ctr asks a daemon that is gone again and again: it has to be ended.
+    const gone = new AbortController();
+    const ctr: Ctr = (...words) => daemon.ctr(words, { signal: gone.signal });
     const work = Promise.all([
       ...Array.from({ length: writers }, (_, index) =>
         keepWriting(daemon, `${point}-${index}`, promised, chance, killed.signal),
       ),
-      keepImporting(daemon, archives, promised, chance, killed.signal),
+      keepImporting(ctr, archives, promised, chance, killed.signal),
+      keepPulling(ctr, pulls, promised, chance, killed.signal),
       keepCollecting(daemon, promised, chance, killed.signal),
     ]);
     await Bun.sleep(20 + chance() * killWithinMs);
     killed.abort();
     await daemon.kill();
+    gone.abort();
     await work;
     await daemon.start();
     const found = await compare(daemon, promised);
@@ -136,7 +148,7 @@ async function writeBlob(
 }
 
 async function keepImporting(
-  daemon: Daemon,
+  ctr: Ctr,
   archives: ReadonlyMap<string, string>,
   promised: Promised,
   chance: Chance,
@@ -146,11 +158,31 @@ async function keepImporting(
     const [name, file] = pick([...archives], chance);
     if (promised.images.has(name)) {
       promised.images.delete(name);
-      await daemon.ctr(["images", "rm", "--sync", name]);
+      await ctr("images", "rm", "--sync", name);
       return;
     }
-    const { code } = await daemon.ctr(["images", "import", file]);
+    const { code } = await ctr("images", "import", file);
     if (code === 0) promised.images.add(name);
+  });
+}
+
+/** What a pull had when its daemon was killed is there for the next one, which must succeed. */
+async function keepPulling(
+  ctr: Ctr,
+  pulls: Pulls,
+  promised: Promised,
+  chance: Chance,
+  killed: AbortSignal,
+): Promise<void> {
+  await untilKilled(killed, async () => {
+    const name = pick(pulls.names, chance);
+    if (promised.images.has(name)) {
+      promised.images.delete(name);
+      await ctr("images", "rm", "--sync", name);
+      return;
+    }
+    await pulls.pull(name);
+    promised.images.add(name);
   });
 }
 

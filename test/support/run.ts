@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array;
   /** After this long the command is killed and the call fails. */
   readonly timeoutMs?: number;
+  /** Ends the command by SIGKILL: its answer tells so. */
+  readonly signal?: AbortSignal;
 }
 
 const defaultTimeoutMs = 60_000;
@@ -24,6 +26,7 @@ export async function run(command: readonly string[], options: RunOptions = {}):
     stdin: options.input === undefined ? "ignore" : Buffer.from(options.input),
     stdout: "pipe",
     stderr: "pipe",
+    ...(options.signal === undefined ? {} : { signal: options.signal, killSignal: "SIGKILL" }),
   });
   const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
   let late = false;
