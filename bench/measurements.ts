@@ -47,8 +47,8 @@ export const metrics = {
   exec: (inFlight: number): string => `execs, ${inFlight} in flight`,
   stdout: "stdout",
   startUp: "start-up to the first answer",
+  worked: "memory, just after work",
   idle: "memory, idle",
-  rested: "memory, idle for long",
   loaded: (count: number): string => `memory, ${count} sleeping containers`,
 } as const;
 
@@ -92,8 +92,8 @@ async function measureRound(plan: Plan, runtime: RuntimeName, sides: readonly Si
 }
 
 function addDensity(plan: Plan, side: Side, density: Density, record: Record): void {
+  record.add(metrics.worked, "MB", side.runtime, side.name, density.worked);
   record.add(metrics.idle, "MB", side.runtime, side.name, density.idle);
-  record.add(metrics.rested, "MB", side.runtime, side.name, density.rested);
   record.add(metrics.loaded(plan.sleepers), "MB", side.runtime, side.name, density.loaded);
 }
 

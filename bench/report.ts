@@ -29,8 +29,8 @@ function aimsOf(plan: Plan): readonly Aim[] {
     ...plan.exec.map(({ inFlight }) => ({ metric: metrics.exec(inFlight), more: true })),
     { metric: metrics.stdout, more: true, overContainerd: { runc: 1.5, crun: 1.5 } },
     { metric: metrics.startUp, more: false },
+    { metric: metrics.worked, more: false },
     { metric: metrics.idle, more: false, most: 60 },
-    { metric: metrics.rested, more: false, most: 50 },
     { metric: metrics.loaded(plan.sleepers), more: false, overContainerd: { runc: 0.25, crun: 0.25 } },
   ];
 }
@@ -98,7 +98,7 @@ export async function writeReport(plan: Plan, record: Record, facts: readonly st
   await fs.mkdir(pictures, { recursive: true });
   const inFlight = plan.life.map(({ inFlight: number }) => metrics.life(number));
   const pages = { life: inFlight, exec: plan.exec.map((one) => metrics.exec(one.inFlight)) };
-  const memory = [metrics.idle, metrics.rested, metrics.loaded(plan.sleepers)];
+  const memory = [metrics.worked, metrics.idle, metrics.loaded(plan.sleepers)];
   for (const [name, title, wanted] of [
     ["life", "Containers a second, create to delete", pages.life],
     ["exec", "Execs a second", pages.exec],

@@ -45,7 +45,7 @@ const restMicroseconds = 30_000;
 /** What must have come back since the last time, for a drop to be worth its faults. */
 const worthBytes = 8 * 1024 * 1024;
 /** Intervals of rest after which compiled code goes too: the call that ends such a rest takes some milliseconds longer. */
-const longRest = 30;
+const longRest = 8;
 /** Intervals that the runtime's own work of shrinking may take; it is not taken for the process's. */
 const shrinkTicks = 3;
 
