@@ -76,7 +76,7 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
     const head = this.#routes.head(block);
     if (head.route === undefined || head.rejection !== undefined) {
       const { httpStatus, code, message } = head.rejection!;
-      stream.sendHeaders(statusOnly(create(StatusSchema, { code, message }), httpStatus), true);
+      stream.sendHeaders(statusOnly(create(StatusSchema, { code, message }), stream.maxHeaderList, httpStatus), true);
       return undefined;
     }
     const kind = head.route.method.methodKind;

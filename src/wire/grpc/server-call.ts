@@ -227,8 +227,9 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   #answerFault(error: unknown): void {
     if (this.done) return;
     const status = statusOf(error);
-    if (this.#begun) this.stream.end(statusTrailers(status));
-    else this.stream.sendHeaders(statusOnly(status), true);
+    const { maxHeaderList } = this.stream;
+    if (this.#begun) this.stream.end(statusTrailers(status, maxHeaderList));
+    else this.stream.sendHeaders(statusOnly(status, maxHeaderList), true);
     this.#finish();
   }
 

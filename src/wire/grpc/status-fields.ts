@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import type { FaultError } from "../../lib/faults.ts";
-import { type HeaderFields, HeaderTemplate, headerValue } from "../http2/index.ts";
+import { type HeaderFields, HeaderTemplate, headerListSize, headerValue } from "../http2/index.ts";
 import { faultOf } from "../status.ts";
 
 const answerFields: HeaderFields = [":status", "200", "content-type", "application/grpc"];
@@ -10,18 +10,38 @@ export const answerHeaders: HeaderTemplate = new HeaderTemplate(answerFields);
 /** How every answer that went well ends. */
 export const okTrailers: HeaderTemplate = new HeaderTemplate(["grpc-status", "0"]);
 
-/** The last fields of an answer that failed. */
-export function statusTrailers(status: Status): string[] {
-  const fields = ["grpc-status", String(status.code), "grpc-message", encodeMessage(status.message)];
+/**
+ * The last fields of an answer that failed. A peer that does not take as much as this gets no details and, if it must be,
+ * the beginning of the message: one that got too much would drop the call, or the connection.
+ */
+export function statusTrailers(status: Status, maxHeaderList: number): string[] {
+  const message = encodeMessage(status.message);
+  const fields = ["grpc-status", String(status.code), "grpc-message", message];
   if (status.details.length > 0) {
-    fields.push("grpc-status-details-bin", Buffer.from(toBinary(StatusSchema, status)).toString("base64"));
+    const details = Buffer.from(toBinary(StatusSchema, status)).toString("base64");
+    const detailed = [...fields, "grpc-status-details-bin", details];
+    if (headerListSize(detailed) <= maxHeaderList) return detailed;
   }
+  const excess = headerListSize(fields) - maxHeaderList;
+  if (excess > 0) fields[3] = cutEncoded(message, message.length - excess);
   return fields;
 }
 
 /** An answer that failed before it began: all in one header block. */
-export function statusOnly(status: Status, httpStatus = "200"): HeaderFields {
-  return [":status", httpStatus, "content-type", "application/grpc", ...statusTrailers(status)];
+export function statusOnly(status: Status, maxHeaderList: number, httpStatus = "200"): HeaderFields {
+  const head = [":status", httpStatus, "content-type", "application/grpc"];
+  return [...head, ...statusTrailers(status, maxHeaderList - headerListSize(head))];
+}
+
+const cutMark = "... (cut)";
+
+/** The last character of an encoded message, if it is not ASCII, and half an escape. */
+const ragged = /(?:%[C-F].(?:%[89AB].){0,2})?(?:%.?)?$/;
+
+/** The beginning of an encoded message, marked as such, without half a character. */
+function cutEncoded(message: string, length: number): string {
+  if (length < cutMark.length) return "";
+  return message.slice(0, length - cutMark.length).replace(ragged, "") + cutMark;
 }
 
 /** Source: gRPC over HTTP/2, "Percent-Encoded". */

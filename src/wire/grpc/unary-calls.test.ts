@@ -56,6 +56,17 @@ describe("unary calls", () => {
     expect(await faultOfCall(bed.connection.client(Version).version({}))).toBe(want);
   });
 
+  test("are answered with no more words than the caller takes", async () => {
+    const client = bed.connection.client(Version);
+    bed.version = () => Promise.reject(notFound(`container "${"ü€𝄞".repeat(9000)}"`));
+    const said = await faultOfCall(client.version({}));
+    expect(said).toStartWith('notFound: container "ü€𝄞');
+    expect(said).toMatch(/[ü€𝄞]\.{3} \(cut\)$/u);
+    expect(said.length).toBeGreaterThan(5000);
+    bed.version = () => ({ version: "the same connection" });
+    expect((await client.version({})).version).toBe("the same connection");
+  });
+
   test("log what is not a fault with its stack, and live on", async () => {
     bed.logged.length = 0;
     bed.version = () => {

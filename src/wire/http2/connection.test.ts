@@ -214,7 +214,7 @@ describe("Connection, limits", () => {
     const { client } = serve({ maxHeaderListSize: 8000 });
     client.greet();
     client.send(frame(frameType.headers, 0, 1, client.encoder.encode(postFields)));
-    for (let i = 0; i < 200; i++) client.send(frame(frameType.continuation, 0, 1));
+    for (let i = 0; i < 300; i++) client.send(frame(frameType.continuation, 0, 1));
     expect(client.goawayCode).toBe(calm);
   });
 

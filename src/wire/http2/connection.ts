@@ -51,6 +51,8 @@ export class Connection implements SettingsTarget {
   /** When the peer last said anything, on performance.now's clock. */
   heardAt: number = performance.now();
   peerMaxStreams: number = Number.POSITIVE_INFINITY;
+  /** Bytes of a header list that the peer takes; see `headerListSize`. */
+  peerMaxHeaderList: number = Number.POSITIVE_INFINITY;
   /** No more streams are taken, or may be opened. */
   draining = false;
   closed = false;

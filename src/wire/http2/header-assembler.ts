@@ -60,9 +60,9 @@ export class HeaderAssembler {
     const run = this.#run;
     if (run === undefined || run.streamId !== streamId) throw protocolError("CONTINUATION without HEADERS");
     run.parts.push(bytes.subarray(start, end));
-    // An empty frame counts as well, or they could go on for ever.
+    // An empty frame counts as well, or they could go on for ever; a block that is just small enough has room for its frames.
     run.size += end - start + 64;
-    if (run.size > this.#maxSize) throw new ConnectionError(errorCode.enhanceYourCalm, "header block is too large");
+    if (run.size > 2 * this.#maxSize) throw new ConnectionError(errorCode.enhanceYourCalm, "header block is too large");
     if ((flags & flag.endHeaders) === 0) return;
     this.#run = undefined;
     const whole = Buffer.concat(run.parts);

@@ -25,6 +25,13 @@ export function headerValue(fields: HeaderFields, name: string): string | undefi
   return undefined;
 }
 
+/** What a header list counts towards SETTINGS_MAX_HEADER_LIST_SIZE, in bytes. Source: RFC 9113 section 6.5.2. */
+export function headerListSize(fields: HeaderFields): number {
+  let size = 16 * fields.length;
+  for (const part of fields) size += part.length;
+  return size;
+}
+
 /**
  * Decodes header blocks and remembers the last few: a client that makes the same call again sends the same bytes, and
  * while the dynamic table stands still these mean the same.

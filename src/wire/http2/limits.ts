@@ -17,7 +17,7 @@ export interface ConnectionLimits {
   /** Bytes of answers that wait; above this new streams are refused. */
   readonly maxQueuedBytes: number;
   readonly maxFrameSize: number;
-  /** Decoded, as RFC 9113 section 6.5.2 counts; the encoded block may not be larger either. */
+  /** Decoded, as RFC 9113 section 6.5.2 counts; the encoded block with its frames may be twice as large. */
   readonly maxHeaderListSize: number;
   /** PING, SETTINGS, PRIORITY, unknown and empty frames: what makes work and moves nothing. */
   readonly controlFrames: Rate;

@@ -8,6 +8,7 @@ export interface SettingsTarget {
   readonly sender: Sender;
   readonly streams: ReadonlyMap<number, Stream>;
   peerMaxStreams: number;
+  peerMaxHeaderList: number;
 }
 
 /** Applies the payload of a SETTINGS frame in its order. Errors: ConnectionError. Source: RFC 9113 section 6.5.2. */
@@ -34,6 +35,9 @@ function apply(target: SettingsTarget, id: number, value: number): void {
       if (value < 16_384 || value > 16_777_215) throw protocolError("MAX_FRAME_SIZE has a wrong value");
       // Larger frames would only take longer turns.
       target.sender.maxFrameSize = Math.min(value, 65_536);
+      break;
+    case settingId.maxHeaderListSize:
+      target.peerMaxHeaderList = value;
       break;
     default:
   }

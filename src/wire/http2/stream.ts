@@ -59,6 +59,11 @@ export class Stream {
     this.recvWindow = recvWindow;
   }
 
+  /** Bytes of a header list that the peer takes; see `headerListSize`. */
+  get maxHeaderList(): number {
+    return this.#connection.peerMaxHeaderList;
+  }
+
   /** Bytes that wait for the peer's window or the socket. */
   get queued(): number {
     return this.#queued;
