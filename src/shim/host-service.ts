@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Host, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
+import { Host, type ListResponseSchema, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
 import type { HostParts } from "./parts.ts";
@@ -29,10 +29,7 @@ export function createHostService({ parts, version, broken, open, shutdown }: Ho
   return defineService(Host, {
     info: () => ({ protocol: hostProtocol, version, pid: process.pid, instance }),
     list: () => ({
-      tasks: parts.tasks
-        .all()
-        .filter(({ phase, namespace, id }) => phase !== "creating" && !isOfSandbox(parts.folder, namespace, id))
-        .map(taskMessage),
+      ...taskMessages(parts),
       broken: broken.all().map(({ namespace, id, bundle, reason }) => ({ namespace, id, bundle, reason })),
     }),
     events: (ctx, { after }) => parts.journal.read(after, ctx.signal),
@@ -47,6 +44,20 @@ export function createHostService({ parts, version, broken, open, shutdown }: Ho
       return {};
     },
   });
+}
+
+function taskMessages(parts: HostParts): Pick<MessageInitShape<typeof ListResponseSchema>, "tasks" | "unsettled"> {
+  const all = parts.tasks.all().filter(({ namespace, id }) => !isOfSandbox(parts.folder, namespace, id));
+  const { true: unsettled = [], false: settled = [] } = Object.groupBy(all, (task) => `${isUnsettled(task)}` as const);
+  return {
+    tasks: settled.map(taskMessage),
+    unsettled: unsettled.map(({ namespace, id, bundle }) => ({ namespace, id, bundle })),
+  };
+}
+
+/** A deletion that failed is over, though it has left its mark. */
+function isUnsettled({ phase, lock }: Task): boolean {
+  return phase === "creating" || (phase === "deleting" && lock.isExclusive);
 }
 
 function taskMessage(task: Task): MessageInitShape<typeof TaskSchema> {

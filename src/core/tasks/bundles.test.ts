@@ -31,12 +31,13 @@ describe("Bundles", () => {
     expect(existsSync(join(path, "../.old.1.1"))).toBe(false);
   });
 
-  test("tell whether a shim has been at them", async () => {
+  test("tell whether a process was made in them", async () => {
     await using bundles = await fresh();
     const bundle = await bundles.create("default", "c1", spec);
-    expect(await bundles.touched(bundle)).toBe(false);
+    await Bun.write(join(bundle.path, "log.json"), "");
+    expect(await bundles.inhabited(bundle)).toBe(false);
     await Bun.write(join(bundle.path, "init.pid"), "1");
-    expect(await bundles.touched(bundle)).toBe(true);
+    expect(await bundles.inhabited(bundle)).toBe(true);
   });
 
   test("lose nothing of what is in a root that was not unmounted", async () => {

@@ -44,14 +44,14 @@ export interface Bundles {
   remove(bundle: Bundle): Promise<void>;
   /** Every bundle on disk. What an interrupted removal left is cleaned on the way. */
   scan(): Promise<Bundle[]>;
-  /** True when a shim has put something of its own into it. */
-  touched(bundle: Bundle): Promise<boolean>;
+  /** True when a process was made in it, and the task not deleted since: a shim removes its number with the rest. */
+  inhabited(bundle: Bundle): Promise<boolean>;
   /** Settles when the removals under way are done. */
   idle(): Promise<void>;
 }
 
-/** Files that the daemon itself puts into a bundle. */
-const ownEntries: ReadonlySet<string> = new Set(["config.json", "rootfs"]);
+/** Where shims note the number of a task's first process. */
+const pidFile = "init.pid";
 
 export function createBundles(options: BundlesOptions): Bundles {
   return new FolderBundles(options);
@@ -64,7 +64,6 @@ class FolderBundles implements Bundles {
   readonly #namespaces = new Set<string>();
   /** Removals under way, by the folder's hidden path. */
   readonly #removals = new Map<string, Promise<void>>();
-  #removed = 0;
 
   constructor(options: BundlesOptions) {
     this.#root = join(options.state, options.folder ?? runtimeFolder);
@@ -94,8 +93,7 @@ class FolderBundles implements Bundles {
   }
 
   async remove(bundle: Bundle): Promise<void> {
-    this.#removed += 1;
-    const hidden = join(dirname(bundle.path), `.${bundle.id}.${process.pid}.${this.#removed}`);
+    const hidden = join(dirname(bundle.path), `.${bundle.id}.${crypto.randomUUID()}`);
     try {
       await rename(bundle.path, hidden);
     } catch (error) {
@@ -118,8 +116,8 @@ class FolderBundles implements Bundles {
     return found;
   }
 
-  async touched(bundle: Bundle): Promise<boolean> {
-    return (await readdir(bundle.path)).some((name) => !ownEntries.has(name));
+  async inhabited(bundle: Bundle): Promise<boolean> {
+    return (await readdir(bundle.path)).includes(pidFile);
   }
 
   async idle(): Promise<void> {

@@ -7,6 +7,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/index.ts";
 import type { HostConnection } from "./host.ts";
 import type { RecentExits } from "./recent-exits.ts";
+import type { DaemonFailpoint } from "./steps.ts";
 
 /** How long an acknowledgement waits for others to go with it, and how many events it waits for at most. */
 const acknowledgeDelayMs = 50;
@@ -25,6 +26,7 @@ export interface EventIngestOptions {
   readonly exits: RecentExits;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
+  readonly failpoint?: DaemonFailpoint | undefined;
 }
 
 /**
@@ -38,6 +40,7 @@ export class EventIngest implements Disposable {
   readonly #exchange: Pick<Exchange, "forward" | "subscriptions">;
   readonly #exits: RecentExits;
   readonly #log: Logger;
+  readonly #failpoint: DaemonFailpoint;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
   readonly #passedOn = new Map<string, bigint>();
   readonly #startedAt: number;
@@ -53,6 +56,7 @@ export class EventIngest implements Disposable {
     this.#exchange = options.exchange;
     this.#exits = options.exits;
     this.#log = options.log;
+    this.#failpoint = options.failpoint ?? (() => {});
     this.#startedAt = (options.clock ?? systemClock)().getTime();
     this.#holdUntil = performance.now() + holdMs;
   }
@@ -66,6 +70,7 @@ export class EventIngest implements Disposable {
     try {
       for await (const event of connection.host.events({ after: 0n })) {
         this.#take(event);
+        this.#failpoint("daemon.event.passed");
         this.#acknowledge(event.sequence);
       }
     } catch (error) {

@@ -18,6 +18,7 @@ import type { RuntimeInfoSource } from "./runtime-info.ts";
 import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
 import type { Scratch } from "./scratch.ts";
 import type { ShimTask } from "./shim-task.ts";
+import type { DaemonFailpoint } from "./steps.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
 import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
 
@@ -37,6 +38,7 @@ export interface ManagedTasksOptions {
   /** Sees to it that a task whose own shim dies is buried. */
   readonly watchShim: (task: ShimTask) => void;
   readonly recovery: Pick<Recovery, "settled" | "firstTry">;
+  readonly failpoint: DaemonFailpoint;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
   readonly close: () => Promise<void>;
@@ -90,7 +92,7 @@ export class ManagedTasks implements TaskManager {
   }
 
   async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
-    const { content, scratch } = this.#options;
+    const { content, scratch, failpoint } = this.#options;
     const { container, task } = await this.#find(ctx, id);
     const imagePath = checkpointPathOf(container.runtime?.name ?? "", options);
     if (imagePath !== "") {
@@ -99,7 +101,9 @@ export class ManagedTasks implements TaskManager {
     }
     await using folder = await scratch.temporary();
     await task.checkpoint(folder.path, options);
-    return await storeCheckpoint(ctx, content, folder.path, container.spec);
+    const stored = await storeCheckpoint(ctx, content, folder.path, container.spec);
+    failpoint("daemon.checkpoint.stored");
+    return stored;
   }
 
   pluginInfo(ctx: Ctx, request: Any): Promise<Any> {
@@ -151,6 +155,7 @@ export class ManagedTasks implements TaskManager {
     undo.defer(() => scratch.remove(namespace, id));
     const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
     const bundle = await bundles.create(namespace, id, container.spec);
+    this.#options.failpoint("daemon.create.bundled");
     undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
     undo.defer(() => shim.own?.release());
     await started(connecting ?? shim.connection());
@@ -190,13 +195,14 @@ export class ManagedTasks implements TaskManager {
   }
 
   async #forget(task: ShimTask): Promise<void> {
-    const { bundles, scratch, table, log } = this.#options;
+    const { bundles, scratch, table, log, failpoint } = this.#options;
     const { namespace, id } = task;
     table.remove(task);
     await task.shim.own?.release();
     await bundles.remove({ namespace, id, path: task.bundle }).catch((error: unknown) => {
       log.error("failed to delete bundle", { id, error });
     });
+    failpoint("daemon.delete.hidden");
     await scratch.remove(namespace, id);
   }
 }

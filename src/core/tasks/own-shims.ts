@@ -29,9 +29,15 @@ export class OwnShims {
   readonly #options: OwnShimsOptions;
   /** Bundles of the last life that are not the shared host's. */
   readonly #taken = new Set<string>();
+  readonly #known = Promise.withResolvers<void>();
 
   constructor(options: OwnShimsOptions) {
     this.#options = options;
+  }
+
+  /** Settles when `has` knows every bundle, which is before all of them are taken over. Never rejects. */
+  get known(): Promise<void> {
+    return this.#known.promise;
   }
 
   /** Whether the bundle was found to be one of these at the start. */
@@ -45,15 +51,12 @@ export class OwnShims {
    * Source: containerd core/runtime/v2/shim_load.go.
    */
   async load(): Promise<void> {
-    const { bundles, log } = this.#options;
+    const { bundles } = this.#options;
     const found = await bundles.scan().catch(() => []); // whoever needs the folder next says why
-    await Promise.all(
-      found.map((bundle) =>
-        this.#loadOne(bundle).catch((error: unknown) =>
-          log.error("take over a task from its shim", { namespace: bundle.namespace, id: bundle.id, error }),
-        ),
-      ),
-    );
+    const owned = await Promise.all(found.map((bundle) => this.#guarded(bundle, () => this.#find(bundle))));
+    this.#known.resolve();
+    const tasks = owned.filter((task) => task !== undefined);
+    await Promise.all(tasks.map((task) => this.#guarded(task, () => this.#takeOver(task))));
   }
 
   /** Buries the task when its shim dies by itself. */
@@ -63,25 +66,43 @@ export class OwnShims {
     );
   }
 
-  async #loadOne(bundle: Bundle): Promise<void> {
+  /** Nothing of one task keeps the others from being taken over. */
+  async #guarded<T>(
+    { namespace, id }: { namespace: string; id: string },
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#options.log.error("take over a task from its shim", { namespace, id, error });
+      return undefined;
+    }
+  }
+
+  async #find({ namespace, id, path }: Bundle): Promise<ShimTask | undefined> {
     const { shims, newTask, table } = this.#options;
-    const { namespace, id, path } = bundle;
     const shim = await shims.ofBundle({ namespace, id, bundle: path });
-    if (shim === undefined) return;
+    if (shim === undefined) return undefined;
     this.#taken.add(taskKey(namespace, id));
     const task = newTask({ namespace, id, bundle: path, shim });
     table.add(task);
     this.watch(task);
+    return task;
+  }
+
+  async #takeOver(task: ShimTask): Promise<void> {
+    const { bundles, log, table } = this.#options;
+    const { namespace, id, shim } = task;
     // One that fails to connect is dead, and buried by the watch.
     await shim.connection();
     if (await isThere(task)) return;
-    this.#options.log.info("cleaning leaked shim process", { namespace, id });
+    log.info("cleaning leaked shim process", { namespace, id });
     table.remove(task);
     await task.abandon(cleanupTimeoutMs).catch((error: unknown) => {
-      if (!isFault(error, "notFound")) this.#options.log.warn("clean up a leaked shim", { namespace, id, error });
+      if (!isFault(error, "notFound")) log.warn("clean up a leaked shim", { namespace, id, error });
     });
     await shim.own?.release();
-    await this.#options.bundles.remove(bundle);
+    await bundles.remove({ namespace, id, path: task.bundle });
   }
 
   async #bury(task: ShimTask, end: ShimEnd): Promise<void> {

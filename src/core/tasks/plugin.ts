@@ -1,3 +1,4 @@
+import { createFailpoint, failpointVariable } from "../../lib/failpoints.ts";
 import { invalidArgument, quote } from "../../lib/faults.ts";
 import {
   definePlugin,
@@ -21,6 +22,7 @@ import {
   type ProcessShimsConfig,
   type TaskManager,
 } from "./index.ts";
+import type { DaemonFailpoint } from "./steps.ts";
 
 const SHIM: Kind<unknown> = kind("io.containerd.shim.v1");
 
@@ -72,7 +74,8 @@ const managerPlugin: PluginDefinition = definePlugin({
     meta.platforms.push({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, variant: "" });
     meta.exports.set("log-uri-schemes", logSchemes);
     const { root, state } = daemon;
-    return scope.use(createTaskManager({ root, state, ...manager, containers, content, exchange, log }));
+    const failpoint: DaemonFailpoint = createFailpoint(process.env[failpointVariable]);
+    return scope.use(createTaskManager({ root, state, ...manager, containers, content, exchange, failpoint, log }));
   },
 });
 

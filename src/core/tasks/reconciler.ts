@@ -4,6 +4,7 @@ import { TaskDeleteSchema, TaskExitSchema } from "../../gen/containerd/events/ta
 import type { ListResponse } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
+import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { isErrno } from "../../sys/index.ts";
@@ -11,6 +12,8 @@ import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Bundle, Bundles } from "./bundles.ts";
 import type { HostConnection } from "./host.ts";
+import type { OwnShims } from "./own-shims.ts";
+import { pause } from "./pause.ts";
 import type { Scratch } from "./scratch.ts";
 import type { ShimTask } from "./shim-task.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
@@ -24,11 +27,17 @@ export interface ReconcilerOptions {
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly exchange: Pick<Exchange, "publish">;
-  /** Whether a bundle of the last life is another shim's: then it is none of the host's business. */
-  readonly isOwn: (bundle: Bundle) => boolean;
+  /** Tells bundles of the last life that are other shims': they are none of the host's business. */
+  readonly ownShims: Pick<OwnShims, "has" | "known">;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; broken?: string }) => ShimTask;
   readonly log: Logger;
+  /** Fires when the daemon ends. */
+  readonly closing: AbortSignal;
 }
+
+/** Between two looks at what the host is doing. */
+const settlePauseMs = 20;
+const settlePauseMaxMs = 500;
 
 /** What the host has under one name. */
 interface Held {
@@ -51,16 +60,19 @@ export class Reconciler {
    * Effects: events /tasks/exit and /tasks/delete for a task that is lost, since nobody else will tell of it.
    */
   async run(connection: HostConnection): Promise<void> {
-    const { bundles: disk, isOwn, table } = this.#options;
-    const bundles = (await disk.scan()).filter((bundle) => !isOwn(bundle));
+    const { bundles: disk, ownShims, table } = this.#options;
+    await ownShims.known;
+    const bundles = (await disk.scan()).filter((bundle) => !ownShims.has(bundle));
     const before = table.all().filter((task) => task.shim.own === undefined);
-    const held = heldBy(await connection.host.list({}), this.#options.bundles);
+    const { held, unsettled } = await this.#listOf(connection);
+    for (const one of unsettled.values()) void this.#settle(connection, one);
     for (const one of held.values()) await this.#take(one);
+    const isKnown = (key: string): boolean => held.has(key) || unsettled.has(key);
     for (const task of before) {
-      if (!held.has(taskKey(task.namespace, task.id))) await this.#checkLost(task);
+      if (!isKnown(taskKey(task.namespace, task.id))) await this.#checkLost(task);
     }
     for (const bundle of bundles) {
-      if (!held.has(taskKey(bundle.namespace, bundle.id))) await this.#clear(bundle);
+      if (!isKnown(taskKey(bundle.namespace, bundle.id))) await this.#clear(bundle);
     }
   }
 
@@ -68,6 +80,47 @@ export class Reconciler {
   async sweep(): Promise<void> {
     const { scratch, table } = this.#options;
     await scratch.sweep((namespace, id) => table.get(namespace, id) !== undefined);
+  }
+
+  async #listOf(connection: HostConnection): Promise<HostList> {
+    const { bundles, log } = this.#options;
+    return namesOf(await connection.host.list({}), bundles, log);
+  }
+
+  /**
+   * Waits for what a call of an earlier daemon still does at the host, a creation or a deletion. Who wants something of that
+   * name waits, too: the lock is taken before this returns. Never rejects.
+   */
+  async #settle(connection: HostConnection, one: Held): Promise<void> {
+    const { closing, locks, log } = this.#options;
+    const key = taskKey(one.namespace, one.id);
+    // A call of this daemon's own sees to its end.
+    if (locks.holds(key)) return;
+    using _lock = await locks.lock(key);
+    try {
+      for (let pauseMs = settlePauseMs; ; pauseMs = Math.min(2 * pauseMs, settlePauseMaxMs)) {
+        await pause(pauseMs, closing);
+        if (closing.aborted) return;
+        const { held, unsettled } = await this.#listOf(connection);
+        if (unsettled.has(key)) continue;
+        return await this.#settled(one, held.get(key));
+      }
+    } catch (error) {
+      // Another host finishes it or takes it back, and is asked then.
+      if (!connection.lost) log.warn("wait for a call of an earlier daemon", { key, error });
+    }
+  }
+
+  async #settled({ namespace, id, bundle }: Held, found: Held | undefined): Promise<void> {
+    const { bundles, newTask, scratch, table } = this.#options;
+    const known = table.get(namespace, id);
+    if (found !== undefined) {
+      if (known === undefined) table.add(newTask(found));
+      return;
+    }
+    if (known !== undefined) table.remove(known);
+    await bundles.remove({ namespace, id, path: bundle });
+    await scratch.remove(namespace, id);
   }
 
   async #take(held: Held): Promise<void> {
@@ -101,7 +154,7 @@ export class Reconciler {
     using _lock = await locks.lock(taskKey(bundle.namespace, bundle.id));
     if (table.get(bundle.namespace, bundle.id) !== undefined) return;
     try {
-      await this.#bury(bundle, await bundles.touched(bundle));
+      await this.#bury(bundle, await bundles.inhabited(bundle));
     } catch (error) {
       // Gone meanwhile, most likely: a creation failed, or a removal went through.
       if (!isErrno(error, "ENOENT")) log.error("clear away a bundle", { bundle: bundle.path, error });
@@ -126,15 +179,33 @@ function publishLoss(exchange: Pick<Exchange, "publish">, namespace: string, id:
   exchange.publish(ctx, "/tasks/delete", anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)));
 }
 
-function heldBy(list: ListResponse, bundles: Bundles): Map<string, Held> {
-  const held = new Map<string, Held>();
-  for (const { namespace, id, bundle } of list.tasks) held.set(taskKey(namespace, id), { namespace, id, bundle });
-  for (const { namespace, id, bundle, reason } of list.broken) {
-    // Where the bundle was may have been lost with the rest of the state.
-    const path = bundle === "" ? bundles.path(namespace, id) : bundle;
-    held.set(taskKey(namespace, id), { namespace, id, bundle: path, broken: reason });
+interface HostList {
+  readonly held: ReadonlyMap<string, Held>;
+  readonly unsettled: ReadonlyMap<string, Held>;
+}
+
+/** What a host has, by key. Where its bundle lies is ours to say, whatever a file on the host's disk told it. */
+function namesOf({ tasks, broken, unsettled }: ListResponse, bundles: Bundles, log: Logger): HostList {
+  const byKey = (all: readonly Omit<Held, "bundle">[]): [string, Held][] =>
+    all.flatMap(({ namespace, id, broken: why }) => {
+      if (!isName(namespace) || !isName(id)) {
+        log.error("the shim host names a task that can't be", { namespace, id });
+        return [];
+      }
+      const held = { namespace, id, bundle: bundles.path(namespace, id) };
+      return [[taskKey(namespace, id), why === undefined ? held : { ...held, broken: why }]];
+    });
+  const lost = broken.map(({ namespace, id, reason }) => ({ namespace, id, broken: reason }));
+  return { held: new Map(byKey([...tasks, ...lost])), unsettled: new Map(byKey(unsettled)) };
+}
+
+function isName(text: string): boolean {
+  try {
+    return checkIdentifier(text) === text;
+  } catch {
+    // It says what is wrong with it, which helps nobody here.
+    return false;
   }
-  return held;
 }
 
 async function exists(task: ShimTask): Promise<boolean> {

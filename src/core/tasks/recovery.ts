@@ -3,6 +3,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Bundles } from "./bundles.ts";
 import type { HostConnection, SharedHost } from "./host.ts";
 import type { OwnShims } from "./own-shims.ts";
+import { pause } from "./pause.ts";
 import type { Reconciler } from "./reconciler.ts";
 
 /** Between two tries when no host answers; each try is a round of tries of its own. */
@@ -23,7 +24,10 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #reconciled = new WeakMap<HostConnection, Promise<void>>();
   readonly #firstTry = Promise.withResolvers<void>();
+  /** Host and disk were compared. */
   #settled = false;
+  /** And what no task owns is gone: before that, a new task's folder would go with it. */
+  #swept = false;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -31,7 +35,7 @@ export class Recovery {
 
   /** True when the tasks of the last life are known, or there were none. Until then "not found" would be a lie. */
   get settled(): boolean {
-    return this.#settled;
+    return this.#swept;
   }
 
   /** Settles when the first try is over, whether it came to an end or not. Never rejects. */
@@ -55,20 +59,23 @@ export class Recovery {
   async run(): Promise<void> {
     const { closing, log, ownShims, reconciler } = this.#options;
     await ownShims.load();
-    while (!this.#settled && !closing.aborted) {
+    while (!this.#swept && !closing.aborted) {
       await this.#try().catch((error: unknown) => {
         if (!closing.aborted) log.error("take over the tasks of the last life", { error: messageOf(error) });
       });
       if (this.#settled) {
         await reconciler.sweep().catch((error: unknown) => log.error("clear away folders of past tasks", { error }));
+        this.#swept = true;
       }
       this.#firstTry.resolve();
-      if (!this.#settled) await pause(closing);
+      if (!this.#swept) await pause(pauseMs, closing);
     }
     this.#firstTry.resolve();
   }
 
   async #try(): Promise<void> {
+    // A host that somebody's need brought up was asked already.
+    if (this.#settled) return;
     const { bundles, host, ownShims } = this.#options;
     const found = (await bundles.scan()).filter((bundle) => !ownShims.has(bundle));
     // One that is dying may still take a connection and not answer.
@@ -81,17 +88,4 @@ export class Recovery {
     // It died in between: another one is made at once.
     if (!this.#settled) await this.#reconciled.get(await host.connection());
   }
-}
-
-function pause(closing: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      closing.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, pauseMs);
-    closing.addEventListener("abort", done);
-    if (closing.aborted) done();
-  });
 }

@@ -7,6 +7,7 @@ import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
 import { callOnce, callRepeatable, diedUnder } from "./shim-calls.ts";
+import { answered, type DaemonFailpoint, type ShimCall } from "./steps.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
 /** How long a shim may take to tell a state. Source: containerd plugins/services/tasks/local.go, stateTimeout. */
@@ -22,6 +23,7 @@ export interface ShimTaskOptions {
   readonly log: Logger;
   /** Fires when the daemon ends: waits end with it. */
   readonly closing: AbortSignal;
+  readonly failpoint: DaemonFailpoint;
   /** Why the shim can't read the task's state, if so. */
   readonly broken?: string | undefined;
 }
@@ -37,6 +39,7 @@ const unknownState: ProcessState = {
   exitedAt: undefined,
 };
 
+type TaskClient = ShimConnection["task"];
 type WaitAnswer = Omit<ExitInfo, "pid">;
 
 /** A task behind a shim connection. */
@@ -50,6 +53,7 @@ export class ShimTask implements Task {
   readonly #call: CallOptions;
   readonly #log: Logger;
   readonly #closing: AbortSignal;
+  readonly #failpoint: DaemonFailpoint;
   /** One wait a process at the shim, however many clients wait. */
   readonly #waits = new Map<string, Promise<WaitAnswer>>();
 
@@ -63,6 +67,7 @@ export class ShimTask implements Task {
     this.#call = { namespace: options.namespace };
     this.#log = options.log;
     this.#closing = options.closing;
+    this.#failpoint = options.failpoint;
   }
 
   /** Makes the init process. Answers its id. */
@@ -70,7 +75,7 @@ export class ShimTask implements Task {
     const { io, rootfs } = creation;
     const request = { id: this.id, bundle: this.bundle, ...io, rootfs: [...rootfs], checkpoint };
     const full = options === undefined ? request : { ...request, options };
-    return (await callOnce(this.shim, "create", (task) => task.create(full, this.#call))).pid;
+    return (await this.#once("create", (task) => task.create(full, this.#call))).pid;
   }
 
   /** Deletes whatever a creation that failed has left, and ends it first where need be. Errors: notFound when that is nothing. */
@@ -90,7 +95,8 @@ export class ShimTask implements Task {
   async start(execId: string): Promise<number> {
     const connection = await this.shim.connection();
     try {
-      return (await connection.task.start({ id: this.id, execId }, this.#call)).pid;
+      const answer = connection.task.start({ id: this.id, execId }, this.#call);
+      return (await answered(this.#failpoint, execId === "" ? "start" : "exec-start", answer)).pid;
     } catch (error) {
       if (!(await diedUnder(connection, error))) throw error;
       return this.#startedAfterAll(execId, error);
@@ -114,7 +120,7 @@ export class ShimTask implements Task {
   async exec(creation: ExecCreation): Promise<void> {
     const { execId, io, spec } = creation;
     const request = { id: this.id, execId, ...io, ...(spec === undefined ? {} : { spec }) };
-    await callOnce(this.shim, "exec", (task) => task.exec(request, this.#call));
+    await this.#once("exec", (task) => task.exec(request, this.#call));
   }
 
   async deleteProcess(execId: string): Promise<ExitInfo> {
@@ -126,7 +132,7 @@ export class ShimTask implements Task {
         call.catch((error: unknown) => {
           died ||= isFault(error, "unavailable");
         });
-        return call;
+        return answered(this.#failpoint, execId === "" ? "delete" : "exec-delete", call);
       });
       return { pid, exitStatus, exitedAt };
     } catch (error) {
@@ -140,9 +146,9 @@ export class ShimTask implements Task {
 
   async kill(execId: string, { signal, all }: Signal): Promise<void> {
     const request = { id: this.id, execId, signal, all };
-    const call = (task: ShimConnection["task"]): Promise<unknown> => task.kill(request, this.#call);
+    const call = (task: TaskClient): Promise<unknown> => task.kill(request, this.#call);
     // Another signal might be counted by who gets it.
-    await (signal === sigkill ? callRepeatable(this.shim, call) : callOnce(this.shim, "kill", call));
+    await (signal === sigkill ? this.#repeatable("kill", call) : this.#once("kill", call));
   }
 
   async resize(execId: string, width: number, height: number): Promise<void> {
@@ -154,11 +160,11 @@ export class ShimTask implements Task {
   }
 
   async pause(): Promise<void> {
-    await callOnce(this.shim, "pause", (task) => task.pause({ id: this.id }, this.#call));
+    await this.#once("pause", (task) => task.pause({ id: this.id }, this.#call));
   }
 
   async resume(): Promise<void> {
-    await callOnce(this.shim, "resume", (task) => task.resume({ id: this.id }, this.#call));
+    await this.#once("resume", (task) => task.resume({ id: this.id }, this.#call));
   }
 
   async pids(): Promise<readonly ProcessInfo[]> {
@@ -167,12 +173,12 @@ export class ShimTask implements Task {
 
   async checkpoint(folder: string, options: Any | undefined): Promise<void> {
     const request = { id: this.id, path: folder, ...(options === undefined ? {} : { options }) };
-    await callOnce(this.shim, "checkpoint", (task) => task.checkpoint(request, this.#call));
+    await this.#once("checkpoint", (task) => task.checkpoint(request, this.#call));
   }
 
   async update(resources: Any | undefined, annotations: Readonly<Record<string, string>>): Promise<void> {
     const request = { id: this.id, annotations, ...(resources === undefined ? {} : { resources }) };
-    await callRepeatable(this.shim, (task) => task.update(request, this.#call));
+    await this.#repeatable("update", (task) => task.update(request, this.#call));
   }
 
   async stats(): Promise<Any | undefined> {
@@ -186,6 +192,14 @@ export class ShimTask implements Task {
       this.#waits.set(execId, shared);
     }
     return unlessAborted(shared, signal);
+  }
+
+  #once<T>(verb: ShimCall, call: (task: TaskClient) => Promise<T>): Promise<T> {
+    return callOnce(this.shim, verb, (task) => answered(this.#failpoint, verb, call(task)));
+  }
+
+  #repeatable<T>(verb: ShimCall, call: (task: TaskClient) => Promise<T>): Promise<T> {
+    return callRepeatable(this.shim, (task) => answered(this.#failpoint, verb, call(task)));
   }
 
   /** Waits on one life of the shim after the other. */

@@ -7,7 +7,7 @@ import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Exchange } from "../events/index.ts";
 import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
-import { type Bundle, createBundles } from "./bundles.ts";
+import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { HostConnection, HostLauncher } from "./host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
@@ -19,6 +19,7 @@ import { createRuntimeInfo } from "./runtime-info.ts";
 import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
+import type { DaemonFailpoint } from "./steps.ts";
 import { SupervisedHost } from "./supervised-host.ts";
 import { TaskTable } from "./task-table.ts";
 import type { TaskManager } from "./tasks.ts";
@@ -38,6 +39,8 @@ export interface TaskManagerOptions {
   readonly kernel?: Kernel | undefined;
   /** Where shims of other runtimes are looked for; PATH when left out. */
   readonly path?: string | undefined;
+  /** Where a test may have the daemon die; nowhere when left out. */
+  readonly failpoint?: DaemonFailpoint | undefined;
 }
 
 /** What shims of other people are told, and which runtimes have one of their own though the shared host knows them. */
@@ -55,7 +58,7 @@ const sandboxFolder = "io.containerd.sandbox.controller.v1.shim";
  * idle daemon has no host.
  */
 export function createTaskManager(options: TaskManagerOptions): TaskManager {
-  const { root, state, log, exchange } = options;
+  const { root, state, log, exchange, failpoint = () => {} } = options;
   const path = options.path ?? process.env["PATH"] ?? "";
   const closing = new AbortController();
   const table = new TaskTable();
@@ -65,7 +68,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const shims = createProcessShims({ daemon: options.shims, kernel, log });
   const scratch = createScratch(root);
   const exits = new RecentExits();
-  const ingest = new EventIngest({ exchange, exits, log });
+  const ingest = new EventIngest({ exchange, exits, log, failpoint });
   const host = new SupervisedHost({
     launcher: options.launcher,
     log,
@@ -73,10 +76,10 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
-    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal });
+    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, failpoint });
   const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, log });
-  const isOwn = (bundle: Bundle): boolean => ownShims.has(bundle);
-  const reconciler = new Reconciler({ bundles, scratch, table, locks, exchange, newTask, isOwn, log });
+  const shared = { bundles, scratch, table, locks, exchange, newTask, log };
+  const reconciler = new Reconciler({ ...shared, ownShims, closing: closing.signal });
   const recovery = new Recovery({ bundles, host, reconciler, ownShims, log, closing: closing.signal });
   const attach = async (connection: HostConnection): Promise<void> => {
     await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
@@ -102,6 +105,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     newTask,
     watchShim: (task) => ownShims.watch(task),
     recovery,
+    failpoint,
     log,
     close: async () => {
       closing.abort();

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
@@ -36,6 +36,7 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   undo.defer(() => {
     parts.tasks.remove(task);
     parts.states.remove(task.namespace, task.id);
+    rmSync(initPidFile(task), { force: true });
   });
   save(parts, task);
   parts.failpoint("create.recorded");

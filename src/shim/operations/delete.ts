@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema } from "../../gen/containerd/events/task_pb.ts";
@@ -10,7 +11,7 @@ import type { PidRecord } from "../state/records.ts";
 import { stopLogger } from "../stdio/logger-process.ts";
 import { lastOfLife } from "../task/journaled.ts";
 import { statusOf } from "../task/status.ts";
-import type { Task } from "../task/task.ts";
+import { initPidFile, type Task } from "../task/task.ts";
 import { dropTerminal } from "./create.ts";
 import { removeExecFiles } from "./exec.ts";
 
@@ -74,6 +75,8 @@ export async function finishDelete(parts: HostParts, task: Task, isResumed = fal
   // The earlier host may have died between its last two lines.
   if (!isResumed || lastOfLife(parts, task)?.topic !== topics.delete) publishDelete(parts, task);
   parts.failpoint("delete.announced");
+  // A bundle that has it is, to a daemon that finds no state of it, one of a task that was lost.
+  rmSync(initPidFile(task), { force: true });
   parts.states.remove(task.namespace, task.id);
   parts.failpoint("delete.removed");
   parts.tasks.remove(task);

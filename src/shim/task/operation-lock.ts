@@ -7,6 +7,11 @@ export class OperationLock {
   #exclusive = false;
   readonly #queue: { readonly exclusive: boolean; readonly enter: () => void }[] = [];
 
+  /** Whether an exclusive operation is under way. */
+  get isExclusive(): boolean {
+    return this.#exclusive;
+  }
+
   exclusive(): Promise<Disposable> {
     return this.#enter(true);
   }
