@@ -8,10 +8,11 @@ import { productVersion } from "../lib/version.ts";
 import { createFdWatcher, createKernel, type Kernel } from "../sys/index.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { readCgroupMounts } from "./cgroup/locate.ts";
-import { serveContainerd } from "./containerd-shim.ts";
+import { EventForwarder } from "./event-forwarder.ts";
 import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
+import { endWhenIdle } from "./idle-end.ts";
 import { Keeper } from "./keeper/keeper.ts";
 import { openNamespaceSockets } from "./namespace-sockets.ts";
 import type { HostParts } from "./parts.ts";
@@ -63,12 +64,14 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   const sockets = openNamespaceSockets(server, options.socket, options.state);
   await sockets;
   await server.listen(options.socket);
+  const end = (): void => {
+    // Under somebody else's containerd nobody comes back to the folder; our daemon keeps its own in order.
+    hasNothingLeft = options.events !== undefined;
+    resolve();
+  };
+  stack.use(endWhenIdle({ parts, broken, server, end }));
   if (options.events !== undefined) {
-    const end = (): void => {
-      hasNothingLeft = true;
-      resolve();
-    };
-    stack.use(serveContainerd({ parts, broken, server, events: options.events, end }));
+    stack.use(new EventForwarder({ address: options.events, journal: parts.journal, log }));
   }
   log.info("shim host serves", { socket: options.socket, pid: process.pid, tasks: parts.tasks.size });
   const owned = stack.move();
