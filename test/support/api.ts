@@ -29,6 +29,8 @@ export interface ContainerApi extends AsyncDisposable {
   wait(id: string): Promise<number>;
   /** Task (which must have ended), record and snapshot. Answers with the exit code that the deletion told. */
   remove(id: string): Promise<number>;
+  /** Another process, not started yet. */
+  addExec(id: string, execId: string, args: readonly string[]): Promise<void>;
   /** Another process, run to its end; answers with its exit code. */
   exec(id: string, execId: string, args: readonly string[]): Promise<number>;
   /** A new connection to the same daemon, after a restart. */
@@ -64,6 +66,11 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
     const cgroupsPath = `/${daemon.namespace}/${id}`;
     const spec = { ...template.spec, process: { ...process, args }, linux: { ...linux, cgroupsPath } };
     return encoder.encode(JSON.stringify(spec));
+  };
+  const addExec = async (id: string, execId: string, args: readonly string[]): Promise<void> => {
+    const value = encoder.encode(JSON.stringify({ ...template.spec.process, args }));
+    const spec = { typeUrl: template.specUrl.replace(/Spec$/, "Process"), value };
+    await tasks.exec({ containerId: id, execId, spec });
   };
   const wait = async (id: string): Promise<number> => (await tasks.wait({ containerId: id })).exitStatus;
   return {
@@ -102,10 +109,9 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
       await containers.delete({ id });
       return exitStatus;
     },
+    addExec,
     exec: async (id, execId, args) => {
-      const value = encoder.encode(JSON.stringify({ ...template.spec.process, args }));
-      const spec = { typeUrl: template.specUrl.replace(/Spec$/, "Process"), value };
-      await tasks.exec({ containerId: id, execId, spec });
+      await addExec(id, execId, args);
       await tasks.start({ containerId: id, execId });
       const { exitStatus } = await tasks.wait({ containerId: id, execId });
       await tasks.deleteProcess({ containerId: id, execId });

@@ -1,0 +1,75 @@
+import { type Daemon, findProcesses } from "../support/index.ts";
+
+/** Who is killed: the daemon, the shim host, both at the same moment, or one of the three each time. */
+export const victims = ["daemon", "host", "both", "any"] as const;
+export type Victim = (typeof victims)[number];
+
+export interface KillerOptions {
+  readonly victim: Victim;
+  /** After a random time between these two, again and again. */
+  readonly killAfterMs: readonly [number, number];
+}
+
+export interface Killer extends AsyncDisposable {
+  /** How often a daemon, and a host, was killed so far. */
+  readonly daemons: number;
+  readonly hosts: number;
+  /** Ends the killing; the daemon runs afterwards. */
+  stop(): Promise<void>;
+}
+
+/** Containers end and begin for a moment while nobody lives. */
+const deadMs = 1_000;
+
+/** Starts to kill at random. */
+export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptions): Killer {
+  const [least, most] = killAfterMs;
+  const ending = Promise.withResolvers<void>();
+  const killed = { daemons: 0, hosts: 0 };
+  let over = false;
+  const strike = async (): Promise<void> => {
+    const one = victim === "any" ? (["daemon", "host", "both"] as const)[Math.floor(Math.random() * 3)] : victim;
+    const host = one === "daemon" ? undefined : await hostPid(daemon);
+    if (host !== undefined && kill(host)) killed.hosts += 1;
+    if (one === "host") return;
+    await daemon.kill();
+    killed.daemons += 1;
+    if (one === "both") await Bun.sleep(Math.random() * deadMs);
+    await daemon.start();
+  };
+  const loop = (async () => {
+    while (!over) {
+      await Promise.race([Bun.sleep(least + Math.random() * (most - least)), ending.promise]);
+      if (!over) await strike();
+    }
+  })();
+  const stop = async (): Promise<void> => {
+    over = true;
+    ending.resolve();
+    await loop;
+  };
+  return {
+    get daemons() {
+      return killed.daemons;
+    },
+    get hosts() {
+      return killed.hosts;
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The process of the daemon's shim host; undefined while there is none. */
+export async function hostPid(daemon: Daemon): Promise<number | undefined> {
+  const found = (await findProcesses(daemon.workspace.token)).find((line) => / host --socket /.test(line));
+  return found === undefined ? undefined : Number.parseInt(found, 10);
+}
+
+function kill(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false; // it ended meanwhile
+  }
+}
