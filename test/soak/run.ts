@@ -26,8 +26,12 @@ const result = await soak({
   report: (text) => console.error(text),
 });
 console.log(`${values.count} containers in ${result.seconds.toFixed(0)} s, ${result.kills}`);
+if (result.unknownExecs > 0)
+  console.log(`${result.unknownExecs} execs ended around a host's death: exit code unknown, and said to be`);
 for (const trouble of result.troubles) console.log(`  ${trouble}`);
 console.log(
-  result.troubles.length === 0 ? "nothing left, every exit code delivered" : `${result.troubles.length} troubles`,
+  result.troubles.length === 0
+    ? "nothing left, every container's exit code delivered"
+    : `${result.troubles.length} troubles`,
 );
 process.exitCode = result.troubles.length === 0 ? 0 : 1;

@@ -54,7 +54,7 @@ function letGo(parts: HostParts, namespace: string, id: string): void {
 
 async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> {
   const task = taskOf(parts, record);
-  if (mayHaveCommands(task)) await endRuntimeCommands(parts, task, ownPids(task));
+  if (mayHaveCommands(task)) await endCommands(parts, task);
   if (task.phase === "creating") return await undoCreate(parts, task);
   if (waitsForRestore(task)) await retakeRestore(parts, task);
   parts.tasks.add(task);
@@ -90,6 +90,16 @@ function waitsForRestore(task: Task): boolean {
   const { init } = task;
   return task.checkpoint !== "" && init.status === "created" && init.pid === 0 && pidOfStart(task, init) === 0;
 }
+
+/** An exec that is being made is to be: its runtime does that to the end. What is undone, or done again, ends at once. */
+async function endCommands(parts: HostParts, task: Task): Promise<void> {
+  const goesOn = task.phase === "ready" && !waitsForRestore(task);
+  const container = { root: task.runtimeRecord.root, id: task.id };
+  await endRuntimeCommands(parts, container, { spared: () => ownPids(task), graceMs: goesOn ? commandGraceMs : 0 });
+}
+
+/** A runtime's exec takes a tenth of that on a busy machine; a daemon waits twice as long for its host. */
+const commandGraceMs = 3_000;
 
 /** A runtime command that ended, or went on, under our hands would make what is found here untrue. */
 function mayHaveCommands(task: Task): boolean {
