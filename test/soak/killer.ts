@@ -10,10 +10,17 @@ export interface KillerOptions {
   readonly killAfterMs: readonly [number, number];
 }
 
+/** A stretch of time, in performance.now()'s milliseconds. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface Killer extends AsyncDisposable {
-  /** How often a daemon, and a host, was killed so far. */
+  /** How often a daemon was killed so far. */
   readonly daemons: number;
-  readonly hosts: number;
+  /** When hosts were. */
+  readonly hostDeaths: readonly Span[];
   /** Ends the killing; the daemon runs afterwards. */
   stop(): Promise<void>;
 }
@@ -25,15 +32,17 @@ const deadMs = 1_000;
 export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptions): Killer {
   const [least, most] = killAfterMs;
   const ending = Promise.withResolvers<void>();
-  const killed = { daemons: 0, hosts: 0 };
+  let daemons = 0;
+  const hostDeaths: Span[] = [];
   let over = false;
   const strike = async (): Promise<void> => {
     const one = victim === "any" ? (["daemon", "host", "both"] as const)[Math.floor(Math.random() * 3)] : victim;
     const host = one === "daemon" ? undefined : await hostPid(daemon);
-    if (host !== undefined && kill(host)) killed.hosts += 1;
+    const from = performance.now();
+    if (host !== undefined && kill(host)) hostDeaths.push({ from, to: performance.now() });
     if (one === "host") return;
     await daemon.kill();
-    killed.daemons += 1;
+    daemons += 1;
     if (one === "both") await Bun.sleep(Math.random() * deadMs);
     await daemon.start();
   };
@@ -50,11 +59,9 @@ export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptio
   };
   return {
     get daemons() {
-      return killed.daemons;
+      return daemons;
     },
-    get hosts() {
-      return killed.hosts;
-    },
+    hostDeaths,
     stop,
     [Symbol.asyncDispose]: stop,
   };

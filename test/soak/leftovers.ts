@@ -45,11 +45,11 @@ export async function leftBehind(daemon: Daemon, line: Line, before: Holdings): 
   return [...troubles, ...(await keptProcesses(daemon)), ...(await openDescriptors(daemon))];
 }
 
-/** With the last container the host's keeper goes as well; whatever else is there was a container's. */
+/** A host that lives has one keeper, which goes with it; whatever else is there was a container's or a dead host's. */
 async function keptProcesses(daemon: Daemon): Promise<readonly string[]> {
   const others = async (): Promise<readonly string[]> => {
     const host = await hostPid(daemon);
-    const own = new Set([daemon.pid, host]);
+    const own = new Set([daemon.pid, host, host === undefined ? undefined : await keeperPid(daemon)]);
     return (await findProcesses(daemon.workspace.token)).filter((line) => !own.has(Number.parseInt(line, 10)));
   };
   try {
@@ -58,6 +58,11 @@ async function keptProcesses(daemon: Daemon): Promise<readonly string[]> {
   } catch {
     return (await others()).map((line) => `process ${line.slice(0, 120)}`);
   }
+}
+
+async function keeperPid(daemon: Daemon): Promise<number | undefined> {
+  const file = Bun.file(path.join(daemon.state, "shim/state/keeper.json"));
+  return (await file.exists()) ? ((await file.json()) as { pid: number }).pid : undefined;
 }
 
 /** More than an idle daemon or host with this client connected holds, and far less than a leak of one a container. */

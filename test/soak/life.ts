@@ -3,6 +3,7 @@ import path from "node:path";
 import { isFault } from "../../src/lib/faults.ts";
 import { createKernel } from "../../src/sys/index.ts";
 import type { ContainerApi } from "../support/index.ts";
+import type { Span } from "./killer.ts";
 import type { Line } from "./line.ts";
 
 /** What one container of a soak does; by its number, so that a run can be read. */
@@ -34,32 +35,38 @@ const unknownStatus = 255;
 
 /**
  * Leads one container through its whole life, whoever dies meanwhile.
- * Shape: answers true when the exec's exit code was reported as unknown. An exec that begins and ends around the death of
- * a host, before its pidfd lies with the keeper, is held by nobody.
+ * Shape: an exec whose exit code was reported as unknown is answered with the time that its start took: what a runtime
+ * makes while its host dies, and ends before the next host comes, was held by nobody.
  * Errors: when an exit code is another one than its own, or when it ran twice or its output got lost.
  */
-export async function live(line: Line, folder: string, { id, script, exitCode, output, exec }: Life): Promise<boolean> {
+export async function live(
+  line: Line,
+  folder: string,
+  { id, script, exitCode, output, exec }: Life,
+): Promise<Span | undefined> {
   using stdout = openFifo(path.join(folder, `${id}.out`));
   await line.persist((api) => createOnce(api, id, ["sh", "-c", script]));
   await line.persist((api) => startOnce(api, id, stdout.path));
-  const isUnknown = exec !== undefined && (await execute(line, id, exec)) === unknownStatus;
+  const unknown = exec === undefined ? undefined : await execute(line, id, exec);
   check("exit code", await line.persist((api) => api.wait(id)), exitCode);
   await line.persist((api) => unlessGone(() => api.tasks.delete({ containerId: id })));
   await line.persist((api) => unlessGone(() => api.snapshots.remove({ snapshotter: "overlayfs", key: id })));
   await line.persist((api) => unlessGone(() => api.containers.delete({ id })));
   check("output", stdout.read(), output);
-  return isUnknown;
+  return unknown;
 }
 
-async function execute(line: Line, id: string, exec: NonNullable<Life["exec"]>): Promise<number> {
+async function execute(line: Line, id: string, exec: NonNullable<Life["exec"]>): Promise<Span | undefined> {
   const execId = "e";
+  const from = performance.now();
   await line.persist((api) => execOnce(api, id, execId, exec.script));
+  const to = performance.now();
   const wait = async (api: ContainerApi): Promise<number> =>
     (await api.tasks.wait({ containerId: id, execId })).exitStatus;
   const got = await line.persist(wait);
   if (got !== unknownStatus) check("exec's exit code", got, exec.exitCode);
   await line.persist((api) => unlessGone(() => api.tasks.deleteProcess({ containerId: id, execId })));
-  return got;
+  return got === unknownStatus ? { from, to } : undefined;
 }
 
 function check(what: string, got: unknown, want: unknown): void {

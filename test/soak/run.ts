@@ -27,7 +27,9 @@ const result = await soak({
 });
 console.log(`${values.count} containers in ${result.seconds.toFixed(0)} s, ${result.kills}`);
 if (result.unknownExecs > 0)
-  console.log(`${result.unknownExecs} execs ended around a host's death: exit code unknown, and said to be`);
+  console.log(
+    `${result.unknownExecs} execs were begun as a host died and had ended before the next: exit code unknown`,
+  );
 for (const trouble of result.troubles) console.log(`  ${trouble}`);
 console.log(
   result.troubles.length === 0
