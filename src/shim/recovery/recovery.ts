@@ -21,6 +21,7 @@ import { BrokenTasks } from "./broken.ts";
  */
 export async function recoverTasks(parts: HostParts): Promise<BrokenTasks> {
   const broken = new BrokenTasks();
+  const deadline = performance.now() + commandGraceMs;
   for (const found of parts.states.load()) {
     if ("reason" in found) {
       const { namespace, id, reason, earlier } = found;
@@ -30,7 +31,7 @@ export async function recoverTasks(parts: HostParts): Promise<BrokenTasks> {
     }
     const { namespace, id, record } = found;
     try {
-      await recoverTask(parts, record);
+      await recoverTask(parts, record, deadline);
     } catch (error) {
       parts.log.error("a task can't be taken up", { namespace, id, error });
       letGo(parts, namespace, id);
@@ -52,9 +53,9 @@ function letGo(parts: HostParts, namespace: string, id: string): void {
   parts.tasks.remove(task);
 }
 
-async function recoverTask(parts: HostParts, record: TaskRecord): Promise<void> {
+async function recoverTask(parts: HostParts, record: TaskRecord, deadline: number): Promise<void> {
   const task = taskOf(parts, record);
-  if (mayHaveCommands(task)) await endCommands(parts, task);
+  if (mayHaveCommands(task)) await endCommands(parts, task, deadline);
   if (task.phase === "creating") return await undoCreate(parts, task);
   if (waitsForRestore(task)) await retakeRestore(parts, task);
   parts.tasks.add(task);
@@ -92,13 +93,16 @@ function waitsForRestore(task: Task): boolean {
 }
 
 /** An exec that is being made is to be: its runtime does that to the end. What is undone, or done again, ends at once. */
-async function endCommands(parts: HostParts, task: Task): Promise<void> {
+async function endCommands(parts: HostParts, task: Task, deadline: number): Promise<void> {
   const goesOn = task.phase === "ready" && !waitsForRestore(task);
   const container = { root: task.runtimeRecord.root, id: task.id };
-  await endRuntimeCommands(parts, container, { spared: () => ownPids(task), graceMs: goesOn ? commandGraceMs : 0 });
+  await endRuntimeCommands(parts, container, { spared: () => ownPids(task), deadline: goesOn ? deadline : 0 });
 }
 
-/** A runtime's exec takes a tenth of that on a busy machine; a daemon waits twice as long for its host. */
+/**
+ * How long commands of all tasks together are waited for: a runtime's exec takes a tenth of that on a busy machine, one
+ * in a frozen container for ever, and a daemon waits for its host no longer than three times that.
+ */
 const commandGraceMs = 3_000;
 
 /** A runtime command that ended, or went on, under our hands would make what is found here untrue. */

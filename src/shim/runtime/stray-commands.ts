@@ -1,16 +1,18 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { isErrno } from "../../sys/index.ts";
+import { type FdWatcher, isErrno, type Kernel } from "../../sys/index.ts";
 import type { HostParts } from "../parts.ts";
 import { readStat, waitForEnd } from "../process/process-handle.ts";
+import type { PidRecord } from "../state/records.ts";
 
 const endTimeoutMs = 5000;
-const pollMs = 10;
+/** A runtime's child that becomes the process it was made for does not end: it is seen at the next look. */
+const lookMs = 20;
 
 export interface StrayOptions {
   /** The container's own processes, asked for again and again: until it execs, crun's child has its runtime's command line. */
   readonly spared: () => ReadonlySet<number>;
-  /** How long they may go on, for what they are about to make is wanted. */
-  readonly graceMs: number;
+  /** Until when they may go on, as performance.now() counts: what they are about to make is wanted. */
+  readonly deadline: number;
 }
 
 /**
@@ -18,32 +20,41 @@ export interface StrayOptions {
  * Shape: one that is killed while it makes a process may kill it as well, after the process was told of.
  */
 export async function endRuntimeCommands(
-  parts: Pick<HostParts, "kernel" | "watcher">,
+  { kernel, watcher }: Pick<HostParts, "kernel" | "watcher">,
   container: { readonly root: string; readonly id: string },
-  { spared, graceMs }: StrayOptions,
+  { spared, deadline }: StrayOptions,
 ): Promise<void> {
-  const deadline = performance.now() + graceMs;
-  while (performance.now() < deadline && findCommands(container, spared).length > 0) await Bun.sleep(pollMs);
-  for (const pid of findCommands(container, spared)) {
-    const startTime = readStat(pid)?.startTime ?? 0;
-    try {
-      parts.kernel.kill(pid, 9);
-    } catch (error) {
-      if (!isErrno(error, "ESRCH")) throw error;
-    }
-    await waitForEnd(parts.kernel, parts.watcher, { pid, startTime }, endTimeoutMs);
+  for (;;) {
+    const found = findCommands(container, spared);
+    const leftMs = deadline - performance.now();
+    if (found[0] === undefined) return;
+    if (leftMs <= 0) return await endAll(kernel, watcher, found);
+    await waitForEnd(kernel, watcher, found[0], Math.min(leftMs, lookMs));
   }
 }
 
-function findCommands({ root, id }: { root: string; id: string }, spared: StrayOptions["spared"]): readonly number[] {
-  const found = readdirSync("/proc").filter((name) => {
-    if (!/^\d+$/.test(name)) return false;
+async function endAll(kernel: Kernel, watcher: FdWatcher, commands: readonly PidRecord[]): Promise<void> {
+  for (const command of commands) {
+    try {
+      kernel.kill(command.pid, 9);
+    } catch (error) {
+      if (!isErrno(error, "ESRCH")) throw error;
+    }
+    await waitForEnd(kernel, watcher, command, endTimeoutMs);
+  }
+}
+
+function findCommands({ root, id }: { root: string; id: string }, spared: StrayOptions["spared"]): PidRecord[] {
+  const found = readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
     const args = commandLine(name);
-    return args.at(-1) === id && args.includes(root);
+    if (args.at(-1) !== id || !args.includes(root)) return [];
+    const pid = Number(name);
+    return [{ pid, startTime: readStat(pid)?.startTime ?? 0 }];
   });
   // Afterwards: one that was found may have written its number by now.
   const own = found.length === 0 ? new Set() : spared();
-  return found.map(Number).filter((pid) => !own.has(pid));
+  return found.filter(({ pid }) => !own.has(pid));
 }
 
 function commandLine(pid: string): readonly string[] {
