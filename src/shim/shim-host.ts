@@ -59,6 +59,8 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
     }),
   ];
   const server = stack.use(createTtrpcServer({ services, log }));
+  // Before callers see it go: a keeper that is there afterwards tells them that this host was killed.
+  stack.defer(() => parts.keeper.endIdle());
   // The lock says that nobody serves there; what lies there is a dead host's.
   rmSync(options.socket, { force: true });
   const sockets = openNamespaceSockets(server, options.socket, options.state);

@@ -5,7 +5,7 @@ import path from "node:path";
 import { TaskExitSchema } from "../../src/gen/containerd/events/task_pb.ts";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyTo } from "../../src/wire/any.ts";
-import { type RuntimeName, testNeeding, waitFor } from "../support/index.ts";
+import { expectNoLeaks, type RuntimeName, testNeeding, waitFor } from "../support/index.ts";
 import { RealDaemon } from "./real-daemon.ts";
 
 const runtimes: readonly RuntimeName[] = ["runc", "crun"];
@@ -36,6 +36,30 @@ describe.each(runtimes)("the death of the shim host on %s", (runtime) => {
       event.event === undefined ? undefined : anyTo(event.event, TaskExitSchema).exitStatus,
     );
     expect(exits.toSorted((one = 0, other = 0) => one - other)).toEqual([21, 22]);
+  });
+
+  test("that has no task left leaves nothing: its successor ends its keeper, and none follows one that ended in order", async () => {
+    await using bench = await RealDaemon.start(runtime);
+    const { daemon } = bench;
+    await bench.run("c1", "exit 0");
+    await bench.remove("c1");
+    const keeper = (): Promise<{ pid: number }> => Bun.file(path.join(daemon.state, "shim/state/keeper.json")).json();
+    for (const isUp of [true, false]) {
+      const [host, { pid }] = [await bench.hostPid(), await keeper()];
+      if (!isUp) await daemon.down();
+      await bench.killHost();
+      if (!isUp) await daemon.up();
+      await waitFor("another host", async () => (await bench.hostPid()) !== host);
+      expect(alive(pid)).toBe(true);
+      expect((await keeper()).pid).toBe(pid);
+    }
+    await bench.endHost();
+    await waitFor(
+      "the keeper's end",
+      async () => !(await fs.exists(path.join(daemon.state, "shim/state/keeper.json"))),
+    );
+    await daemon.down();
+    await expectNoLeaks(path.basename(daemon.folder));
   });
 
   test("of which one has a broken state hide no other", async () => {

@@ -100,7 +100,7 @@ export class RealDaemon implements AsyncDisposable {
     await daemon.down();
     const token = path.basename(daemon.folder);
     try {
-      await this.#endHost();
+      await this.endHost();
       await expectNoLeaks(token);
     } finally {
       await killAll(token);
@@ -108,7 +108,8 @@ export class RealDaemon implements AsyncDisposable {
     }
   }
 
-  async #endHost(): Promise<void> {
+  /** Ends a host that has no task, as an administrator would. */
+  async endHost(): Promise<void> {
     try {
       await using connection = await connectTtrpc({ path: hostSocketPath(this.daemon.state) });
       await connection.client(Host).shutdown({});

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf, unavailable } from "../../lib/faults.ts";
 import type { LogLevel } from "../../lib/log.ts";
@@ -36,6 +36,7 @@ export function createHostProcess(options: HostProcessOptions): HostLauncher {
   return {
     runtimeBinary: options.runtimeBinary,
     connect: () => connectIfThere(socket),
+    hasLeftovers: () => existsSync(join(folder, "state", "keeper.json")),
     async launch(): Promise<LaunchedHost> {
       if (Buffer.byteLength(socket) > socketPathMax) {
         throw unavailable(`start the shim host: socket path ${socket} is longer than ${socketPathMax} bytes`);

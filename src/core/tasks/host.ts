@@ -28,6 +28,8 @@ export interface HostLauncher {
   connect(): Promise<ClientConnection | undefined>;
   /** Starts a host of its own session, which outlives this process. Errors: unavailable (it can't be started). */
   launch(): Promise<LaunchedHost>;
+  /** Whether a host that was killed left something that only its successor takes away: its keeper. */
+  hasLeftovers?(): boolean;
 }
 
 /** The one host of a daemon: started when needed, started again when it dies. */
@@ -37,4 +39,6 @@ export interface SharedHost extends Shim, AsyncDisposable {
   existing(): Promise<HostConnection | undefined>;
   /** Starts the host without waiting for it, so that the first task finds it up. */
   prepare(): void;
+  /** Starts a host, without waiting for it, when one that was killed left something and nobody else asks for another. */
+  clearAway(): void;
 }

@@ -82,6 +82,7 @@ export class Recovery {
     const running = await host.existing().catch(() => undefined);
     if (running === undefined && found.length === 0) {
       this.#settled = true;
+      host.clearAway();
       return;
     }
     await this.#reconciled.get(running ?? (await host.connection()));

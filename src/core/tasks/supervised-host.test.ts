@@ -34,6 +34,25 @@ describe("the shared host", () => {
     expect(host.launches).toBe(2);
   });
 
+  test("that was killed without a task is followed by one when it left its keeper", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    host.exit("default", "c1", "", 0);
+    await daemon.tasks.delete(daemon.ctx, "c1");
+    host.leavesKeeper = true;
+    await host.die();
+    await until(() => host.up, "another host");
+  });
+
+  test("of the last life that was killed and left its keeper is followed by one", async () => {
+    await using host = await FakeHost.create();
+    host.leavesKeeper = true;
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.tasks.recovered;
+    await until(() => host.up, "a host");
+  });
+
   test("that can't be started is an error that says why", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

@@ -54,8 +54,13 @@ export class SupervisedHost implements SharedHost {
 
   prepare(): void {
     this.connection().catch((error: unknown) => {
+      if (this.#closing.signal.aborted) return;
       this.#options.log.warn("the shim host could not be started ahead of its first task", { error });
     });
+  }
+
+  clearAway(): void {
+    if (this.#options.launcher.hasLeftovers?.() === true) this.prepare();
   }
 
   /** Lets go of the host, which lives on with its containers. */
@@ -141,7 +146,8 @@ export class SupervisedHost implements SharedHost {
     if (this.#closing.signal.aborted) return;
     this.#shortLives = performance.now() - this.#upSince < healthyLifeMs ? this.#shortLives + 1 : 0;
     this.#options.log.warn("lost the shim host; its containers go on", { pid: connection.pid });
-    void this.#replace();
+    if (this.#options.needed()) void this.#replace();
+    else this.clearAway();
   }
 
   /** Brings a host back for tasks that nobody is calling about; gives up only when none is left. */

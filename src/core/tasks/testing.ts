@@ -53,6 +53,8 @@ export class FakeHost implements AsyncDisposable {
   launches = 0;
   /** Makes the next launches fail. */
   refuseLaunch: string | undefined;
+  /** Whether its deaths leave what only the next one takes away. */
+  leavesKeeper = false;
   /** Holds answers back: the call is done, and its caller doesn't hear of it. */
   beforeAnswer: (method: string) => Promise<void> = () => Promise.resolve();
   /** Fails calls before anything is done. */
@@ -66,7 +68,11 @@ export class FakeHost implements AsyncDisposable {
 
   private constructor(folder: string) {
     this.#folder = folder;
-    this.launcher = { connect: () => this.#connect(), launch: () => this.#launch() };
+    this.launcher = {
+      connect: () => this.#connect(),
+      launch: () => this.#launch(),
+      hasLeftovers: () => this.leavesKeeper,
+    };
   }
 
   static async create(): Promise<FakeHost> {

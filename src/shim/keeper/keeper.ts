@@ -113,11 +113,19 @@ export class Keeper implements Disposable {
     this.#ensureProcess();
   }
 
+  /** Ends the keeper's process when nothing is kept. */
+  endIdle(): void {
+    const { kernel, folder } = this.#options;
+    if (this.#living > 0) return;
+    this.#unwatch();
+    endKeeper(kernel, folder, this.#process);
+    this.#process = undefined;
+  }
+
   /** Ends the keeper when nothing is kept; else leaves it to the next host. */
   [Symbol.dispose](): void {
-    const { kernel, folder } = this.#options;
     this.#unwatch();
-    if (this.#living === 0) endKeeper(kernel, folder, this.#process);
+    this.endIdle();
     this.#lifeline?.[Symbol.dispose]();
     this.#queue[Symbol.dispose]();
   }
