@@ -1,8 +1,11 @@
 import { describe, expect } from "bun:test";
+import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
+import { createKernel } from "../../src/sys/index.ts";
 import {
   busyboxImage,
+  connectApi,
   type Daemon,
   findProcesses,
   type RuntimeName,
@@ -127,18 +130,42 @@ describe.each(runtimes)("a restart on %s", (runtime) => {
   );
 
   shared.test(
-    "of daemon and shim host together loses nothing",
+    "of daemon and shim host together loses neither what ends meanwhile nor what goes on, with its streams",
     async (daemon) => {
-      const id = await start(daemon, "trap 'exit 32' TERM; while :; do sleep 0.02; done");
-      const before = await tasksOf(daemon);
+      const [ended, living] = [shared.newId(), shared.newId()];
+      using stdin = openFifo(path.join(daemon.workspace.folder, "ended.in"));
+      using input = openFifo(path.join(daemon.workspace.folder, "living.in"));
+      using output = openFifo(path.join(daemon.workspace.folder, "living.out"));
+      await using first = await connectApi(daemon);
+      await first.create(ended, ["sh", "-c", "read word; exit 33"]);
+      await first.create(living, ["sh", "-c", "while read word; do echo got $word; [ $word != end ] || exit 32; done"]);
+      const endedPid = await first.start(ended, { stdin: stdin.path });
+      const livingPid = await first.start(living, { stdin: input.path, stdout: output.path });
+      input.write("one\n");
+      await waitFor("the first word", () => output.read() === "got one\n");
+
       await daemon.kill();
       await killShimHosts(daemon);
+      input.write("two\n");
+      await waitFor("the second word, of a container without anybody", () => output.read() === "got two\n");
+      stdin.write("now\n");
+      await waitFor("the container's end", async () => !(await isAlive(endedPid)));
       await daemon.start();
-      expect(await tasksOf(daemon)).toEqual(before);
-      await daemon.ctrOk(["tasks", "kill", "-s", "SIGTERM", id]);
-      await waitFor("the exit", async () => (await tasksOf(daemon)).get(id)?.status === "STOPPED");
-      expect((await daemon.ctr(["tasks", "rm", id])).stderr).toContain("exit code 32");
-      await daemon.ctrOk(["containers", "rm", id]);
+
+      expect(await tasksOf(daemon)).toEqual(
+        new Map([
+          [ended, { pid: endedPid, status: "STOPPED" }],
+          [living, { pid: livingPid, status: "RUNNING" }],
+        ]),
+      );
+      await using api = await first.reconnect();
+      expect(await api.wait(ended)).toBe(33);
+      expect(await api.remove(ended)).toBe(33);
+      const wait = api.wait(living);
+      input.write("end\n");
+      await waitFor("the last word", () => output.read() === "got end\n");
+      expect(await wait).toBe(32);
+      expect(await api.remove(living)).toBe(32);
     },
     { needs: ["ours"] },
   );
@@ -162,6 +189,33 @@ async function tasksOf(daemon: Daemon): Promise<ReadonlyMap<string, SeenTask>> {
 async function isAlive(pid: number): Promise<boolean> {
   const status = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // gone
   return status !== "" && !/\) Z /.test(status);
+}
+
+interface Fifo extends Disposable {
+  readonly path: string;
+  write(text: string): void;
+  /** What lies in it now. */
+  read(): string;
+}
+
+/** A FIFO of which both ends stay open, so that nobody's end is the other's. */
+function openFifo(name: string): Fifo {
+  createKernel().mkfifo(name, 0o600);
+  const fd = openSync(name, constants.O_RDWR | constants.O_NONBLOCK);
+  return {
+    path: name,
+    write: (text) => void writeSync(fd, text),
+    read: () => {
+      const buffer = Buffer.alloc(4096);
+      try {
+        return buffer.toString("utf8", 0, readSync(fd, buffer));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "EAGAIN") return "";
+        throw error;
+      }
+    },
+    [Symbol.dispose]: () => closeSync(fd),
+  };
 }
 
 async function killShimHosts(daemon: Daemon): Promise<void> {

@@ -27,11 +27,13 @@ const stepsOfRuntimes: readonly HostStep[] = [
 ];
 
 describe.skipIf(!canRun).each([...runtimes])("a host that dies right after a step, on %s", (runtime) => {
-  const folder = mkdtempSync("/tmp/lighter-failpoint-");
-  const armed = join(folder, "step");
+  let folder = "";
+  let armed = "";
   let h: HostFixture;
   let deaths = 0;
   beforeAll(async () => {
+    folder = mkdtempSync("/tmp/lighter-failpoint-");
+    armed = join(folder, "step");
     h = await HostFixture.start({ [failpointVariable]: armed });
   });
   afterAll(async () => {
