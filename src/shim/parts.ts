@@ -46,7 +46,16 @@ export const hostSteps = [
   "delete.removed",
 ] as const;
 
-export type HostStep = (typeof hostSteps)[number];
+/** Those of a checkpoint. */
+export const checkpointSteps = [
+  "checkpoint.recorded",
+  "checkpoint.dumped",
+  "checkpoint.noted",
+  "checkpoint.announced",
+  "checkpoint.saved",
+] as const;
+
+export type HostStep = (typeof hostSteps)[number] | (typeof checkpointSteps)[number];
 
 /** What the host's operations share. */
 export interface HostParts {

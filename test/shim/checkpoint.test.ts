@@ -3,6 +3,7 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,10 +12,14 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { TaskCheckpointedSchema, TaskDeleteSchema } from "../../src/gen/containerd/events/task_pb.ts";
 import { type CheckpointOptions, CheckpointOptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
+import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
+import { failpointVariable } from "../../src/lib/failpoints.ts";
+import { checkpointSteps } from "../../src/shim/parts.ts";
 import { openFlags } from "../../src/sys/index.ts";
-import { anyOf, anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
+import { anyOf, anyOfJson, anyTo, ociTypeUrls } from "../../src/wire/any.ts";
 import { criuFolder, missing } from "../support/index.ts";
 import { canRun, eventually, HostFixture, kernel, processSpec, runtimes } from "./support.ts";
 
@@ -25,12 +30,22 @@ const counter = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done";
 const asker = "i=0; echo ready; while read line; do i=$((i+1)); echo $i $line; [ $line = end ] && exit 42; done";
 
 describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a checkpoint on %s", (runtime) => {
+  let folder = "";
+  let armed = "";
   let h: HostFixture;
   let count = 0;
   beforeAll(async () => {
-    h = await HostFixture.start({ PATH: `${criuFolder}:${process.env["PATH"] ?? ""}` });
+    folder = mkdtempSync("/tmp/lighter-failpoint-");
+    armed = join(folder, "step");
+    h = await HostFixture.start({
+      PATH: `${criuFolder}:${process.env["PATH"] ?? ""}`,
+      [failpointVariable]: armed,
+    });
   });
-  afterAll(() => h[Symbol.asyncDispose]());
+  afterAll(async () => {
+    await h[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true });
+  });
 
   /** Puts a program of the machine, and what it is linked with, into the shared root. */
   function addProgram(name: string): void {
@@ -255,6 +270,44 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     await eventually(() => counted(one) > before);
     await end(id);
   }, 60_000);
+
+  const crashes = runtime === runtimes.at(-1) ? ["in CRIU", ...checkpointSteps] : ["in CRIU", "checkpoint.dumped"];
+  test.each(crashes)(
+    "with which the task ends is made, told of and restored when the host dies %s",
+    async (crash) => {
+      const [one, two] = [join(h.folder, `${crash}-1.log`), join(h.folder, `${crash}-2.log`)];
+      const id = await start(counter, logTo(one));
+      await eventually(() => counted(one) > 5);
+      if (crash !== "in CRIU") writeFileSync(armed, crash);
+      const pending = failure(checkpoint(id, { exit: true }));
+      if (crash === "in CRIU") {
+        await eventually(() => existsSync(join(h.bundles, id, "criu-work/dump.log")));
+        await h.killHost();
+      }
+      expect(await pending).not.toBe("none");
+      await h.killHost();
+      expect(existsSync(armed)).toBe(false);
+      await h.startHost();
+      const images = await checkpoint(id, { exit: true });
+      expect(existsSync(join(images, "lighter.json"))).toBe(true);
+      expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+      expect(existsSync(join(h.bundles, id, "criu-work"))).toBe(false);
+      expect(await failure(checkpoint(id, { exit: true }))).toContain("cannot checkpoint a stopped container");
+      await h.tasks.delete({ id });
+      const isMine = ({ topic, event }: Event): boolean =>
+        event !== undefined &&
+        topic === "/tasks/checkpointed" &&
+        anyTo(event, TaskCheckpointedSchema).containerId === id;
+      const isGone = ({ topic, event }: Event): boolean =>
+        event !== undefined && topic === "/tasks/delete" && anyTo(event, TaskDeleteSchema).containerId === id;
+      expect((await h.events((all) => all.some(isGone))).filter(isMine)).toHaveLength(1);
+      const again = await start(counter, logTo(two), images);
+      await eventually(() => numbersIn(two).length > 5);
+      expect(numbersIn(two)[0]).toBe(counted(one) + 1);
+      await end(again);
+    },
+    60_000,
+  );
 
   test("is restored after all when the host is killed in the middle of its restore", async () => {
     const [one, two] = [join(h.folder, `${runtime}12.log`), join(h.folder, `${runtime}13.log`)];

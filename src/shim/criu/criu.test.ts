@@ -10,7 +10,7 @@ import { firstError } from "./criu-log.ts";
 import { findExternalFiles } from "./external-files.ts";
 import { encodeCriuImage, readCriuImage } from "./images.ts";
 import { keepOwnCgroups } from "./own-cgroups.ts";
-import { readNotes, writeNotes } from "./restore-notes.ts";
+import { notesOf, readNotes, writeNotes } from "./restore-notes.ts";
 
 const magic = Buffer.from([0x19, 0x43, 0x56, 0x54, 0x30, 0x33, 0x38, 0x59]);
 
@@ -120,7 +120,7 @@ describe("restore notes", () => {
   test("come back as they were written", async () => {
     using folder = new Folder();
     const options = create(CheckpointOptionsSchema, { openTcp: true, emptyNamespaces: ["network"] });
-    await writeNotes(folder.path, options, [{ key: "file[3e:5f]", stream: 2 }]);
+    await writeNotes(folder.path, notesOf(options, [{ key: "file[3e:5f]", stream: 2 }]));
     expect(await readNotes(folder.path)).toMatchObject({
       openTcp: true,
       fileLocks: false,

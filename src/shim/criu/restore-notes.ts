@@ -25,14 +25,14 @@ const noNotes: RestoreNotes = {
   files: [],
 };
 
-/** Puts the notes beside the images. Effects: at once or not at all; the daemon takes them for the end of a checkpoint. */
-export async function writeNotes(
-  folder: string,
-  options: CheckpointOptions,
-  files: readonly ExternalFile[],
-): Promise<void> {
+/** What a checkpoint with these options has to note. */
+export function notesOf(options: CheckpointOptions, files: readonly ExternalFile[]): RestoreNotes {
   const { openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces } = options;
-  const notes: RestoreNotes = { openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, files };
+  return { openTcp, externalUnixSockets, terminal, fileLocks, emptyNamespaces, files };
+}
+
+/** Puts the notes beside the images. Effects: at once or not at all; the daemon takes them for the end of a checkpoint. */
+export async function writeNotes(folder: string, notes: RestoreNotes): Promise<void> {
   const path = join(folder, fileName);
   await writeFile(`${path}.new`, JSON.stringify(notes), { mode: 0o600 });
   await rename(`${path}.new`, path);

@@ -1,72 +1,73 @@
-import { mkdirSync, rmSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { TaskCheckpointedSchema } from "../../gen/containerd/events/task_pb.ts";
 import { type CheckpointOptions, CheckpointOptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { CheckpointTaskRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { FaultError, invalidArgument, quote } from "../../lib/faults.ts";
 import { anyTo } from "../../wire/any.ts";
 import { cgroupPids, hasNestedCgroups } from "../cgroup/cgroup-files.ts";
-import { freezerState, thaw } from "../cgroup/freezer.ts";
 import { criuConfigVariable, criuName, dumpConfig } from "../criu/config-file.ts";
 import { withCriuLog } from "../criu/criu-log.ts";
-import { type ExternalFile, findExternalFiles } from "../criu/external-files.ts";
-import { keepOwnCgroups } from "../criu/own-cgroups.ts";
-import { writeNotes } from "../criu/restore-notes.ts";
-import { type HostParts, publish, topics } from "../parts.ts";
+import { findExternalFiles } from "../criu/external-files.ts";
+import { notesOf } from "../criu/restore-notes.ts";
+import type { HostParts } from "../parts.ts";
 import type { RuntimeKind } from "../runtime/runtime-kind.ts";
+import type { DumpRecord } from "../state/records.ts";
 import { statusOf } from "../task/status.ts";
 import type { Task } from "../task/task.ts";
+import { beginDump, claim, criuConfig, dumpLog, endDump, isDone, settleDump } from "./dump.ts";
 
 /**
  * Writes a task's processes to a folder with CRIU, through the runtime, and beside them what a restore must know.
  * Errors: unknown (wrong state), or the runtime's message with CRIU's own error; its log is kept in the bundle.
- * Effects: the task goes on, unless the options say `exit`; event /tasks/checkpointed.
+ * Effects: the task goes on, unless the options say `exit`; event /tasks/checkpointed. A call that is repeated because its
+ * host died is answered by the checkpoint that came of it.
  */
 export async function checkpointTask(parts: HostParts, task: Task, request: CheckpointTaskRequest): Promise<void> {
   const options =
     request.options === undefined ? create(CheckpointOptionsSchema) : anyTo(request.options, CheckpointOptionsSchema);
   using _lock = await task.lock.exclusive();
+  const image = request.path || options.imagePath;
+  if (isDone(task, image)) return claim(parts, task);
   const status = statusOf(task, task.init);
   if (status === "created") throw new FaultError("unknown", "cannot checkpoint a task in created state");
   if (status === "stopped") throw new FaultError("unknown", "cannot checkpoint a stopped container");
-  const image = request.path || options.imagePath;
   const pids = task.cgroup === undefined ? [] : cgroupPids(task.cgroup);
   const files = await findExternalFiles(task.init.pid, pids);
+  const dump: DumpRecord = {
+    image,
+    work: options.workPath || join(task.bundle, "criu-work"),
+    ownsWork: options.workPath === "",
+    exit: options.exit,
+    ran: status === "running",
+    begunAt: parts.now().toISOString(),
+    notes: notesOf(options, files),
+  };
+  beginDump(parts, task, dump);
+  let isWhole = false;
   try {
-    await dump(parts, task, options, { image, files });
+    await runDump(parts, task, options, dump);
+    parts.failpoint("checkpoint.dumped");
+    await settleDump(parts, task, dump);
+    isWhole = true;
   } finally {
-    // A CRIU that died leaves the container as it stood.
-    if (status === "running" && freezerState(task.cgroup) === "frozen") thawLeftOver(parts, task);
+    endDump(parts, task, dump, isWhole);
   }
-  await keepOwnCgroups(image);
-  await writeNotes(image, options, files);
-  publish(parts, task, topics.checkpointed, TaskCheckpointedSchema, { containerId: task.id, checkpoint: image });
+  parts.failpoint("checkpoint.saved");
 }
 
-interface DumpTarget {
-  readonly image: string;
-  readonly files: readonly ExternalFile[];
-}
-
-async function dump(parts: HostParts, task: Task, options: CheckpointOptions, target: DumpTarget): Promise<void> {
-  const { image, files } = target;
+async function runDump(parts: HostParts, task: Task, options: CheckpointOptions, dump: DumpRecord): Promise<void> {
+  const { image, work, notes } = dump;
   const kind = await parts.kinds.of(task.runtimeRecord.binary);
-  const work = options.workPath || join(task.bundle, "criu-work");
-  const config = join(task.bundle, "criu.conf");
-  mkdirSync(work, { recursive: true, mode: 0o700 });
+  const config = criuConfig(task);
   const flags = [...optionFlags(kind, options), ...cgroupFlags(kind, task, options)];
   const args = ["checkpoint", "--image-path", image, "--work-path", work, ...flags, task.id];
   try {
-    await writeFile(config, dumpConfig(files, kind === "crun" ? options.emptyNamespaces : []), { mode: 0o600 });
+    await writeFile(config, dumpConfig(notes.files, kind === "crun" ? options.emptyNamespaces : []), { mode: 0o600 });
     const env = { [criuConfigVariable]: config };
     await task.runtime.command("OCI runtime checkpoint failed", args, { env });
   } catch (error) {
-    throw withCriuLog(error, task.bundle, join(work, "dump.log"), "criu-dump.log");
-  } finally {
-    rmSync(config, { force: true });
-    if (options.workPath === "") rmSync(work, { recursive: true, force: true });
+    throw withCriuLog(error, task.bundle, dumpLog(dump), "criu-dump.log");
   }
 }
 
@@ -100,10 +101,4 @@ function cgroupFlags(kind: RuntimeKind, task: Task, options: CheckpointOptions):
   const { cgroup } = task;
   if (kind !== "crun" || cgroup?.version !== 1 || hasNestedCgroups(cgroup)) return [];
   return ["--manage-cgroups-mode", "ignore"];
-}
-
-function thawLeftOver({ log }: HostParts, task: Task): void {
-  if (task.cgroup === undefined) return;
-  log.warn("a checkpoint left its task frozen", { namespace: task.namespace, id: task.id });
-  thaw(task.cgroup);
 }

@@ -13,6 +13,7 @@ import { cgroupOfSpec, clearCgroup, unmountRootfs } from "../task/leftovers.ts";
 import { Task } from "../task/task.ts";
 import { adoptProcess, pidOfStart } from "./adoption.ts";
 import { BrokenTasks } from "./broken.ts";
+import { resumeDump } from "./dumps.ts";
 
 /**
  * Takes up what an earlier host left: living processes are adopted, exits that nobody saw are published, half-made
@@ -63,6 +64,8 @@ async function recoverTask(parts: HostParts, record: TaskRecord, deadline: numbe
   await adoptProcess(parts, task, task.init);
   if (task.phase === "deleting") await finishDelete(parts, task, true);
   else save(parts, task);
+  if (task.phase === "ready" && task.dump !== undefined && task.dump.isDone !== true)
+    resumeDump(parts, task, task.dump);
 }
 
 function taskOf(parts: HostParts, record: TaskRecord): Task {
@@ -71,6 +74,8 @@ function taskOf(parts: HostParts, record: TaskRecord): Task {
   const task = new Task({ ...record, runtimeRecord, runtime, init: TaskProcess.fromRecord(record.init) });
   task.phase = record.phase;
   task.cgroup = record.cgroup;
+  task.dump = record.dump;
+  task.isDumpAdopted = record.dump !== undefined;
   for (const exec of record.execs) task.execs.set(exec.execId, TaskProcess.fromRecord(exec));
   return task;
 }

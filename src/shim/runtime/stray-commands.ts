@@ -15,21 +15,49 @@ export interface StrayOptions {
   readonly deadline: number;
 }
 
+/** How long a checkpoint may take: as long as nobody asked for it to end. */
+const forever = 2 ** 31 - 1;
+
+interface Container {
+  /** Where its runtime keeps its state. */
+  readonly root: string;
+  readonly id: string;
+}
+
+interface Command extends PidRecord {
+  readonly isCheckpoint: boolean;
+}
+
+type Waiting = Pick<HostParts, "kernel" | "watcher">;
+
 /**
  * Waits for runtime commands of a container that outlived the host which started them, and ends those that take too long.
- * Shape: one that is killed while it makes a process may kill it as well, after the process was told of.
+ * Shape: one that is killed while it makes a process may kill it as well, after the process was told of. A checkpoint is
+ * left alone: it may take minutes, and has a container to lose.
  */
 export async function endRuntimeCommands(
-  { kernel, watcher }: Pick<HostParts, "kernel" | "watcher">,
-  container: { readonly root: string; readonly id: string },
+  { kernel, watcher }: Waiting,
+  container: Container,
   { spared, deadline }: StrayOptions,
 ): Promise<void> {
   for (;;) {
-    const found = findCommands(container, spared);
+    const commands = findCommands(container).filter(({ isCheckpoint }) => !isCheckpoint);
+    // Asked for afterwards: one that was found may have written its number by now.
+    const own = commands.length === 0 ? new Set() : spared();
+    const found = commands.filter(({ pid }) => !own.has(pid));
     const leftMs = deadline - performance.now();
     if (found[0] === undefined) return;
     if (leftMs <= 0) return await endAll(kernel, watcher, found);
     await waitForEnd(kernel, watcher, found[0], Math.min(leftMs, lookMs));
+  }
+}
+
+/** Waits for a container's checkpoint that outlived the host which asked for it. */
+export async function untilCheckpointEnds({ kernel, watcher }: Waiting, container: Container): Promise<void> {
+  for (;;) {
+    const command = findCommands(container).find(({ isCheckpoint }) => isCheckpoint);
+    if (command === undefined) return;
+    await waitForEnd(kernel, watcher, command, forever);
   }
 }
 
@@ -44,17 +72,15 @@ async function endAll(kernel: Kernel, watcher: FdWatcher, commands: readonly Pid
   }
 }
 
-function findCommands({ root, id }: { root: string; id: string }, spared: StrayOptions["spared"]): PidRecord[] {
-  const found = readdirSync("/proc").flatMap((name) => {
+function findCommands({ root, id }: Container): Command[] {
+  return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     const args = commandLine(name);
     if (args.at(-1) !== id || !args.includes(root)) return [];
     const pid = Number(name);
-    return [{ pid, startTime: readStat(pid)?.startTime ?? 0 }];
+    const isCheckpoint = args.slice(0, -1).includes("checkpoint");
+    return [{ pid, startTime: readStat(pid)?.startTime ?? 0, isCheckpoint }];
   });
-  // Afterwards: one that was found may have written its number by now.
-  const own = found.length === 0 ? new Set() : spared();
-  return found.filter(({ pid }) => !own.has(pid));
 }
 
 function commandLine(pid: string): readonly string[] {

@@ -1,4 +1,5 @@
 import { FaultError } from "../../lib/faults.ts";
+import type { RestoreNotes } from "../criu/restore-notes.ts";
 
 /** The version of the shapes below. A host refuses a file of a later one and leaves it alone. */
 export const recordSchema = 1;
@@ -51,6 +52,25 @@ export type CgroupRecord =
   | { readonly version: 1; readonly paths: Readonly<Record<string, string>> }
   | { readonly version: 2; readonly path: string };
 
+/** A checkpoint that is being made: what a next host needs to bring it to its end. */
+export interface DumpRecord {
+  /** The folder of CRIU's images. */
+  readonly image: string;
+  /** CRIU's folder for its log; the runtime's configuration for it lies in the bundle. */
+  readonly work: string;
+  /** Whether the folder goes with the checkpoint. */
+  readonly ownsWork: boolean;
+  /** Whether the task ends with it. */
+  readonly exit: boolean;
+  /** Whether the task ran before it, and did not stand still. */
+  readonly ran: boolean;
+  /** ISO 8601. */
+  readonly begunAt: string;
+  readonly notes: RestoreNotes;
+  /** The task has ended with it; who asked for it, and whose host died before its answer, may ask again. */
+  readonly isDone?: boolean | undefined;
+}
+
 export interface TaskRecord {
   readonly schema: number;
   readonly namespace: string;
@@ -68,6 +88,7 @@ export interface TaskRecord {
   readonly parentCheckpoint: string;
   readonly init: ProcessRecord;
   readonly execs: readonly ProcessRecord[];
+  readonly dump?: DumpRecord | undefined;
 }
 
 /** Checks what was read from disk. Errors: dataLoss, saying what is wrong with it. */
@@ -86,7 +107,14 @@ export function parseTaskRecord(value: unknown): TaskRecord {
   checkProcess(record["init"]);
   if (!Array.isArray(record["execs"])) throw broken("execs is no list");
   for (const one of record["execs"]) checkProcess(one);
+  if (record["dump"] !== undefined) checkDump(record["dump"]);
   return value as TaskRecord;
+}
+
+function checkDump(value: unknown): void {
+  const record = object(value, "dump");
+  for (const name of ["image", "work", "begunAt"]) text(record, name);
+  object(record["notes"], "notes");
 }
 
 function checkProcess(value: unknown): void {

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
+  TaskCheckpointedSchema,
   TaskCreateSchema,
   TaskDeleteSchema,
   TaskExecStartedSchema,
@@ -10,6 +11,7 @@ import {
 import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { type HostParts, publish, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
+import type { DumpRecord } from "../state/records.ts";
 import type { Task } from "./task.ts";
 
 /** Publishes a start, unless the journal has it: the earlier host died between that and its next line. */
@@ -25,6 +27,18 @@ export function publishStart(parts: HostParts, task: Task, { execId, pid }: Task
   if (told) return;
   if (execId === "") publish(parts, task, topics.start, TaskStartSchema, { containerId, pid });
   else publish(parts, task, topics.execStarted, TaskExecStartedSchema, { containerId, execId, pid });
+}
+
+/** Publishes a checkpoint, unless the journal has it. */
+export function publishCheckpoint(parts: HostParts, task: Task, { image: checkpoint, begunAt }: DumpRecord): void {
+  const containerId = task.id;
+  const told = parts.journal.kept().some(({ namespace, topic, event, timestamp }) => {
+    if (namespace !== task.namespace || topic !== topics.checkpointed || event === undefined) return false;
+    if (timestamp === undefined || timestampDate(timestamp) < new Date(begunAt)) return false;
+    const made = fromBinary(TaskCheckpointedSchema, event.value);
+    return made.containerId === containerId && made.checkpoint === checkpoint;
+  });
+  if (!told) publish(parts, task, topics.checkpointed, TaskCheckpointedSchema, { containerId, checkpoint });
 }
 
 /** An exit that reached the journal but not the state. */

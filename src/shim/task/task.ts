@@ -4,7 +4,13 @@ import type { OomWatch } from "../cgroup/oom.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { ProcessExit } from "../process/process-handle.ts";
 import type { OciRuntime } from "../runtime/oci-runtime.ts";
-import { type CgroupRecord, type RuntimeRecord, recordSchema, type TaskRecord } from "../state/records.ts";
+import {
+  type CgroupRecord,
+  type DumpRecord,
+  type RuntimeRecord,
+  recordSchema,
+  type TaskRecord,
+} from "../state/records.ts";
 import { OperationLock } from "./operation-lock.ts";
 
 export interface TaskOptions {
@@ -41,6 +47,10 @@ export class Task {
   /** Init has ended, but its exit waits for the execs' exits to be published. */
   initExit: ProcessExit | undefined;
   pausing = false;
+  /** The checkpoint that is being made, or with which the task ended. */
+  dump: DumpRecord | undefined;
+  /** Whether an earlier host began it, whose caller may ask again. */
+  isDumpAdopted = false;
   oom: OomWatch | undefined;
 
   constructor(options: TaskOptions) {
@@ -90,6 +100,7 @@ export class Task {
       parentCheckpoint: this.parentCheckpoint,
       init: this.init.toRecord(),
       execs: Array.from(this.execs.values(), (exec) => exec.toRecord()),
+      ...(this.dump === undefined ? {} : { dump: this.dump }),
     };
   }
 }
