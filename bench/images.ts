@@ -1,14 +1,13 @@
 // Pulls, imports and exports an image of real files on lighter and on containerd in turn, from a registry of its own.
 // usage: bun bench/images.ts [--megabytes 500] [--layers 10] [--rounds 5] [--work "pull by ctr"] [--side lighter]
-import fs from "node:fs";
 import { parseArgs } from "node:util";
 import { type Daemon, startContainerd, startLighter } from "../test/support/index.ts";
 import { writeBigImage } from "./images/big-image.ts";
 import { openFreshDisk } from "./images/fresh-disk.ts";
 import { type Harbour, openHarbour } from "./images/harbour.ts";
 import { type Figure, measureWork, type Work } from "./images/measure.ts";
-import { program } from "./sides.ts";
-import { pairedRatio, short, summarize } from "./statistics.ts";
+import { programOption } from "./sides.ts";
+import { summarize } from "./statistics.ts";
 
 export interface ImagesOptions {
   readonly layers: number;
@@ -52,7 +51,9 @@ export async function benchImages(options: ImagesOptions): Promise<ImagesRecord>
   const figures: Figure[] = [];
   const turn = async (kind: Daemon["kind"], work: Work, round: number): Promise<void> => {
     const daemon =
-      kind === "lighter" ? await startLighter(lighterOptions()) : await startContainerd({ logLevel: "info" });
+      kind === "lighter"
+        ? await startLighter({ logLevel: "info", ...programOption() })
+        : await startContainerd({ logLevel: "info" });
     // Not before all is measured: see the disk.
     daemons.defer(() => daemon.workspace[Symbol.asyncDispose]());
     const figure = await measureWork(daemon, work, harbour, round);
@@ -74,43 +75,41 @@ export async function benchImages(options: ImagesOptions): Promise<ImagesRecord>
   return { image: harbour.image, figures };
 }
 
-/** What people install, where it was built: `npm run build`. */
-function lighterOptions(): { logLevel: "info"; program?: string } {
-  return { logLevel: "info", ...(fs.existsSync(program) ? { program } : {}) };
-}
-
-/** The page as Markdown: medians, and ratios of what was measured in turn. */
+/** The page as Markdown: ratios of what was measured in turn, and by how much the daemons' memory grew. */
 export function imagesTable({ image, figures }: ImagesRecord): string {
   const { unpackedBytes, packedBytes, layers } = image;
   return [
     `An image of ${layers} layers, ${(packedBytes / 1e6).toFixed(0)} MB packed, ${(unpackedBytes / 1e6).toFixed(0)} MB of files.`,
     "",
-    "| work | lighter | containerd | times as fast | CPU, lighter | CPU, containerd | growth, lighter | growth, containerd | aim |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| work | times as fast as containerd | CPU time, containerd : lighter | memory, lighter | memory, containerd | aim |",
+    "| --- | --- | --- | --- | --- | --- |",
     ...rows.map((row) => `| ${cellsOf(row, figures).join(" | ")} |`),
   ].join("\n");
 }
 
 function cellsOf({ work, theirs, aim }: Row, figures: readonly Figure[]): string[] {
   const [ours, peers] = [sideOf(figures, "lighter", work), sideOf(figures, "containerd", theirs)];
-  const seconds = (side: readonly Figure[]): number[] => side.map((one) => one.seconds);
-  const median = (side: readonly Figure[], pick: (one: Figure) => number): string =>
-    side.length === 0 ? "" : short(summarize(side.map(pick)).median);
-  if (ours.length === 0) return [work, "", "", "", "", "", "", "", ""];
-  const ratio = peers.length === 0 ? Number.NaN : pairedRatio(seconds(peers), seconds(ours));
+  if (ours.length === 0) return [work, "", "", "", "", ""];
   const growth = summarize(ours.map((one) => one.growthMegabytes)).median;
   const met = (holds: boolean): string => (holds ? "met" : "missed");
+  const memory = `growth ≤ ${growthAimMegabytes} MB: ${met(growth <= growthAimMegabytes)}`;
+  if (peers.length === 0) return [work, "", "", `+${growth.toFixed(0)} MB`, "", memory];
+  const seconds = ratiosOf(peers, ours, (one) => one.seconds);
+  const speed = summarize(seconds);
+  const spread = seconds.length > 1 ? ` (${speed.low.toFixed(2)}-${speed.high.toFixed(2)})` : "";
   return [
-    work,
-    `${median(ours, (one) => one.seconds)} s`,
-    `${median(peers, (one) => one.seconds)} s`,
-    ratio.toFixed(2),
-    `${median(ours, (one) => one.cpuSeconds)} s`,
-    `${median(peers, (one) => one.cpuSeconds)} s`,
-    `${growth.toFixed(0)} MB`,
-    `${median(peers, (one) => one.growthMegabytes)} MB`,
-    `≥ ${aim}: ${met(ratio >= aim)}, growth ≤ ${growthAimMegabytes} MB: ${met(growth <= growthAimMegabytes)}`,
+    work === theirs ? work : `${work} (${theirs})`,
+    `${speed.median.toFixed(2)}${spread}`,
+    summarize(ratiosOf(peers, ours, (one) => one.cpuSeconds)).median.toFixed(2),
+    `+${growth.toFixed(0)} MB`,
+    `+${summarize(peers.map((one) => one.growthMegabytes)).median.toFixed(0)} MB`,
+    `≥ ${aim}: ${met(speed.median >= aim)}, ${memory}`,
   ];
+}
+
+/** Round by round. */
+function ratiosOf(peers: readonly Figure[], ours: readonly Figure[], pick: (one: Figure) => number): number[] {
+  return ours.slice(0, peers.length).map((one, index) => pick(peers[index] as Figure) / pick(one));
 }
 
 /** In the order of the rounds. */

@@ -1,3 +1,4 @@
+import fs from "node:fs";
 import path from "node:path";
 import {
   type ContainerApi,
@@ -23,6 +24,11 @@ const starters = { lighter: startLighter, containerd: startContainerd };
 
 /** What people install, beside what Debian installs: `npm run bench` builds it first. */
 export const program: string = path.resolve(import.meta.dir, "../dist/lighterd");
+
+/** The same, where it was built; else the daemon runs from its sources. */
+export function programOption(): { readonly program?: string } {
+  return fs.existsSync(program) ? { program } : {};
+}
 
 /** Starts a daemon on folders of its own, with the busybox image and quiet logs. */
 export async function startSide(name: SideName, runtime: RuntimeName): Promise<Side> {
