@@ -75,6 +75,31 @@ describe.skipIf(!canRun).each([...runtimes])("while no host lives, on %s", (runt
     for (const id of ["seven", "killed", "host", idle]) await h.tasks.delete({ id });
   });
 
+  test("an exec comes into being that its host was making: it runs once, and its exit is known", async () => {
+    const [slow, begun, go] = ["slow", "begun", "go"].map((name) => join(h.folder, name)) as [string, string, string];
+    const wait = `case " $* " in *" exec "*) echo > ${begun}; while [ ! -e ${go} ]; do sleep 0.02; done;; esac`;
+    writeFileSync(slow, `#!/bin/sh\n${wait}\nexec ${runtime} "$@"\n`, { mode: 0o755 });
+    const id = "making";
+    await h.tasks.create({ id, ...h.bundle(id, { args: ["sleep", "1000"] }), options: h.options(slow) });
+    await h.tasks.start({ id });
+    const script = `echo ran >> /tmp/${runtime}-ran; ${gateOf("made")}; exit 5`;
+    const starting = exec(id, "five", script).catch(() => 0);
+    await eventually(() => existsSync(begun));
+    await h.killHost();
+    expect(await starting).toBe(0);
+    const up = h.startHost();
+    await eventually(() => readFileSync(h.log, "utf8").includes("waiting for what an earlier host's runtime makes"));
+    writeFileSync(go, "");
+    await up;
+    expect(await h.tasks.state({ id, execId: "five" })).toMatchObject({ status: Status.RUNNING });
+    open("made");
+    expect(await h.tasks.wait({ id, execId: "five" })).toMatchObject({ exitStatus: 5 });
+    expect(readFileSync(join(h.rootfs, `tmp/${runtime}-ran`), "utf8")).toBe("ran\n");
+    await h.tasks.kill({ id, signal: 9 });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+  });
+
   test("ends are not known when the keeper is killed as well, and that is said", async () => {
     const pid = await run("lost", `${gateOf("lost")}; exit 7`);
     const keeper = keeperPid();

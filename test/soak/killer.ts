@@ -1,4 +1,7 @@
-import { type Daemon, findProcesses } from "../support/index.ts";
+import { hostSocketPath } from "../../src/core/tasks/index.ts";
+import { Host } from "../../src/gen/lighter/shim/v1/host_pb.ts";
+import { connectTtrpc } from "../../src/wire/ttrpc/index.ts";
+import { type Daemon, findProcesses, waitFor } from "../support/index.ts";
 
 /** Who is killed: the daemon, the shim host, both at the same moment, or one of the three each time. */
 export const victims = ["daemon", "host", "both", "any"] as const;
@@ -27,6 +30,10 @@ export interface Killer extends AsyncDisposable {
 
 /** Containers end and begin for a moment while nobody lives. */
 const deadMs = 1_000;
+/** A host is killed while it starts, too, but not each time: on a slow machine nothing would ever get done. */
+const earlyKills = 0.25;
+/** None is started while there is nothing to do. */
+const hostTimeoutMs = 10_000;
 
 /** Starts to kill at random. */
 export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptions): Killer {
@@ -40,11 +47,14 @@ export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptio
     const host = one === "daemon" ? undefined : await hostPid(daemon);
     const from = performance.now();
     if (host !== undefined && kill(host)) hostDeaths.push({ from, to: performance.now() });
-    if (one === "host") return;
-    await daemon.kill();
-    daemons += 1;
-    if (one === "both") await Bun.sleep(Math.random() * deadMs);
-    await daemon.start();
+    if (one !== "host") {
+      await daemon.kill();
+      daemons += 1;
+      if (one === "both") await Bun.sleep(Math.random() * deadMs);
+      await daemon.start();
+    }
+    if (host === undefined || Math.random() < earlyKills) return;
+    await waitFor("a host", async () => over || (await serves(daemon)), hostTimeoutMs).catch(() => {});
   };
   const loop = (async () => {
     while (!over) {
@@ -71,6 +81,16 @@ export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptio
 export async function hostPid(daemon: Daemon): Promise<number | undefined> {
   const found = (await findProcesses(daemon.workspace.token)).find((line) => / host --socket /.test(line));
   return found === undefined ? undefined : Number.parseInt(found, 10);
+}
+
+async function serves(daemon: Daemon): Promise<boolean> {
+  try {
+    await using connection = await connectTtrpc({ path: hostSocketPath(daemon.state) });
+    await connection.client(Host).info({}, { timeoutMs: 1_000 });
+    return true;
+  } catch {
+    return false; // not yet
+  }
 }
 
 function kill(pid: number): boolean {

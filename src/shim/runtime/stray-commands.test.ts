@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { silentLogger } from "../../lib/log.ts";
 import { createFdWatcher, createKernel } from "../../sys/index.ts";
 import { endRuntimeCommands } from "./stray-commands.ts";
 
@@ -35,7 +36,7 @@ describe("endRuntimeCommands", () => {
     const kernel = createKernel();
     using watcher = createFdWatcher({ kernel, onError: () => {} });
     const options = { spared: numbers, deadline: performance.now() + graceMs };
-    await endRuntimeCommands({ kernel, watcher }, { root: folder, id: "c1" }, options);
+    await endRuntimeCommands({ kernel, watcher, log: silentLogger }, { root: folder, id: "c1" }, options);
   }
   const lives = (child: Bun.Subprocess): boolean => child.exitCode === null && child.signalCode === null;
 

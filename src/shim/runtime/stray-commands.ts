@@ -28,7 +28,7 @@ interface Command extends PidRecord {
   readonly isCheckpoint: boolean;
 }
 
-type Waiting = Pick<HostParts, "kernel" | "watcher">;
+type Waiting = Pick<HostParts, "kernel" | "watcher" | "log">;
 
 /**
  * Waits for runtime commands of a container that outlived the host which started them, and ends those that take too long.
@@ -36,11 +36,11 @@ type Waiting = Pick<HostParts, "kernel" | "watcher">;
  * left alone: it may take minutes, and has a container to lose.
  */
 export async function endRuntimeCommands(
-  { kernel, watcher }: Waiting,
+  { kernel, watcher, log }: Waiting,
   container: Container,
   { spared, deadline }: StrayOptions,
 ): Promise<void> {
-  for (;;) {
+  for (let looks = 0; ; looks++) {
     const commands = findCommands(container).filter(({ isCheckpoint }) => !isCheckpoint);
     // Asked for afterwards: one that was found may have written its number by now.
     const own = commands.length === 0 ? new Set() : spared();
@@ -48,6 +48,8 @@ export async function endRuntimeCommands(
     const leftMs = deadline - performance.now();
     if (found[0] === undefined) return;
     if (leftMs <= 0) return await endAll(kernel, watcher, found);
+    if (looks === 0)
+      log.info("waiting for what an earlier host's runtime makes", { id: container.id, pid: found[0].pid });
     await waitForEnd(kernel, watcher, found[0], Math.min(leftMs, lookMs));
   }
 }
