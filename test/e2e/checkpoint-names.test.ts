@@ -4,6 +4,7 @@ import path from "node:path";
 import {
   busyboxImage,
   type Daemon,
+  findProcesses,
   type RunResult,
   type RuntimeName,
   run,
@@ -154,25 +155,33 @@ describe.each(runtimes)("lighter checkpoint on %s", (runtime) => {
     );
   });
 
-  test("is finished after all, when the daemon died in it, for a container that is stopped for it", async (daemon) => {
-    const id = await start(daemon);
-    await countsTo(daemon, id, 3);
-    const pending = lighter(daemon, "checkpoint", "create", id, "one");
-    await waitFor("CRIU at work", () => atWork(daemon));
-    await daemon.kill();
-    expect((await pending).code).not.toBe(0);
-    await daemon.start();
-    await waitFor("the checkpoint", async () => (await ok(daemon, "checkpoint", "ls", id)).includes("one"), 60_000);
-    const before = (await numbers(daemon, id)).at(-1) ?? 0;
-    await ok(daemon, "start", "--checkpoint", "one", id);
-    await countsTo(daemon, id, before + 2);
-    expect((await numbers(daemon, id)).filter((each) => each === before + 1)).toHaveLength(1);
-    await waitFor("the draft's end", async () => (await filesBelow(draftsOf(daemon))).length === 0);
-    await ok(daemon, "rm", "-f", id);
-  });
+  const victims = runtime === "runc" ? ["daemon", "host"] : ["daemon", "daemon and host"];
+  for (const victim of victims)
+    test(`is finished after all, when ${victim} died in it, for a container that is stopped for it`, async (daemon) => {
+      const id = await start(daemon);
+      await countsTo(daemon, id, 3);
+      const pending = lighter(daemon, "checkpoint", "create", id, "one");
+      await waitFor("CRIU at work", () => atWork(daemon));
+      if (victim.includes("daemon")) await daemon.kill();
+      if (victim.includes("host")) await killHost(daemon);
+      expect((await pending).code === 0).toBe(victim === "host");
+      if (victim.includes("daemon")) await daemon.start();
+      await waitFor("the checkpoint", async () => (await ok(daemon, "checkpoint", "ls", id)).includes("one"), 60_000);
+      const before = (await numbers(daemon, id)).at(-1) ?? 0;
+      await ok(daemon, "start", "--checkpoint", "one", id);
+      await countsTo(daemon, id, before + 2);
+      expect((await numbers(daemon, id)).filter((each) => each === before + 1)).toHaveLength(1);
+      await waitFor("the draft's end", async () => (await filesBelow(draftsOf(daemon))).length === 0);
+      await ok(daemon, "rm", "-f", id);
+    });
 });
 
 const draftsOf = (daemon: Daemon): string => path.join(daemon.root, "io.lighter.checkpoints.v1");
+
+async function killHost(daemon: Daemon): Promise<void> {
+  const host = (await findProcesses(daemon.workspace.token)).find((line) => / host --socket /.test(line)) ?? "";
+  process.kill(Number.parseInt(host, 10), "SIGKILL");
+}
 
 /** True while CRIU writes a checkpoint. */
 async function atWork(daemon: Daemon): Promise<boolean> {
