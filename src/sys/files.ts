@@ -72,6 +72,11 @@ export interface FileCalls {
   fsync(fd: Fd): void;
   /** Source: syncfs(2). Effects: blocks until the whole filesystem is on disk; not for the event loop of a daemon. */
   syncfs(fd: Fd): void;
+  /**
+   * Begins to bring what was written to a file to disk, which a later sync then finds done; nothing is promised of it. A
+   * descriptor for reading will do. Source: sync_file_range(2). Effects: may block while the disk has enough to do.
+   */
+  startWriteback(fd: Fd): void;
   /** Makes a FIFO, socket or device node. Source: mknod(2). */
   mknod(path: PathBytes, mode: number, major: number, minor: number): void;
   /** Makes a FIFO. Source: mkfifo(3). */
@@ -91,6 +96,7 @@ const libc = lazyLibrary({
   flock: { args: ["i32", "i32"], returns: "i32" },
   fsync: { args: ["i32"], returns: "i32" },
   syncfs: { args: ["i32"], returns: "i32" },
+  sync_file_range: { args: ["i32", "i64", "i64", "u32"], returns: "i32" },
   mknod: { args: ["ptr", "u32", "u64"], returns: "i32" },
   mkfifo: { args: ["ptr", "u32"], returns: "i32" },
   utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
@@ -99,6 +105,8 @@ const libc = lazyLibrary({
 /** RWF_NOWAIT. Source: linux/fs.h. */
 const noWait = 8;
 const lockNonBlocking = 4;
+/** SYNC_FILE_RANGE_WRITE. Source: linux/fs.h. */
+const rangeWrite = 2;
 const [EWOULDBLOCK, EBADF] = ["EAGAIN", "EBADF"];
 
 /** SAFETY: buffers live through the call; lengths come from the buffers. JUSTIFICATION: Node's fs pools block on FIFOs and hide errno. */
@@ -151,6 +159,10 @@ export const fileCalls: FileCalls = {
   },
   syncfs: (fd) => {
     check("syncfs", () => libc().syncfs(fd));
+  },
+  startWriteback: (fd) => {
+    // Only a beginning: who syncs hears of what fails. Filesystems that know no such thing write in their own time.
+    libc().sync_file_range(fd, 0, 0, rangeWrite);
   },
   mknod: (path, mode, major, minor) => {
     const name = cString(path);

@@ -140,6 +140,7 @@ describe("Kernel files", () => {
     expect(kernel.tryLock(second, lockKinds.exclusive)).toBe(false);
     kernel.close(first);
     expect(kernel.tryLock(second, lockKinds.exclusive)).toBe(true);
+    kernel.startWriteback(second);
     kernel.fsync(second);
     kernel.syncfs(second);
     kernel.close(second);

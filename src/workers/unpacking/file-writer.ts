@@ -5,6 +5,9 @@ import { isErrno, type Kernel } from "../../sys/index.ts";
 import { pathBytes } from "../paths.ts";
 
 const maxDevice = 0xffffffff;
+/** A file of this size goes to the disk at once, in pieces of as much: the sync of an image's end would wait for all of them. */
+const writebackBytes = 64 * 1024;
+const writebackStep = 8 * 2 ** 20;
 
 /** Makes one file, folder, link or node at a time in the tree that is this thread's root. */
 export class FileWriter {
@@ -13,6 +16,8 @@ export class FileWriter {
   readonly #devices: boolean;
   #fd = -1;
   #written = 0;
+  /** Bytes since the disk was given some. */
+  #held = 0;
 
   /** @param devices whether device nodes can be made; where not, they are left out with a note. */
   constructor(kernel: Kernel, devices: boolean, note: (text: string) => void) {
@@ -37,6 +42,7 @@ export class FileWriter {
       this.#fd = fs.openSync(bytes, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, entry.mode & 0o777);
     });
     this.#written = 0;
+    this.#held = 0;
   }
 
   data(bytes: Uint8Array, offset: number): void {
@@ -44,6 +50,8 @@ export class FileWriter {
       at += fs.writeSync(this.#fd, bytes, at, bytes.length - at, offset + at);
     }
     this.#written = offset + bytes.length;
+    this.#held += bytes.length;
+    if (this.#held >= writebackStep) this.#startWriteback();
   }
 
   endFile(path: ByteString, entry: TarEntry): void {
@@ -57,6 +65,7 @@ export class FileWriter {
       // After the owner, whose change takes the set-id bits away.
       fs.fchmodSync(fd, entry.mode);
       if (isWhole(entry)) fs.futimesSync(fd, (entry.atime ?? entry.mtime).seconds, entry.mtime.seconds);
+      if (this.#held >= writebackBytes) this.#startWriteback(fd);
     } finally {
       fs.closeSync(fd);
     }
@@ -105,6 +114,11 @@ export class FileWriter {
 
   /** Called for every folder or link that makes room for something else. */
   removed: () => void = () => {};
+
+  #startWriteback(fd = this.#fd): void {
+    this.#held = 0;
+    this.#kernel.startWriteback(fd);
+  }
 
   /** Runs what must find nothing at its path; what is there goes first, unless it is a folder that may stay. */
   #exclusively(bytes: Buffer, make: () => void, keepFolder = false): boolean {
