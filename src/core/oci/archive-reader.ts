@@ -44,6 +44,8 @@ export interface BlobRequest {
 export type OpenBlob = (request: BlobRequest) => BlobSink | Promise<BlobSink>;
 
 const documentNames: readonly string[] = ["manifest.json", "index.json", "oci-layout"];
+/** So many blobs are brought to disk while the next one is read. */
+const maxCommits = 3;
 /** More members than this is no image archive. */
 const maxEntries = 100_000;
 
@@ -68,6 +70,7 @@ export async function readArchive(chunks: AsyncIterable<Uint8Array>, openBlob: O
     }
     reader.finish();
     await intake.drain();
+    await intake.settle(0);
   } catch (error) {
     const current = intake.current;
     await intake.abort();
@@ -94,6 +97,9 @@ class Intake implements ArchiveContents {
   readonly #openBlob: OpenBlob;
   #steps: Step[] = [];
   readonly #seen = new Set<string>();
+  /** Blobs that are being brought to disk; none of these rejects. */
+  readonly #commits = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
   #entries = 0;
   #wanted = false;
   #current: Member | undefined;
@@ -139,6 +145,13 @@ class Intake implements ArchiveContents {
 
   async abort(): Promise<void> {
     await this.#current?.sink?.abort();
+    await Promise.all(this.#commits);
+  }
+
+  /** Waits until no more than so many blobs are on their way to disk. Errors: what one of them says. */
+  async settle(most: number): Promise<void> {
+    while (this.#commits.size > most) await Promise.race(this.#commits);
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   async #take(step: Step): Promise<void> {
@@ -157,8 +170,23 @@ class Intake implements ArchiveContents {
       return;
     }
     if (current.sink === undefined) this.documents.set(current.name, Buffer.concat(current.parts));
-    else this.blobs.set(current.name, { ...(await current.sink.commit()), head: current.head });
+    else this.#commit(current, current.sink);
     this.#current = undefined;
+    await this.settle(maxCommits);
+  }
+
+  /** Begins to bring a blob to disk: the disk's answer takes long, and there is more to read. */
+  #commit({ name, head }: Member, sink: BlobSink): void {
+    const commit = sink
+      .commit()
+      .then((written) => {
+        this.blobs.set(name, { ...written, head });
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#commits.delete(commit));
+    this.#commits.add(commit);
   }
 
   async #begin(name: string, sizeBytes: number): Promise<void> {

@@ -6,6 +6,8 @@ export const prefixSize: number = 5;
 const empty = Buffer.alloc(0);
 /** What is given back is kept for messages of this size or more; memory for smaller ones costs nothing. */
 const reusedBytes = 64 * 1024;
+/** As much is kept in all, and one piece whatever its size: about what a sender may be ahead. */
+const keptBytes = 1 << 20;
 /** Memory grows by this factor as a message comes: its length alone, which costs the peer nothing, reserves little. */
 const growth = 4;
 
@@ -31,7 +33,9 @@ export class MessageReader {
   #body: Buffer | undefined;
   #bodyFilled = 0;
   #bodyLength = 0;
-  #spare: Buffer | undefined;
+  /** Memory that was given back, the smallest first. */
+  readonly #spares: Buffer[] = [];
+  #spareBytes = 0;
   #fault: FaultError | undefined;
 
   constructor(maxBytes: number) {
@@ -64,9 +68,15 @@ export class MessageReader {
 
   /** Takes the memory of a message back, for another one. */
   giveBack(payload: Buffer): void {
+    if (payload.length < reusedBytes) return;
     const capacity = payload.buffer.byteLength;
-    if (payload.length < reusedBytes || capacity <= (this.#spare?.length ?? 0)) return;
-    this.#spare = Buffer.from(payload.buffer, 0, capacity);
+    const after = this.#spares.findIndex((spare) => spare.length >= capacity);
+    this.#spares.splice(after < 0 ? this.#spares.length : after, 0, Buffer.from(payload.buffer, 0, capacity));
+    this.#spareBytes += capacity;
+    // The largest fits every message.
+    while (this.#spares.length > 1 && this.#spareBytes > keptBytes) {
+      this.#spareBytes -= this.#spares.shift()?.length ?? 0;
+    }
   }
 
   #takePrefix(chunk: Buffer, at: number): number {
@@ -106,9 +116,10 @@ export class MessageReader {
 
   #memoryFor(length: number): Buffer {
     if (length < reusedBytes) return Buffer.allocUnsafe(length);
-    const spare = this.#spare;
-    if (spare !== undefined && spare.length >= length) {
-      this.#spare = undefined;
+    const fit = this.#spares.findIndex((spare) => spare.length >= length);
+    const [spare] = fit < 0 ? [] : this.#spares.splice(fit, 1);
+    if (spare !== undefined) {
+      this.#spareBytes -= spare.length;
       return spare;
     }
     return Buffer.allocUnsafeSlow(reusedBytes);

@@ -83,6 +83,23 @@ describe("MessageReader", () => {
     expect(memories.size).toBe(1);
   });
 
+  test("uses the memory of several messages that wait at once again", () => {
+    const reader = new MessageReader(16 << 20);
+    const bytes = Buffer.alloc(5 + (1 << 18), 7);
+    bytes.writeUIntBE(1 << 18, 0, 5);
+    const memories = new Set<ArrayBufferLike>();
+    for (let round = 0; round < 5; round++) {
+      for (let message = 0; message < 3; message++) reader.push(bytes);
+      const taken = [reader.next(), reader.next(), reader.next()];
+      for (const message of taken) {
+        if (message === undefined) continue;
+        memories.add(message.buffer);
+        reader.giveBack(message);
+      }
+    }
+    expect(memories.size).toBe(3);
+  });
+
   test("refuses a message as soon as its length is known", () => {
     const reader = new MessageReader(1000);
     reader.push(Buffer.of(0, 0xff, 0, 0, 1));
