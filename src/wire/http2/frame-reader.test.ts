@@ -10,6 +10,7 @@ function read(chunks: Buffer[]): string[] {
   const seen: string[] = [];
   const reader = new FrameReader(
     {
+      keepsBytes: true,
       onFrame: (type, flags, id, bytes, start, end) => {
         seen.push(`${type} ${flags} ${id} ${bytes.subarray(start, end).toString("hex")}`);
       },
@@ -34,6 +35,27 @@ describe("FrameReader", () => {
     }
     expect(read([...stream].map((byte) => Buffer.of(byte)))).toEqual(whole);
   });
+
+  test.each([true, false])(
+    "copies frames that are split together; when bytes are kept (%p), each into its own memory",
+    (keepsBytes) => {
+      const memories = new Set<ArrayBufferLike>();
+      const payloads: number[] = [];
+      const onFrame = (_type: number, _flags: number, _id: number, bytes: Buffer, start: number, end: number): void => {
+        memories.add(bytes.buffer);
+        payloads.push(end - start, bytes[start] as number, bytes[end - 1] as number);
+      };
+      const reader = new FrameReader({ keepsBytes, onFrame }, 16_384, false);
+      for (let round = 1; round <= 5; round++) {
+        const bytes = frame(0, 0, 1, Buffer.alloc(round === 3 ? 100 : 16_384, round));
+        reader.push(bytes.subarray(0, 4));
+        reader.push(bytes.subarray(4, 60));
+        reader.push(bytes.subarray(60));
+      }
+      expect(payloads).toEqual([1, 2, 3, 4, 5].flatMap((round) => [round === 3 ? 100 : 16_384, round, round]));
+      expect(memories.size).toBe(keepsBytes ? 5 : 1);
+    },
+  );
 
   test("refuses a frame above the limit as soon as its length is known", () => {
     expect(() =>

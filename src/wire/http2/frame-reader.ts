@@ -1,15 +1,19 @@
 import { ConnectionError, connectionPreface, errorCode, frameHeaderSize } from "./protocol.ts";
 
-/** Takes whole frames; the payload is bytes[start, end) and is never written to again. */
+/** Takes whole frames; the payload is bytes[start, end). */
 export interface FrameSink {
+  /** False right after a frame of whose bytes nobody keeps any: their memory is written to again. */
+  readonly keepsBytes: boolean;
   onFrame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
 }
 
 const preface = Buffer.from(connectionPreface, "latin1");
+/** The size that grpc-go cuts its data into. */
+const reusedFrameSize = 16_384;
 
 /**
  * Cuts a byte stream into frames. A frame that lies within one chunk is passed on in place; only one that is split
- * over chunks is copied together.
+ * over chunks is copied together, in memory that is used again where it can be: in a stream of data each chunk splits one.
  * Errors: ConnectionError (a frame above the size limit, a wrong preface); whatever the sink throws.
  */
 export class FrameReader {
@@ -17,6 +21,7 @@ export class FrameReader {
   readonly #maxFrameSize: number;
   #prefaceLeft: number;
   #partial: Buffer | undefined;
+  #spare: Buffer | undefined;
   #filled = 0;
 
   constructor(sink: FrameSink, maxFrameSize: number, expectPreface: boolean) {
@@ -66,7 +71,7 @@ export class FrameReader {
   #keep(chunk: Buffer, at: number): void {
     const known = chunk.length - at >= frameHeaderSize;
     const size = frameHeaderSize + (known ? this.#payloadLength(chunk, at) : 0);
-    this.#partial = Buffer.allocUnsafeSlow(size);
+    this.#partial = this.#memory(size);
     this.#filled = chunk.copy(this.#partial, 0, at);
   }
 
@@ -81,13 +86,25 @@ export class FrameReader {
       if (this.#filled < partial.length) return at;
       const size = frameHeaderSize + this.#payloadLength(partial, 0);
       if (size === partial.length) break;
-      this.#partial = Buffer.allocUnsafeSlow(size);
+      this.#partial = this.#memory(size);
       partial.copy(this.#partial, 0, 0, frameHeaderSize);
     }
     const whole = this.#partial!;
     this.#partial = undefined;
     this.#filled = 0;
     this.#emit(whole, 0, whole.length);
+    const { buffer } = whole;
+    // Memory of large frames is worth it.
+    if (buffer.byteLength >= frameHeaderSize + reusedFrameSize && !this.#sink.keepsBytes) {
+      this.#spare = Buffer.from(buffer, 0, buffer.byteLength);
+    }
     return at;
+  }
+
+  #memory(size: number): Buffer {
+    const spare = this.#spare;
+    if (spare === undefined || spare.length < size || size <= frameHeaderSize) return Buffer.allocUnsafeSlow(size);
+    this.#spare = undefined;
+    return spare.subarray(0, size);
   }
 }

@@ -51,6 +51,7 @@ export class RawClient implements Transport {
   constructor(handler: Partial<ConnectionHandler>, limits: Partial<ConnectionLimits> = {}) {
     this.#reader = new FrameReader(
       {
+        keepsBytes: true,
         onFrame: (type, flags, streamId, bytes, start, end) => {
           this.frames.push({ type, flags, streamId, payload: Buffer.from(bytes.subarray(start, end)) });
         },
