@@ -75,6 +75,12 @@ export class CrashingDaemon implements AsyncDisposable {
     };
   }
 
+  /** Takes the runtime away until disposed. */
+  async hideRuntime(): Promise<AsyncDisposable> {
+    await fs.rename(this.#binary, `${this.#binary}.away`);
+    return { [Symbol.asyncDispose]: () => fs.rename(`${this.#binary}.away`, this.#binary) };
+  }
+
   /** The daemon's next life, after a death of whatever kind. */
   async restart(): Promise<void> {
     this.deaths += 1;
@@ -103,9 +109,9 @@ export class CrashingDaemon implements AsyncDisposable {
     await this.containers.create({ container: { id, runtime: { name: "io.containerd.runc.v2", options }, spec } });
   }
 
-  create(id: string): Promise<unknown> {
+  create(id: string, tasks: Pick<ServiceClient<typeof Tasks>, "create"> = this.tasks, timeoutMs = 0): Promise<unknown> {
     const rootfs = [{ type: "bind", source: this.rootfs, options: ["rbind", "rw"] }];
-    return this.tasks.create({ containerId: id, rootfs });
+    return tasks.create({ containerId: id, rootfs }, timeoutMs === 0 ? {} : { timeoutMs });
   }
 
   exec(id: string, execId: string, script: string): Promise<unknown> {

@@ -126,6 +126,27 @@ describe("TaskManager.create", () => {
 });
 
 describe("TaskManager.delete", () => {
+  test("removes no folder but the task's own, whatever the host says of it", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.down();
+    const precious = join(daemon.folder, "precious");
+    await mkdir(precious);
+    for (const task of host.tasks.values()) {
+      host.tasks.set("default/c1", { ...task, bundle: precious });
+      host.tasks.set("default/../c2", { ...task, id: "../c2" });
+      break;
+    }
+    await daemon.up();
+    expect((await daemon.tasks.list(daemon.ctx)).map(({ id, bundle }) => ({ id, bundle }))).toEqual([
+      { id: "c1", bundle: daemon.bundle("c1") },
+    ]);
+    host.exit("default", "c1", "", 0);
+    await daemon.tasks.delete(daemon.ctx, "c1");
+    expect([existsSync(precious), existsSync(daemon.bundle("c1"))]).toEqual([true, false]);
+  });
+
   test("answers how the task ended and removes its bundle", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

@@ -63,7 +63,9 @@ export async function finishDelete(parts: HostParts, task: Task, isResumed = fal
   task.phase = "deleting";
   save(parts, task);
   parts.failpoint("delete.marked");
-  await task.runtime.delete(task.id, { force: init.status !== "stopped" });
+  // Where nobody could tell how init ended it may live, under a number that the state does not say.
+  const hasEnded = init.status === "stopped" && init.exitKnown;
+  await task.runtime.delete(task.id, { force: !hasEnded });
   parts.failpoint("delete.forgotten");
   if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
   for (const process of task.processes()) await releaseProcess(parts, process);

@@ -106,6 +106,7 @@ async function runExec(parts: HostParts, task: Task, exec: TaskProcess): Promise
 }
 
 function requireCreated(process: TaskProcess): void {
-  if (process.status === "created") return;
+  // Execs start side by side, but each only once.
+  if (process.status === "created" && !process.starting) return;
   throw new FaultError("unknown", `cannot start a ${process.status === "stopped" ? "stopped" : "running"} process`);
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { FaultError, messageOf, quote } from "../../lib/faults.ts";
 import { lastError, logSize } from "./runtime-log.ts";
 import type { ChildStdio, Spawner, SpawnOptions, SpawnResult } from "./spawner.ts";
@@ -104,12 +105,15 @@ export class OciRuntime {
     log = this.#options.log,
   ): Promise<void> {
     const { spawner, settings, bundle } = this.#options;
-    const argv = [settings.binary, "--root", settings.root, "--log", log, "--log-format", "json"];
+    // What somebody took the bundle away from must still be ended and deleted.
+    const hasHome = existsSync(bundle);
+    const argv = [settings.binary, "--root", settings.root];
+    if (hasHome) argv.push("--log", log, "--log-format", "json");
     if (settings.systemdCgroup) argv.push("--systemd-cgroup");
     const before = logSize(log);
     let result: SpawnResult;
     try {
-      result = await spawner.run([...argv, ...args], { cwd: bundle, ...options });
+      result = await spawner.run([...argv, ...args], { cwd: hasHome ? bundle : "/", ...options });
     } catch (error) {
       throw new FaultError("unknown", `${what}: ${spawnErrorText(settings.binary, error)}`, { cause: error });
     }
