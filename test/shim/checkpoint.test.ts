@@ -309,6 +309,19 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     60_000,
   );
 
+  test("with which the task ends is none when the next host can't write its notes, and nobody is told otherwise", async () => {
+    const id = await start(counter, logTo(join(h.folder, `${runtime}14.log`)));
+    writeFileSync(armed, "checkpoint.dumped");
+    expect(await failure(checkpoint(id, { exit: true }))).not.toBe("none");
+    await h.killHost();
+    mkdirSync(join(imagesOf(id), "lighter.json.new"));
+    await h.startHost();
+    await h.tasks.wait({ id });
+    expect(await failure(checkpoint(id, { exit: true }))).toContain("cannot checkpoint a stopped container");
+    expect(readFileSync(h.log, "utf8")).toMatch(/could not finish a checkpoint.*EISDIR/);
+    await h.tasks.delete({ id });
+  }, 60_000);
+
   test("is restored after all when the host is killed in the middle of its restore", async () => {
     const [one, two] = [join(h.folder, `${runtime}12.log`), join(h.folder, `${runtime}13.log`)];
     const id = await start(counter, logTo(one));

@@ -25,10 +25,12 @@ export function resumeDump(parts: HostParts, task: Task, dump: DumpRecord): void
 async function finish(parts: HostParts, task: Task, dump: DumpRecord): Promise<void> {
   using _lock = await task.lock.exclusive();
   await untilCheckpointEnds(parts, { root: task.runtimeRecord.root, id: task.id });
-  const isWhole = tail(dumpLog(dump)).includes(lastWords);
+  const isDumped = tail(dumpLog(dump)).includes(lastWords);
   const { namespace, id } = task;
+  let isWhole = false;
   try {
-    if (isWhole) await settleDump(parts, task, dump);
+    if (isDumped) await settleDump(parts, task, dump);
+    isWhole = isDumped;
   } finally {
     endDump(parts, task, dump, isWhole);
   }
