@@ -40,9 +40,9 @@ export function anyTo<D extends DescMessage>(any: Any, schema: D): MessageShape<
 }
 
 /** Opens an Any that carries a JSON document. Errors: invalidArgument when it is not JSON. */
-export function anyToJson(any: Any): unknown {
+export function anyToJson(any: Any, parse: (text: string) => unknown = JSON.parse): unknown {
   try {
-    return JSON.parse(decoder.decode(any.value));
+    return parse(decoder.decode(any.value));
   } catch (error) {
     throw fault("invalidArgument", `decode ${quote(any.typeUrl)} as JSON: ${messageOf(error)}`, { cause: error });
   }

@@ -89,13 +89,15 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
 
   interface More {
     readonly namespaces?: readonly string[];
+    readonly ociVersion?: string;
   }
 
   async function start(script: string, more: Streams & More = {}, checkpoint = ""): Promise<string> {
     const id = `c${count++}`;
-    const { namespaces, ...streams } = more;
+    const { namespaces, ociVersion, ...streams } = more;
     const { terminal = false } = streams;
-    const bundle = h.bundle(id, { args: ["sh", "-c", script], terminal, ...(namespaces ? { namespaces } : {}) });
+    const parts = { ...(namespaces ? { namespaces } : {}), ...(ociVersion ? { ociVersion } : {}) };
+    const bundle = h.bundle(id, { args: ["sh", "-c", script], terminal, ...parts });
     await h.tasks.create({ id, ...bundle, ...streams, checkpoint, options: h.options(runtime) });
     await h.tasks.start({ id });
     return id;
@@ -128,6 +130,20 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     const again = await start(counter, logTo(two), images);
     await eventually(() => numbersIn(two).length > 5);
     expect(numbersIn(two)[0]).toBe(counted(one) + 1);
+    await end(again);
+  }, 60_000);
+
+  test("is restored by a spec of a version that came after the runtime, which stays as it was", async () => {
+    const [one, two] = [join(h.folder, `${runtime}v1.log`), join(h.folder, `${runtime}v2.log`)];
+    const more = { ociVersion: "1.2.1" };
+    const id = await start(counter, { ...logTo(one), ...more });
+    await eventually(() => counted(one) > 5);
+    const images = await checkpoint(id, { exit: true });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    const again = await start(counter, { ...logTo(two), ...more }, images);
+    await eventually(() => numbersIn(two).length > 5);
+    expect(JSON.parse(readFileSync(join(h.bundles, again, "config.json"), "utf8"))).toMatchObject(more);
     await end(again);
   }, 60_000);
 
@@ -331,7 +347,7 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     await h.tasks.delete({ id });
     for (const when of ["criu.conf", "criu-work/restore.log"]) {
       const next = `c${count++}`;
-      const bundle = h.bundle(next, { args: ["true"] });
+      const bundle = h.bundle(next, { args: ["true"], ociVersion: "1.2.1" });
       await h.tasks.create({ id: next, ...bundle, ...logTo(two), checkpoint: images, options: h.options(runtime) });
       const pending = failure(h.tasks.start({ id: next }));
       await eventually(() => existsSync(join(bundle.bundle, when)));
@@ -340,6 +356,7 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
       await h.startHost();
       // It may have come to its end before the new host looked.
       if ((await h.tasks.state({ id: next })).status === Status.CREATED) await h.tasks.start({ id: next });
+      expect(readFileSync(join(bundle.bundle, "config.json"), "utf8")).toContain('"ociVersion":"1.2.1"');
       const before = numbersIn(two).length;
       await eventually(() => numbersIn(two).length > before);
       expect((await h.tasks.pids({ id: next })).processes.length).toBeLessThanOrEqual(2);

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
+import { parseExactJson } from "../../src/lib/exact-json.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
 import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
@@ -11,6 +12,9 @@ const failure = (promise: Promise<unknown>) =>
     () => "none",
     (error: unknown) => error,
   );
+/** As Go writes RLIM_INFINITY, which is no double. */
+const infinity = parseExactJson("18446744073709551615");
+const noLimit = { type: "RLIMIT_FSIZE", hard: infinity, soft: infinity };
 const processAny = (args: readonly string[], terminal = false) =>
   anyOfJson(ociTypeUrls.process, processSpec(args, terminal));
 
@@ -91,6 +95,33 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     });
     const mine = (await h.events((all) => all.some((e) => e.topic === "/tasks/delete"), before0)).map((e) => e.topic);
     expect(mine).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
+  });
+
+  test.each(["1.1.0", "1.2.1", "1.3.0"])(
+    "a spec of version %s runs, and stays in its bundle as it was",
+    async (ociVersion) => {
+      const output = h.fifo(`v${count}`);
+      const text = readFifo(output);
+      const id = await run(["sh", "-c", "ulimit -f"], { stdout: output, ociVersion, process: { rlimits: [noLimit] } });
+      expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
+      expect(await text).toBe("unlimited\n");
+      const config = join(h.bundles, id, "config.json");
+      expect(JSON.parse(readFileSync(config, "utf8")).ociVersion).toBe(ociVersion);
+      expect(readdirSync(dirname(config)).filter((name) => /config|version/.test(name))).toEqual(["config.json"]);
+      await h.tasks.delete({ id });
+    },
+  );
+
+  test("an exec's limits are those of its spec to the last digit", async () => {
+    const output = h.fifo(`limits${count}`);
+    const text = readFifo(output);
+    const id = await run(["sleep", "60"]);
+    const process = { ...processSpec(["sh", "-c", "ulimit -f"]), rlimits: [noLimit] };
+    await h.tasks.exec({ id, execId: "e", stdout: output, spec: anyOfJson(ociTypeUrls.process, process) });
+    await h.tasks.start({ id, execId: "e" });
+    expect(await h.tasks.wait({ id, execId: "e" })).toMatchObject({ exitStatus: 0 });
+    expect(await text).toBe("unlimited\n");
+    await end(id);
   });
 
   test("stdin reaches the process and ends once the client and CloseIO say so", async () => {

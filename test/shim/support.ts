@@ -36,6 +36,9 @@ export interface BundleOptions {
   readonly hooks?: unknown;
   readonly readonly?: boolean;
   readonly mounts?: readonly unknown[];
+  readonly ociVersion?: string;
+  /** Beside the process's usual parts. */
+  readonly process?: Readonly<Record<string, unknown>>;
 }
 
 /** A shim host of one test file with everything that it makes, in a folder of its own. */
@@ -248,8 +251,8 @@ export function processSpec(args: readonly string[], terminal = false): Record<s
 function spec(namespace: string, id: string, options: BundleOptions): unknown {
   const kinds = options.namespaces ?? ["pid", "mount", "ipc", "uts", "network"];
   return {
-    ociVersion: "1.0.2",
-    process: processSpec(options.args ?? ["true"], options.terminal ?? false),
+    ociVersion: options.ociVersion ?? "1.0.2",
+    process: { ...processSpec(options.args ?? ["true"], options.terminal ?? false), ...options.process },
     root: { path: "rootfs", readonly: options.readonly ?? false },
     hostname: "test",
     mounts: [

@@ -1,3 +1,4 @@
+import { parseExactJson } from "../../lib/exact-json.ts";
 import { invalidArgument } from "../../lib/faults.ts";
 import { isObject, textList } from "../images/documents.ts";
 import type { ProcessSpec, UserSpec } from "./runtime-spec.ts";
@@ -16,7 +17,7 @@ export interface ExecOptions {
  * Errors: invalidArgument when the container's spec is not one.
  */
 export function execProcess(spec: Uint8Array, options: ExecOptions): ProcessSpec {
-  const whole: unknown = JSON.parse(new TextDecoder().decode(spec));
+  const whole = parseExactJson(new TextDecoder().decode(spec));
   const own = isObject(whole) ? whole["process"] : undefined;
   if (!isObject(own)) throw invalidArgument("the container's spec has no process");
   const names = new Map(textList(own["env"]).map((entry) => [entry.split("=", 1)[0], entry]));

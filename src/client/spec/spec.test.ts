@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { emptyConfig } from "../images/image-config.ts";
 import { containerSpec } from "./container-spec.ts";
+import { execProcess } from "./exec-process.ts";
 import { mountFlag, volumeMount } from "./mount-flags.ts";
 import { resolveUser } from "./users.ts";
 
@@ -67,6 +68,12 @@ describe("resolveUser", () => {
   test.each(["eve", "bob:nogroup", "1:2:3", "99999999999", "-1"])("refuses %p", (user) => {
     expect(() => resolveUser(user, read)).toThrow();
   });
+});
+
+test("an exec has the limits of its container to the last digit", () => {
+  const spec = '{"process":{"rlimits":[{"type":"RLIMIT_CORE","hard":18446744073709551615,"soft":1}]}}';
+  const process = execProcess(Buffer.from(spec), { args: ["true"], env: [], terminal: false });
+  expect(JSON.stringify(process)).toContain('"hard":18446744073709551615,"soft":1}');
 });
 
 test("volumes and mounts are read as docker reads them", () => {

@@ -13,6 +13,7 @@ import { drawers } from "../keeper/kept.ts";
 import { createRuntime, type HostParts, publish, save, topics } from "../parts.ts";
 import { TaskProcess } from "../process/process.ts";
 import { ProcessHandle, startTimeOf } from "../process/process-handle.ts";
+import { specForCreate } from "../runtime/spec-version.ts";
 import type { RuntimeRecord } from "../state/records.ts";
 import { openIo } from "../stdio/process-io.ts";
 import { watchExit } from "../task/exits.ts";
@@ -120,7 +121,9 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   const { runtimeRecord: settings, bundle } = task;
   mkdirSync(settings.root, { recursive: true, mode: 0o711 });
   const pidFile = initPidFile(task);
-  const base = { bundle, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
+  using spec = await specForCreate(parts.kinds, settings.binary, bundle);
+  const { config } = spec;
+  const base = { bundle, config, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
   undo.defer(() => dropTerminal(task.init));
   undo.defer(() => task.init.release());
   undo.defer(() => parts.logs.finish(task.init.stdio.stdout));

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TaskExecAddedSchema } from "../../gen/containerd/events/task_pb.ts";
 import type { ExecProcessRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
+import { parseExactJson } from "../../lib/exact-json.ts";
 import { FaultError, invalidArgument } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { anyToJson } from "../../wire/any.ts";
@@ -46,7 +47,8 @@ export function removeExecFiles(task: Task, execId: string): void {
 
 function writeSpec(task: Task, request: ExecProcessRequest): void {
   if (request.spec === undefined) throw invalidArgument("exec: process spec is missing");
-  const spec = anyToJson(request.spec);
+  // As it is: a limit without end would be rounded to what no runtime takes.
+  const spec = anyToJson(request.spec, parseExactJson);
   if (typeof spec !== "object" || spec === null || Array.isArray(spec))
     throw invalidArgument("exec: process spec is no object");
   // The request decides on the terminal, whatever the spec says. Source: containerd's shim, Init.exec.

@@ -8,6 +8,7 @@ import { withCriuLog } from "../criu/criu-log.ts";
 import { type RestoreNotes, readNotes } from "../criu/restore-notes.ts";
 import type { HostParts } from "../parts.ts";
 import type { RuntimeKind } from "../runtime/runtime-kind.ts";
+import { specForRestore, takeSpecBack } from "../runtime/spec-version.ts";
 import { cgroupOfSpec, clearCgroup } from "../task/leftovers.ts";
 import { watchOom } from "../task/oom.ts";
 import { initPidFile, type Task } from "../task/task.ts";
@@ -33,6 +34,7 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
       hasStreams: !task.init.stdio.terminal,
     });
     await writeFile(config, text, { mode: 0o600 });
+    using _spec = await specForRestore(parts.kinds, settings.binary, bundle);
     const args = ["restore", ...placeFlags(kind, task, work), ...noteFlags(kind, notes)];
     const env = { [criuConfigVariable]: config };
     await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
@@ -78,6 +80,7 @@ function dropCriuRoots({ kernel }: HostParts, task: Task): void {
 export async function retakeRestore(parts: HostParts, task: Task): Promise<void> {
   const config = join(task.bundle, "criu.conf");
   if (!existsSync(config)) return;
+  takeSpecBack(task.bundle);
   await dropLeftOvers(parts, task);
   rmSync(join(task.bundle, "criu-work"), { recursive: true, force: true });
   rmSync(config, { force: true });

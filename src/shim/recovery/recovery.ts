@@ -86,7 +86,7 @@ async function undoCreate(parts: HostParts, task: Task): Promise<void> {
   const cgroup = task.cgroup ?? cgroupOfSpec(task.bundle, parts.cgroupMounts);
   if (cgroup !== undefined) await clearCgroup(parts, cgroup);
   if (task.hasRootfsMounts) unmountRootfs(parts, task.bundle);
-  for (const name of ["log.json", "init.pid"]) rmSync(join(task.bundle, name), { force: true });
+  for (const name of ["log.json", "init.pid", "config.lowered.json"]) rmSync(join(task.bundle, name), { force: true });
   publishUndone(parts, task);
   parts.states.remove(task.namespace, task.id);
 }

@@ -14,6 +14,8 @@ export interface RuntimeSettings {
 
 export interface CreateOptions {
   readonly bundle: string;
+  /** A spec in the place of the bundle's. */
+  readonly config?: string | undefined;
   readonly pidFile: string;
   readonly noPivot: boolean;
   readonly noNewKeyring: boolean;
@@ -51,6 +53,7 @@ export class OciRuntime {
   async create(id: string, options: CreateOptions): Promise<void> {
     const args = ["create", "--bundle", options.bundle, "--pid-file", options.pidFile];
     if (options.consoleSocket !== undefined) args.push("--console-socket", options.consoleSocket);
+    if (options.config !== undefined) args.push("--config", options.config);
     if (options.noPivot) args.push("--no-pivot");
     if (options.noNewKeyring) args.push("--no-new-keyring");
     await this.#run("OCI runtime create failed", [...args, id], { stdio: options.stdio });

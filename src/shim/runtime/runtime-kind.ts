@@ -7,31 +7,52 @@ export type RuntimeKind = "runc" | "crun" | "other";
 /** Says which runtime a binary is, by its own words, asked once a binary. */
 export class RuntimeKinds {
   readonly #spawner: Spawner;
-  readonly #known = new Map<string, Promise<RuntimeKind>>();
+  readonly #known = new Map<string, Promise<KnownRuntime>>();
 
   constructor(spawner: Spawner) {
     this.#spawner = spawner;
   }
 
-  of(binary: string): Promise<RuntimeKind> {
-    let kind = this.#known.get(binary);
-    if (kind === undefined) {
-      kind = this.#ask(binary);
-      this.#known.set(binary, kind);
-    }
-    return kind;
+  async of(binary: string): Promise<RuntimeKind> {
+    return (await this.#about(binary)).kind;
   }
 
-  async #ask(binary: string): Promise<RuntimeKind> {
+  /** True for a runtime that refuses specs of newer versions than it knows. Source: crun, commit 0860c0ff (1.14.3). */
+  async checksSpecVersion(binary: string): Promise<boolean> {
+    return (await this.#about(binary)).checksSpecVersion;
+  }
+
+  #about(binary: string): Promise<KnownRuntime> {
+    let known = this.#known.get(binary);
+    if (known === undefined) {
+      known = this.#ask(binary);
+      this.#known.set(binary, known);
+    }
+    return known;
+  }
+
+  async #ask(binary: string): Promise<KnownRuntime> {
     try {
       const { output } = await this.#spawner.run([binary, "--version"], { wantStdout: true });
-      const name = /^(\w+) version (\d+)\.(\d+)/.exec(output);
-      if (name?.[1] === "runc" && Number(name[2]) === 1) return "runc";
-      if (name?.[1] === "crun" && (Number(name[2]) === 1 || basename(binary) === "crun")) return "crun";
-      return "other";
+      return readVersion(output, binary);
     } catch {
       // A binary that cannot be run fails its first real command with the reason.
-      return "other";
+      return { kind: "other", checksSpecVersion: false };
     }
   }
+}
+
+interface KnownRuntime {
+  readonly kind: RuntimeKind;
+  readonly checksSpecVersion: boolean;
+}
+
+/** Reads what a runtime says to --version. */
+export function readVersion(output: string, binary: string): KnownRuntime {
+  const [, name, ...numbers] = /^(\w+) version (\d+)\.(\d+)(?:\.(\d+))?/.exec(output) ?? [];
+  const [major = 0, minor = 0, patch = 0] = numbers.map((text) => Number(text ?? 0));
+  const checksSpecVersion = name === "crun" && (major < 1 || (major === 1 && minor * 1000 + patch < 14_003));
+  if (name === "runc" && major === 1) return { kind: "runc", checksSpecVersion };
+  if (name === "crun" && (major === 1 || basename(binary) === "crun")) return { kind: "crun", checksSpecVersion };
+  return { kind: "other", checksSpecVersion };
 }
