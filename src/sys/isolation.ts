@@ -16,6 +16,8 @@ export interface IsolationCalls {
   enterMounts(namespace: Fd): void;
   /** Makes a folder the root of the calling thread (after unshareMounts), and its working folder. Source: chroot(2). */
   chroot(path: string): void;
+  /** The same for a folder that was opened before, wherever it is. Source: fchdir(2), chroot(2). */
+  chrootTo(folder: Fd): void;
   /** Has the kernel send this signal when the thread that started this process ends. Source: prctl(2), PR_SET_PDEATHSIG. */
   dieWithParent(signal: number): void;
   /**
@@ -23,6 +25,11 @@ export interface IsolationCalls {
    * Source: capset(2); prctl(2), PR_CAPBSET_DROP and PR_SET_NO_NEW_PRIVS.
    */
   keepCapabilities(kept: readonly Capability[]): void;
+  /**
+   * Lets only these of the calling thread's capabilities count, until others of them are asked for.
+   * Source: capget(2), capset(2): the effective set. Errors: SysError EPERM (it does not hold one of them).
+   */
+  useCapabilities(used: readonly Capability[]): void;
 }
 
 /** Capabilities by the names that capabilities(7) has. Source: linux/capability.h. */
@@ -31,6 +38,7 @@ export const capabilities = {
   dacOverride: 1,
   fowner: 3,
   fsetid: 4,
+  sysChroot: 18,
   sysAdmin: 21,
   mknod: 27,
   setfcap: 31,
@@ -42,6 +50,8 @@ const libc = lazyLibrary({
   unshare: { args: ["i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   chroot: { args: ["ptr"], returns: "i32" },
+  fchdir: { args: ["i32"], returns: "i32" },
+  capget: { args: ["ptr", "ptr"], returns: "i32" },
   capset: { args: ["ptr", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
 });
@@ -58,6 +68,8 @@ const setNoNewPrivileges = 38;
 /** Source: linux/capability.h, _LINUX_CAPABILITY_VERSION_3 (two words of each set). */
 const capabilityVersion = 0x20080522;
 const capabilityWords = 2;
+/** Of each set's word: effective, permitted, inheritable. Source: capget(2), struct __user_cap_data_struct. */
+const [effective, permitted, wordsOfEach] = [0, 1, 3];
 /** More than any kernel knows; the first that it does not know ends the list. */
 const maxCapabilities = 64;
 
@@ -83,6 +95,12 @@ export const isolationCalls: IsolationCalls = {
     check("chroot", () => libc().chroot(name), path);
     process.chdir("/");
   },
+  chrootTo: (folder) => {
+    const name = cString(".");
+    check("fchdir", () => libc().fchdir(folder));
+    check("chroot", () => libc().chroot(name));
+    process.chdir("/");
+  },
   dieWithParent: (signal) => {
     check("prctl", () => libc().prctl(setParentDeathSignal, signal, 0, 0, 0));
   },
@@ -94,13 +112,26 @@ export const isolationCalls: IsolationCalls = {
       if (libc().prctl(dropFromBounds, one, 0, 0, 0) !== 0) break;
     }
     const header = new Uint32Array([capabilityVersion, 0]);
-    // effective, permitted, inheritable, for each word
-    const data = new Uint32Array(3 * capabilityWords);
-    for (const one of numbers) {
-      const word = Math.floor(one / 32);
-      data[word * 3] = (data[word * 3] as number) | (1 << (one % 32));
-      data[word * 3 + 1] = data[word * 3] as number;
+    const data = new Uint32Array(wordsOfEach * capabilityWords);
+    for (const [word, bits] of wordsOf(numbers).entries()) {
+      data[word * wordsOfEach + effective] = bits;
+      data[word * wordsOfEach + permitted] = bits;
     }
     check("capset", () => libc().capset(header, data));
   },
+  useCapabilities: (used) => {
+    const header = new Uint32Array([capabilityVersion, 0]);
+    const data = new Uint32Array(wordsOfEach * capabilityWords);
+    check("capget", () => libc().capget(header, data));
+    const words = wordsOf(used.map((name) => capabilities[name]));
+    for (const [word, bits] of words.entries()) data[word * wordsOfEach + effective] = bits;
+    check("capset", () => libc().capset(header, data));
+  },
 };
+
+/** Capabilities as the bits of 32-bit words. */
+function wordsOf(numbers: readonly number[]): Uint32Array {
+  const words = new Uint32Array(capabilityWords);
+  for (const one of numbers) words[one >> 5] = (words[one >> 5] as number) | (1 << (one & 31));
+  return words;
+}

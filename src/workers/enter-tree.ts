@@ -20,20 +20,41 @@ export interface EnteredTree {
  */
 export function enterTree(kernel: Kernel, source: TreeSource): EnteredTree {
   const { mounts } = source;
-  const plain = { kind: "plain", overlayXattrs: "trusted.overlay.", lowerFds: [] } as const;
   if (mounts.length === 0) return { ...plain, kind: "nothing" };
-  const [only] = mounts;
-  if (mounts.length === 1 && only !== undefined) {
-    const upper = only.type === "overlay" && !inUserNamespace() ? optionOf(only, "upperdir") : undefined;
-    if (upper !== undefined) return enterUpper(kernel, only, upper);
-    if (isWritableBind(only)) {
-      enterFolder(kernel, only.source);
-      return plain;
-    }
+  const place = treePlaceOf(mounts, inUserNamespace());
+  if (place === undefined) {
+    mountPrivately(kernel, source);
+    enterFolder(kernel, source.mountPoint);
+    return plain;
   }
-  mountPrivately(kernel, source);
-  enterFolder(kernel, source.mountPoint);
-  return plain;
+  const { folder, kind, overlayXattrs } = place;
+  const lowerFds = place.lower.map((path) => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  enterFolder(kernel, folder);
+  return { kind, overlayXattrs, lowerFds };
+}
+
+const plain = { kind: "plain", overlayXattrs: "trusted.overlay.", lowerFds: [] } as const;
+
+/** Where a tree is that needs no mount to be written to. */
+export interface TreePlace extends Pick<EnteredTree, "overlayXattrs"> {
+  readonly kind: "overlay" | "plain";
+  readonly folder: string;
+  /** The folders below an overlay's upper one, the nearest first. */
+  readonly lower: readonly string[];
+}
+
+/** Finds the folder that mounts lead to; undefined when they have to be made for that. */
+export function treePlaceOf(mounts: readonly MountRequest[], userNamespace: boolean): TreePlace | undefined {
+  const [only] = mounts;
+  if (mounts.length !== 1 || only === undefined) return undefined;
+  const upper = only.type === "overlay" && !userNamespace ? optionOf(only, "upperdir") : undefined;
+  if (upper !== undefined) {
+    const lower = (optionOf(only, "lowerdir") ?? "").split(":").filter((path) => path !== "");
+    const overlayXattrs = only.options.includes("userxattr") ? "user.overlay." : "trusted.overlay.";
+    return { kind: "overlay", folder: upper, lower, overlayXattrs };
+  }
+  if (!isWritableBind(only)) return undefined;
+  return { kind: "plain", folder: only.source, lower: [], overlayXattrs: "trusted.overlay." };
 }
 
 /** Mounts a tree on its mount point, where only this process sees it. */
@@ -56,14 +77,6 @@ function shutMounts(kernel: Kernel): void {
 export function inUserNamespace(): boolean {
   const map = readFileText("/proc/self/uid_map");
   return map !== "" && !/^\s*0\s+0\s+4294967295\s*$/.test(map);
-}
-
-function enterUpper(kernel: Kernel, mount: MountRequest, upper: string): EnteredTree {
-  const lower = (optionOf(mount, "lowerdir") ?? "").split(":").filter((path) => path !== "");
-  const lowerFds = lower.map((path) => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
-  enterFolder(kernel, upper);
-  const overlayXattrs = mount.options.includes("userxattr") ? "user.overlay." : "trusted.overlay.";
-  return { kind: "overlay", overlayXattrs, lowerFds };
 }
 
 function enterFolder(kernel: Kernel, path: string): void {

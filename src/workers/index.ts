@@ -20,6 +20,7 @@ export type {
   UnpackResult,
   WorkerName,
 } from "./jobs.ts";
+export { type CrewLayer, type LayerCrew, type LayerCrewOptions, openLayerCrew } from "./layer-crew.ts";
 export { spawnWorker, type WorkerRunOptions } from "./spawn-worker.ts";
 
 /** Copies what is in a folder, everything kept, into another that is empty. */

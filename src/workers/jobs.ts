@@ -43,6 +43,21 @@ export interface UnpackJob {
   readonly measure?: boolean | undefined;
 }
 
+/**
+ * One of the layers that a worker applies one after the other, all to trees of one kind. Its files come as descriptors: the
+ * tree's folder, the archive, the folders below an overlay's upper one.
+ */
+export interface LayerJob {
+  /** The archive's file still grows, and how far is said line by line after the job. */
+  readonly growing: boolean;
+  readonly mediaType: string;
+  readonly kind: "overlay" | "plain";
+  readonly overlayXattrs: "trusted.overlay." | "user.overlay.";
+  readonly syncFs: boolean;
+  readonly limits: UnpackLimits;
+  readonly measure?: boolean | undefined;
+}
+
 /** What a tree takes: inodes, and bytes by the blocks that they fill. */
 export interface TreeUsage {
   readonly inodes: number;
@@ -148,6 +163,7 @@ export interface WorkerJobs {
   readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
   readonly unmount: { readonly job: UnmountJob; readonly result: UnmountResult };
   readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };
+  readonly "unpack-layers": { readonly job: LayerJob; readonly result: UnpackResult };
 }
 
 export type WorkerName = keyof WorkerJobs;

@@ -26,6 +26,9 @@ export async function runWorker(name: string | undefined): Promise<void> {
     case "unpack":
       await import("./unpack.ts");
       return;
+    case "unpack-layers":
+      await import("./unpack-layers.ts");
+      return;
     default:
       throw new FaultError("invalidArgument", `no worker ${quote(name ?? "")}`);
   }

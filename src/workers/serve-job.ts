@@ -15,7 +15,7 @@ export type JobHandler<N extends WorkerName> = (
 ) => WorkerJobs[N]["result"] | Promise<WorkerJobs[N]["result"]>;
 
 const replyFd = 3;
-/** The file that a caller hands over with the job. */
+/** The file that a caller hands over with the job; where many jobs come, the socket that brings theirs. */
 export const givenFd = 4;
 const newline = 0x0a;
 /** As much of standard input is read at once. */
@@ -37,6 +37,39 @@ export async function serveJob<N extends WorkerName>(handler: JobHandler<N>): Pr
     if (process.ppid !== parent) process.exit(1);
     process.umask(0);
     reply({ result: await handler(job, kernel, nextLine) });
+    process.exit(0);
+  } catch (error) {
+    const { kind, message } = asFault(error);
+    reply({ error: { kind, message } });
+    process.exit(1);
+  }
+}
+
+/** As a JobHandler, with the descriptors that came with the job, which are the handler's to close. */
+export type FilesJobHandler<N extends WorkerName> = (
+  job: WorkerJobs[N]["job"],
+  kernel: Kernel,
+  nextLine: () => string | undefined,
+  files: readonly number[],
+) => Promise<WorkerJobs[N]["result"]>;
+
+/**
+ * The life of a worker that does one job after another until standard input ends: each is a line there and a message with
+ * descriptors on descriptor 4, which was sent before it. One that fails is the last.
+ * Effects: as serveJob.
+ */
+export async function serveJobs<N extends WorkerName>(handler: FilesJobHandler<N>): Promise<never> {
+  const kernel = createKernel();
+  kernel.dieWithParent(constants.signals.SIGKILL);
+  const nextLine = lineReader();
+  try {
+    process.umask(0);
+    for (let line = nextLine(); line !== undefined; line = nextLine()) {
+      const { parent, job } = JSON.parse(line) as { parent: number; job: WorkerJobs[N]["job"] };
+      if (process.ppid !== parent) process.exit(1);
+      const files = kernel.receiveFds(givenFd)?.fds ?? [];
+      reply({ result: await handler(job, kernel, nextLine, files) });
+    }
     process.exit(0);
   } catch (error) {
     const { kind, message } = asFault(error);
@@ -75,6 +108,6 @@ export function asFault(error: unknown): FaultError {
 }
 
 function reply(answer: unknown): void {
-  const bytes = Buffer.from(JSON.stringify(answer));
+  const bytes = Buffer.from(`${JSON.stringify(answer)}\n`);
   for (let at = 0; at < bytes.length; ) at += writeSync(replyFd, bytes, at);
 }

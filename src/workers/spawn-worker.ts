@@ -25,7 +25,7 @@ export type WorkerReply<R> =
 export const workerProgram = "lighter-worker";
 
 /** The most that is kept of what a worker says on standard error. */
-const stderrLimit = 16 * 1024;
+export const stderrLimit: number = 16 * 1024;
 /** Where the modules of the one executable lie. Source: bun.com/docs/bundler/executables. */
 const compiledPrefix = "/$bunfs/";
 
@@ -78,7 +78,8 @@ export async function spawnWorker<N extends WorkerName>(
   }
 }
 
-function workerCommand(name: WorkerName): { command: string[]; env: Record<string, string> } {
+/** How a worker is started. */
+export function workerCommand(name: WorkerName): { command: string[]; env: Record<string, string> } {
   if (!import.meta.path.startsWith(compiledPrefix)) {
     return { command: [process.execPath, join(import.meta.dir, `${name}.ts`)], env: {} };
   }
@@ -86,7 +87,8 @@ function workerCommand(name: WorkerName): { command: string[]; env: Record<strin
   return { command: [process.execPath, name], env: { LIGHTER_PROGRAM: workerProgram } };
 }
 
-function resultOf<R>(name: string, reply: string, stderr: string, ending: string): R {
+/** What a worker said; `ending` and `stderr` tell of one that said nothing. */
+export function resultOf<R>(name: string, reply: string, stderr: string, ending: string): R {
   if (reply === "") {
     const said = stderr.trim() === "" ? "" : `: ${stderr.trim()}`;
     throw new FaultError("unknown", `worker ${name} ended with ${ending}${said}`);
@@ -123,7 +125,10 @@ async function send(stdin: Bun.FileSink, job: string, lines: AsyncIterable<strin
   }
 }
 
-async function readText(stream: ReadableStream<Uint8Array>, limit = Number.POSITIVE_INFINITY): Promise<string> {
+export async function readText(
+  stream: ReadableStream<Uint8Array>,
+  limit: number = Number.POSITIVE_INFINITY,
+): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {

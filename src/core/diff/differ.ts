@@ -60,6 +60,11 @@ export interface Differ {
    * Effects: a short-lived process, killed with the context; nothing stays mounted, whatever happens.
    */
   apply(ctx: Ctx, layer: LayerDescriptor, mounts: readonly MountSpec[], options?: ApplyOptions): Promise<AppliedLayer>;
+  /**
+   * The same for the layers of one image, which take fewer processes between them.
+   * Effects: a process may wait for the next layer, not for long; disposing ends all of them, whatever they do.
+   */
+  forImage?(): Differ & AsyncDisposable;
   /** Whether a layer of that type can be applied while it arrives. */
   takesStream?(mediaType: string): boolean;
   /**

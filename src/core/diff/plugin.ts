@@ -55,7 +55,12 @@ function inTurn(differs: readonly Differ[]): Differ {
 
 /** Applies as the other does, and brings each layer to disk, whether asked to or not. */
 function syncing(differ: Differ): Differ {
+  const forImage = (): Differ & AsyncDisposable => {
+    const own = differ.forImage?.();
+    return { ...syncing(own ?? differ), [Symbol.asyncDispose]: async () => own?.[Symbol.asyncDispose]() };
+  };
   return {
+    ...(differ.forImage === undefined ? {} : { forImage }),
     apply: (ctx, layer, mounts, options) => differ.apply(ctx, layer, mounts, { ...options, syncFs: true }),
     takesStream: (mediaType) => differ.takesStream?.(mediaType) === true,
     ...(differ.settle === undefined ? {} : { settle: differ.settle.bind(differ) }),

@@ -6,7 +6,13 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { FaultError, isFault, messageOf, notImplemented, wrapFault } from "../../lib/faults.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
-import { type DiffCompression, spawnWorker, type UnpackLimits } from "../../workers/index.ts";
+import {
+  type DiffCompression,
+  type LayerCrew,
+  openLayerCrew,
+  spawnWorker,
+  type UnpackLimits,
+} from "../../workers/index.ts";
 import type { ContentStore, ContentWriter } from "../content/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
@@ -60,7 +66,23 @@ class WorkerDiffer implements Differ {
     this.#slots = createSlots(options.maxWorkers ?? Math.max(2, availableParallelism()));
   }
 
-  async apply(
+  apply(ctx: Ctx, layer: LayerDescriptor, mounts: readonly MountSpec[], options?: ApplyOptions): Promise<AppliedLayer> {
+    return this.#applyBy(undefined, ctx, layer, mounts, options);
+  }
+
+  forImage(): Differ & AsyncDisposable {
+    const crew = openLayerCrew();
+    return {
+      apply: (ctx, layer, mounts, options) => this.#applyBy(crew, ctx, layer, mounts, options),
+      takesStream: (mediaType) => this.takesStream(mediaType),
+      settle: (ctx, mounts, options) => this.settle(ctx, mounts, options),
+      compare: (ctx, lower, upper, options) => this.compare(ctx, lower, upper, options),
+      [Symbol.asyncDispose]: () => crew[Symbol.asyncDispose](),
+    };
+  }
+
+  async #applyBy(
+    crew: LayerCrew | undefined,
     ctx: Ctx,
     layer: LayerDescriptor,
     mounts: readonly MountSpec[],
@@ -75,19 +97,22 @@ class WorkerDiffer implements Differ {
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
     using _slot = arriving === undefined ? await this.#slots.take(ctx.signal) : undefined;
     try {
-      const { digest, sizeBytes, notes, impliedFolders, usage } = await spawnWorker(
-        "unpack",
-        {
-          blob,
-          processors: chain.processors,
-          mediaType: chain.mediaType,
-          target: { mounts, mountPoint: join(this.#root, "upper") },
-          syncFs: this.#syncFs || options.syncFs === true,
-          limits: this.#limits,
-          measure: options.measure,
-        },
-        { signal: ctx.signal, file: file?.fd, lines: arriving === undefined ? undefined : asLines(arriving.growth) },
-      );
+      const job = {
+        mediaType: chain.mediaType,
+        syncFs: this.#syncFs || options.syncFs === true,
+        limits: this.#limits,
+        measure: options.measure,
+      };
+      const lines = arriving === undefined ? undefined : asLines(arriving.growth);
+      const archive = file?.fd ?? blob ?? "";
+      const { digest, sizeBytes, notes, impliedFolders, usage } =
+        crew?.takes(mounts) === true && chain.processors.length === 0
+          ? await crew.apply({ ...job, mounts, archive, lines, signal: ctx.signal })
+          : await spawnWorker(
+              "unpack",
+              { ...job, blob, processors: chain.processors, target: { mounts, mountPoint: join(this.#root, "upper") } },
+              { signal: ctx.signal, file: file?.fd, lines },
+            );
       if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
       return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
     } catch (error) {

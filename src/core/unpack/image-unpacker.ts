@@ -44,7 +44,9 @@ export function createUnpacker(options: UnpackerOptions): Unpacker {
         const counts = `${layers.length} != ${config.diffIds.length}`;
         throw invalidArgument(`number of layers and diffIDs don't match: ${counts}`);
       }
-      await new ImageUnpack(ctx, { content, places, locks, target, source, progress }).run(image, config.diffIds);
+      await using differ = target.differ.forImage?.();
+      const own = differ === undefined ? target : { ...target, differ };
+      await new ImageUnpack(ctx, { content, places, locks, target: own, source, progress }).run(image, config.diffIds);
       return true;
     },
   };
