@@ -24,6 +24,7 @@ export const hostSteps = [
   "create.kept",
   "create.announced",
   "create.saved",
+  "start.opened",
   "start.released",
   "start.announced",
   "start.saved",

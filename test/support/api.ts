@@ -60,7 +60,6 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
   const snapshots = connection.client(Snapshots, defaults);
   const tasks = connection.client(Tasks, defaults);
   const leases = connection.client(Leases, defaults);
-  let lastLease = 0;
   const specOf = (id: string, args: readonly string[]): Uint8Array => {
     const { process, linux } = template.spec;
     const cgroupsPath = `/${daemon.namespace}/${id}`;
@@ -80,7 +79,8 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
     connection,
     create: async (id, args) => {
       // As Go's client does: without a lease the collector may take the snapshot before the record holds it.
-      const lease = `lease-${++lastLease}-${id}`;
+      // Another each time: one that a dying daemon made and did not answer for lives on until it expires.
+      const lease = `lease-${id}-${crypto.randomUUID().slice(0, 8)}`;
       await leases.create({ id: lease, labels: { "containerd.io/gc.expire": leaseEnd() } });
       await snapshots.prepare({ snapshotter, key: id, parent: template.parent }, { lease });
       const spec = { typeUrl: template.specUrl, value: specOf(id, args) };

@@ -1,8 +1,11 @@
 import { closeQuietly, type Fd, type Kernel } from "../../sys/index.ts";
 import type { Drawer } from "./drawer.ts";
 
-/** The drawers of a process: the host's writer for its stdin, until CloseIO; its terminal with the client's streams, until drained. */
-export const drawers = { stdin: "stdin", terminal: "terminal" } as const;
+/**
+ * The drawers of a process: the host's writer for its stdin, until CloseIO; its terminal with the client's streams, until
+ * drained; the FIFO by which a created init is let go, for that moment.
+ */
+export const drawers = { stdin: "stdin", terminal: "terminal", release: "release" } as const;
 
 /** What a keeper holds is told apart by these. */
 export interface KeptRecord {

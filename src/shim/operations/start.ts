@@ -5,7 +5,7 @@ import { type HostParts, publish, save, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import { execFifoPath, releaseInit } from "../runtime/exec-fifo.ts";
 import { publishInitExitIfLast, watchExit } from "../task/exits.ts";
-import { keepProcess } from "../task/keep.ts";
+import { keepProcess, keepRelease } from "../task/keep.ts";
 import type { Task } from "../task/task.ts";
 import { dropTerminal, holdProcess, readPidFile, runWithStreams } from "./create.ts";
 import { execFiles, removeExecFiles } from "./exec.ts";
@@ -53,11 +53,11 @@ async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   const { handle } = task.init;
   const kind = task.hasPoststartHooks ? "other" : await parts.kinds.of(task.runtimeRecord.binary);
   if (kind === "other" || handle === undefined) return task.runtime.start(task.id);
-  await releaseInit(kind, {
-    kernel,
-    watcher,
-    fifo: execFifoPath(task.runtimeRecord.root, task.id),
-    pidfd: handle.pidfd,
+  const fifo = execFifoPath(task.runtimeRecord.root, task.id);
+  await releaseInit(kind, { kernel, watcher, fifo, pidfd: handle.pidfd }, (fd) => {
+    const kept = keepRelease(parts, task, fd);
+    parts.failpoint("start.opened");
+    return kept;
   });
 }
 

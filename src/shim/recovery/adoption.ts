@@ -6,13 +6,13 @@ import { execFiles } from "../operations/exec.ts";
 import type { HostParts } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import { ProcessHandle, readStat } from "../process/process-handle.ts";
-import { execFifoPath } from "../runtime/exec-fifo.ts";
 import { recordExit, watchExit } from "../task/exits.ts";
 import { journaledExit, publishStart } from "../task/journaled.ts";
 import { keepProcess, keptRecord } from "../task/keep.ts";
 import { watchOom } from "../task/oom.ts";
 import { initPidFile, type Task } from "../task/task.ts";
 import { Terminal } from "../terminal/terminal.ts";
+import { takeUpStart } from "./release.ts";
 
 /**
  * Takes up one process of an earlier host: a living one is held and watched, of one that has ended the exit is published.
@@ -23,13 +23,13 @@ export async function adoptProcess(parts: HostParts, task: Task, process: TaskPr
   if (process.pid === 0 && !finishStart(parts, task, process)) return;
   const journaled = journaledExit(parts, task, process);
   if (journaled !== undefined || !holdAgain(parts, task, process)) {
-    if (process === task.init) noticeStart(parts, task);
+    if (process === task.init) takeUpStart(parts, task);
     return recordExit(parts, task, process, journaled);
   }
   await adoptTerminal(parts, task, process);
   parts.logs.watch(process.stdio.stdout);
   if (process === task.init) {
-    noticeStart(parts, task);
+    takeUpStart(parts, task);
     watchOom(parts, task);
   }
   if (process.kept === undefined) keepProcess(parts, task, process);
@@ -98,15 +98,6 @@ function reopenStdin({ kernel, log }: HostParts, task: Task, process: TaskProces
   } catch (error) {
     if (!isErrno(error, "ENXIO", "ENOENT")) log.warn("could not hold stdin again", { id: task.id, error });
   }
-}
-
-/** A start whose last line the earlier host did not reach: init runs once its FIFO is gone. */
-function noticeStart(parts: HostParts, task: Task): void {
-  if (task.init.status !== "created") return;
-  const waiting = existsSync(execFifoPath(task.runtimeRecord.root, task.id));
-  if (waiting) return;
-  task.init.status = "running";
-  publishStart(parts, task, task.init);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Fd } from "../../sys/index.ts";
-import { drawers, type KeptRecord } from "../keeper/kept.ts";
+import { drawers, type Kept, type KeptRecord } from "../keeper/kept.ts";
 import type { HostParts } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { Task } from "./task.ts";
@@ -23,4 +23,23 @@ export function keepProcess(parts: HostParts, task: Task, process: TaskProcess):
 /** What tells a process from all others, for the keeper. */
 export function keptRecord({ namespace, id }: Task, { execId, pid, startTime }: TaskProcess): KeptRecord {
   return { namespace, id, execId, pid, startTime };
+}
+
+/** What a release is kept under beside its process: no exec can have this name. */
+const releaseName = "/release";
+
+/** Keeps the FIFO by which init is let go, until that is over: init must find its other end whoever dies. */
+export function keepRelease(parts: HostParts, task: Task, fifo: Fd): Disposable {
+  const streams = new Map([[drawers.release, new Map([["fifo", fifo]])]]);
+  const kept = parts.keeper.keep(releaseRecord(task), undefined, streams);
+  return { [Symbol.dispose]: () => kept.dropAll() };
+}
+
+/** What an earlier host kept of init's release; undefined when it was not in the middle of one. */
+export function takeRelease(parts: HostParts, task: Task): Kept | undefined {
+  return parts.keeper.take(releaseRecord(task))?.kept;
+}
+
+function releaseRecord(task: Task): KeptRecord {
+  return { ...keptRecord(task, task.init), execId: releaseName };
 }

@@ -1,0 +1,49 @@
+import { existsSync, rmSync } from "node:fs";
+import { messageOf } from "../../lib/faults.ts";
+import { OwnedFd } from "../../sys/index.ts";
+import { drawers, type Kept } from "../keeper/kept.ts";
+import type { HostParts } from "../parts.ts";
+import { execFifoPath, finishRelease, holdsFifo } from "../runtime/exec-fifo.ts";
+import { publishStart } from "../task/journaled.ts";
+import { takeRelease } from "../task/keep.ts";
+import type { Task } from "../task/task.ts";
+
+/**
+ * Finishes a start of init whose last line the earlier host did not reach.
+ * Shape: init was let go once that host had the FIFO open, which was kept since; without one, it still waits as long as
+ * it holds the FIFO itself.
+ * Effects: event /tasks/start for an init that was let go and not told of.
+ */
+export function takeUpStart(parts: HostParts, task: Task): void {
+  const { init } = task;
+  const fifo = execFifoPath(task.runtimeRecord.root, task.id);
+  const kept = takeRelease(parts, task);
+  if (kept !== undefined) void finishStart(parts, task, kept, fifo);
+  if (init.status !== "created") return;
+  if (kept === undefined) {
+    const alive = init.handle !== undefined;
+    if (existsSync(fifo) && (!alive || holdsFifo(init.pid, fifo))) return;
+    // The runtime would take it for one that waits.
+    rmSync(fifo, { force: true });
+  }
+  init.status = "running";
+  publishStart(parts, task, init);
+}
+
+/** Holds the kept end of the FIFO until init has gone on, or has ended. */
+async function finishStart(parts: HostParts, task: Task, kept: Kept, fifo: string): Promise<void> {
+  const { kernel, watcher, log } = parts;
+  const { handle } = task.init;
+  try {
+    const fd = kept.copies(drawers.release).get("fifo");
+    if (fd === undefined || handle === undefined) return;
+    using owned = new OwnedFd(kernel, fd);
+    const kind = await parts.kinds.of(task.runtimeRecord.binary);
+    if (kind !== "other") await finishRelease(kind, { kernel, watcher, fifo, fd: owned.fd, pidfd: handle.pidfd });
+  } catch (error) {
+    log.info("a start in which an earlier host died needed no end", { id: task.id, reason: messageOf(error) });
+  } finally {
+    rmSync(fifo, { force: true });
+    kept.dropAll();
+  }
+}
