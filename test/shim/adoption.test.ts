@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
@@ -52,6 +52,27 @@ describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (r
       (e) => e.topic,
     );
     expect(topics.filter((topic) => topic === "/tasks/exit").length).toBe(3);
+  });
+
+  test("is followed by one that knows an init that was let go, though nothing says so and its FIFO is still there", async () => {
+    const id = "let-go";
+    await h.tasks.create({ id, ...h.bundle(id, { args: ["sleep", "1000"] }), options: h.options(runtime) });
+    const state = join(h.state, "tasks", h.namespace, `${id}.jsonl`);
+    const created = readFileSync(state);
+    await h.tasks.start({ id });
+    const { pid: keeper } = JSON.parse(readFileSync(join(h.state, "keeper.json"), "utf8")) as { pid: number };
+    await h.killHost();
+    process.kill(keeper, "SIGKILL");
+    // As a host leaves it that dies before it removes the FIFO, and takes its keeper along.
+    writeFileSync(state, created);
+    const fifo = join(h.state, "runtime", runtime, h.namespace, id, "exec.fifo");
+    kernel.mkfifo(fifo, 0o600);
+    await h.startHost();
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.RUNNING });
+    expect(existsSync(fifo)).toBe(false);
+    await h.tasks.kill({ id, signal: 9 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    await h.tasks.delete({ id });
   });
 
   test("leaves its mounts to the next one, which takes them down", async () => {
