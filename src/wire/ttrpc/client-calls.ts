@@ -1,8 +1,16 @@
-import { create, type DescMethod, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import type { Socket } from "bun";
 import { RequestSchema, type Response, ResponseSchema } from "../../gen/ttrpc/ttrpc_pb.ts";
 import { abortFault } from "../../lib/ctx.ts";
-import { fault, unavailable } from "../../lib/faults.ts";
+import { fault, messageOf, unavailable } from "../../lib/faults.ts";
 import type { CallOptions } from "../service.ts";
 import { faultOf } from "../status.ts";
 import { metadataKeys } from "./call-context.ts";
@@ -26,10 +34,12 @@ export class ClientCalls {
   readonly #writer: FrameWriter;
   readonly #parser = new FrameParser((frame) => this.#receive(frame));
   readonly #receivers = new Map<number, Receiver>();
+  readonly #socket: Socket<undefined>;
   #nextStream = 1;
   #gone: Error | undefined;
 
   constructor(socket: Socket<undefined>) {
+    this.#socket = socket;
     this.#writer = new FrameWriter(socket);
   }
 
@@ -42,9 +52,14 @@ export class ClientCalls {
   }
 
   closed(error: Error | undefined): void {
-    this.#gone = unavailable("ttrpc: closed", error === undefined ? undefined : { cause: error });
+    this.#end(unavailable("ttrpc: closed", error === undefined ? undefined : { cause: error }));
+  }
+
+  #end(reason: Error): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = reason;
     this.#writer.close();
-    for (const receiver of this.#receivers.values()) receiver.fail(this.#gone);
+    for (const receiver of this.#receivers.values()) receiver.fail(reason);
     this.#receivers.clear();
   }
 
@@ -101,7 +116,7 @@ export class ClientCalls {
     this.#receivers.set(stream, {
       frame: (frame) => {
         try {
-          resolve(decode(desc, responseOf(frame).payload));
+          resolve(decode(desc, responseOf(desc, frame).payload));
         } catch (error) {
           reject(error);
         }
@@ -125,7 +140,10 @@ export class ClientCalls {
     const stream = this.#open(desc, payload, flags, options);
     const inbox = new Inbox(inboxCapacity);
     const stop = this.#watch(stream, options, (error) => inbox.end(error));
-    this.#receivers.set(stream, { frame: (frame) => receiveInto(inbox, frame), fail: (error) => inbox.end(error) });
+    this.#receivers.set(stream, {
+      frame: (frame) => receiveInto(desc, inbox, frame),
+      fail: (error) => inbox.end(error),
+    });
     if (requests !== undefined) this.#pump(desc, stream, requests).catch((error) => inbox.end(error));
     try {
       for await (const message of inbox) yield decode(desc, message);
@@ -172,6 +190,13 @@ export class ClientCalls {
   }
 
   #receive(frame: Frame): void {
+    if (this.#gone !== undefined) return;
+    if (frame.stream % 2 === 0 || frame.stream >= this.#nextStream) {
+      // What follows has no meaning either: no call would ever be answered.
+      this.#end(unavailable(`ttrpc: the server sent what is no answer (a frame for stream ${frame.stream})`));
+      this.#socket.terminate();
+      return;
+    }
     const receiver = this.#receivers.get(frame.stream);
     // An answer to a call that was given up; nobody waits for it.
     if (receiver === undefined) return;
@@ -180,10 +205,10 @@ export class ClientCalls {
   }
 }
 
-function receiveInto(inbox: Inbox, frame: Frame): void {
+function receiveInto(desc: DescMethod, inbox: Inbox, frame: Frame): void {
   try {
     if (frame.type === frameTypes.response) {
-      const response = responseOf(frame);
+      const response = responseOf(desc, frame);
       if (response.payload.length > 0) inbox.push(response.payload);
       return inbox.end();
     }
@@ -195,9 +220,9 @@ function receiveInto(inbox: Inbox, frame: Frame): void {
 }
 
 /** A response frame's message. Errors: the fault that the server sent; internal for a frame of another type. */
-function responseOf(frame: Frame): Response {
+function responseOf(desc: DescMethod, frame: Frame): Response {
   if (frame.type !== frameTypes.response) throw fault("internal", `unexpected frame type ${frame.type}`);
-  const response = fromBinary(ResponseSchema, frame.payload);
+  const response = readAnswer(desc, ResponseSchema, frame.payload);
   if (response.status !== undefined && response.status.code !== 0) {
     throw faultOf(response.status.code, response.status.message);
   }
@@ -208,8 +233,18 @@ function encode(desc: DescMethod, message: MessageInitShape<typeof desc.input>):
   return toBinary(desc.input, create(desc.input, message));
 }
 
+/** Errors: internal when the bytes are no message of that type. */
 function decode(desc: DescMethod, payload: Uint8Array): unknown {
-  return fromBinary(desc.output, payload);
+  return readAnswer(desc, desc.output, payload);
+}
+
+function readAnswer<D extends DescMessage>(desc: DescMethod, schema: D, bytes: Uint8Array): MessageShape<D> {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    const method = `${desc.parent.name}.${desc.name}`;
+    throw fault("internal", `the answer of ${method} can't be read: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 const tooLong = (length: number): Error =>

@@ -25,7 +25,7 @@ describe("FrameParser.push", () => {
     }
   });
 
-  test("skips an oversized payload and goes on with the next frame", () => {
+  test("tells of an oversized payload, skips it and goes on with the next frame", () => {
     const long = encodeFrame(1, frameTypes.request, 0, new Uint8Array(maxPayloadBytes + 1));
     const next = encodeFrame(3, frameTypes.request, 0, new Uint8Array([7]));
     const frames = parseAll(Buffer.concat([long, next]), () => 65_536);

@@ -16,7 +16,7 @@ export interface Frame {
   readonly flags: number;
   /** May share memory with the chunk that it came in. */
   readonly payload: Uint8Array;
-  /** The payload was longer than the limit and was skipped; `payload` is empty. */
+  /** The payload is longer than the limit and will be skipped; `payload` is empty. */
   readonly oversized: boolean;
 }
 
@@ -36,7 +36,8 @@ export function encodeFrame(stream: number, type: number, flags: number, payload
 
 /**
  * Cuts a byte stream into frames, whatever the chunks are.
- * Effects: holds at most one unfinished frame (4 MiB); the payload of an oversized one is counted off, not kept.
+ * Effects: holds at most one unfinished frame (4 MiB); an oversized one is told by its head, for its payload may never
+ * come, and counted off.
  */
 export class FrameParser {
   readonly #onFrame: (frame: Frame) => void;
@@ -68,6 +69,7 @@ export class FrameParser {
     const length = new DataView(this.#header.buffer).getUint32(0);
     if (length > maxPayloadBytes) {
       this.#skip = length;
+      this.#emit(noBytes, true);
       return at;
     }
     if (chunk.length - at >= length) {
@@ -93,7 +95,6 @@ export class FrameParser {
   #skipBody(chunk: Uint8Array, from: number): number {
     const take = Math.min(this.#skip, chunk.length - from);
     this.#skip -= take;
-    if (this.#skip === 0) this.#emit(noBytes, true);
     return from + take;
   }
 
