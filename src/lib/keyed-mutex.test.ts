@@ -22,6 +22,18 @@ describe("KeyedMutex.lock", () => {
     expect(mutex.size).toBe(2);
   });
 
+  test("counts who waits for a key", async () => {
+    const mutex = new KeyedMutex();
+    expect(mutex.waiting("k")).toBe(0);
+    const first = await mutex.lock("k");
+    expect(mutex.waiting("k")).toBe(0);
+    const second = mutex.lock("k");
+    expect(mutex.waiting("k")).toBe(1);
+    first[Symbol.dispose]();
+    (await second)[Symbol.dispose]();
+    expect(mutex.waiting("k")).toBe(0);
+  });
+
   test("forgets a key when nobody wants it", async () => {
     const mutex = new KeyedMutex();
     (await mutex.lock("k"))[Symbol.dispose]();

@@ -174,6 +174,65 @@ describe("tasks under bad conditions", () => {
     expect(await end("c8")).toBe(137);
   });
 
+  test("a host that hangs is named with what to do, and who tries again and again is refused at last", async () => {
+    await run("c11");
+    const pid = await hostPid();
+    const of = { containerId: "c11" };
+    process.kill(pid, "SIGSTOP");
+    try {
+      await waitFor("the word of its silence", async () => {
+        expect((await daemon.tasks.get(of)).process?.status).toBe(Status.UNKNOWN);
+        return (await daemon.daemon.logs()).includes(`kill -9 ${pid}: another host takes over`);
+      });
+      const said: string[] = [];
+      const resume = (): Promise<unknown> => daemon.tasks.kill({ ...of, signal: 18 }, { timeoutMs: 200 });
+      const knock = (): Promise<unknown> => resume().catch((error: unknown) => said.push(messageOf(error)));
+      for (let n = 0; n < 6; n += 1) await Promise.all(Array.from({ length: 50 }, knock));
+      expect(said).toHaveLength(300);
+      const refused = said.filter((text) => text.includes(`the shim host (pid ${pid}) has not answered for`));
+      expect(refused).toHaveLength(300 - 256);
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    expect((await daemon.tasks.get(of)).process?.status).toBe(Status.RUNNING);
+    expect(await daemon.daemon.logs()).toContain("the shim host answers again");
+    expect(await end("c11")).toBe(137);
+  });
+
+  test("a daemon starts and stops beside a host that hangs, and says which it is", async () => {
+    await run("c12");
+    const pid = await hostPid();
+    const within = async (limitMs: number, work: () => Promise<unknown>): Promise<unknown> => {
+      const start = performance.now();
+      const result = await work();
+      expect(performance.now() - start).toBeLessThan(limitMs);
+      return result;
+    };
+    process.kill(pid, "SIGSTOP");
+    try {
+      await within(10_000, () => daemon.daemon.stop());
+      await within(10_000, () => daemon.daemon.start());
+      await using connection = await connectGrpc({ path: daemon.daemon.address });
+      const tasks = connection.client(Tasks, { namespace: daemon.daemon.namespace });
+      const said = await within(10_000, () => tasks.list({}).catch(messageOf));
+      expect(said).toContain("the tasks are not known yet: process ");
+      expect(said).toContain(`kill -9 ${pid}: another host takes over`);
+      await within(10_000, () => daemon.daemon.stop());
+      await daemon.daemon.start();
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    const there = (): Promise<boolean> =>
+      daemon.restart().then(
+        () => true,
+        () => false, // the tasks are not known yet
+      );
+    await waitFor("the host to be asked", there);
+    expect(await hostPid()).toBe(pid);
+    expect(await end("c12")).toBe(137);
+    expect(await daemon.clean("c12")).toEqual([]);
+  });
+
   test("a state that names another process hurts it not, and the task can still be deleted", async () => {
     const pid = await run("c10");
     const stranger = Bun.spawn(["sleep", "1000"], { env: {} });

@@ -11,6 +11,14 @@ export interface ShimConnection extends AsyncDisposable {
   readonly lost: boolean;
   /** Settles when the connection is gone. Never rejects. */
   readonly closed: Promise<void>;
+  /** Where calls are to go through, so that a shim that does not answer is noticed. Undefined: nowhere. */
+  readonly watch?: CallGate;
+}
+
+/** Keeps calls back from who does not answer. */
+export interface CallGate {
+  /** Makes a call; `timeoutMs` is its own limit, 0 for none. Errors: the call's; unavailable, deadlineExceeded. */
+  run<T>(call: () => Promise<T>, timeoutMs?: number): Promise<T>;
 }
 
 /** Where a shim takes calls, in containerd's words. */

@@ -12,6 +12,8 @@ import type { DaemonFailpoint } from "./steps.ts";
 /** How long an acknowledgement waits for others to go with it, and how many events it waits for at most. */
 const acknowledgeDelayMs = 50;
 const acknowledgeBatch = 256;
+/** A daemon that ends waits for the last one: not for ever for a host that is silent. */
+const acknowledgeLimitMs = 2_000;
 
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
@@ -203,7 +205,7 @@ class Acknowledger implements AsyncDisposable {
 
   async #send(sequence: bigint): Promise<void> {
     try {
-      await this.#connection.host.acknowledge({ sequence });
+      await this.#connection.host.acknowledge({ sequence }, { timeoutMs: acknowledgeLimitMs });
       this.#done(sequence);
     } catch {
       // The events come again with the next connection and are recognised.

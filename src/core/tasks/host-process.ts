@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf, unavailable } from "../../lib/faults.ts";
 import type { LogLevel } from "../../lib/log.ts";
@@ -36,6 +36,7 @@ export function createHostProcess(options: HostProcessOptions): HostLauncher {
   return {
     runtimeBinary: options.runtimeBinary,
     connect: () => connectIfThere(socket),
+    holder: () => lockHolder(join(folder, "state", "host.lock")),
     hasLeftovers: () => existsSync(join(folder, "state", "keeper.json")),
     async launch(): Promise<LaunchedHost> {
       if (Buffer.byteLength(socket) > socketPathMax) {
@@ -57,6 +58,16 @@ async function connectIfThere(path: string): Promise<ClientConnection | undefine
     // No socket, or nobody behind it: there is no host.
     return undefined;
   }
+}
+
+/** The process that holds a lock on a file. Source: proc(5), /proc/locks. */
+function lockHolder(path: string): number | undefined {
+  const inode = statSync(path, { throwIfNoEntry: false })?.ino;
+  if (inode === undefined) return undefined;
+  const found = new RegExp(`^\\d+: FLOCK .* (\\d+) [0-9a-f]+:[0-9a-f]+:${inode} `, "m").exec(
+    readFileSync("/proc/locks", "utf8"),
+  );
+  return found === null ? undefined : Number(found[1]);
 }
 
 function hostArguments(options: HostProcessOptions, folder: string, socket: string): string[] {

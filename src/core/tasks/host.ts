@@ -28,6 +28,8 @@ export interface HostLauncher {
   connect(): Promise<ClientConnection | undefined>;
   /** Starts a host of its own session, which outlives this process. Errors: unavailable (it can't be started). */
   launch(): Promise<LaunchedHost>;
+  /** The process that has the host's folder, for people; undefined when there is none, or it can't be told. */
+  holder?(): number | undefined;
   /** Whether a host that was killed left something that only its successor takes away: its keeper. */
   hasLeftovers?(): boolean;
 }

@@ -24,6 +24,8 @@ import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
 
 /** How long cleaning up after a failure may take. Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
 const cleanupTimeoutMs = 5_000;
+/** Creations and deletions of one task that wait for each other. */
+const waitingMax = 64;
 
 export interface ManagedTasksOptions {
   readonly containers: ContainerStore;
@@ -37,7 +39,7 @@ export interface ManagedTasksOptions {
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
   /** Sees to it that a task whose own shim dies is buried. */
   readonly watchShim: (task: ShimTask) => void;
-  readonly recovery: Pick<Recovery, "settled" | "firstTry">;
+  readonly recovery: Pick<Recovery, "settled" | "firstTry" | "trouble">;
   readonly failpoint: DaemonFailpoint;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
@@ -57,11 +59,11 @@ export class ManagedTasks implements TaskManager {
   }
 
   async create(ctx: Ctx, creation: TaskCreation): Promise<number> {
-    const { containers, locks, table } = this.#options;
+    const { containers, table } = this.#options;
     const namespace = requireNamespace(ctx);
     const container = containers.get(ctx, creation.id);
     await this.#untilKnown();
-    using _lock = await locks.lock(taskKey(namespace, creation.id));
+    using _lock = await this.#lock(namespace, creation.id);
     if (table.get(namespace, creation.id) !== undefined) throw alreadyExists(`task ${creation.id}`);
     return await this.#createLocked(ctx, namespace, container, creation);
   }
@@ -78,7 +80,7 @@ export class ManagedTasks implements TaskManager {
 
   async delete(ctx: Ctx, id: string): Promise<ExitInfo> {
     const { namespace } = (await this.#find(ctx, id)).task;
-    using _lock = await this.#options.locks.lock(taskKey(namespace, id));
+    using _lock = await this.#lock(namespace, id);
     const task = this.#known(namespace, id);
     try {
       const exit = await task.deleteProcess("");
@@ -131,7 +133,17 @@ export class ManagedTasks implements TaskManager {
     const { recovery } = this.#options;
     if (recovery.settled) return;
     await recovery.firstTry;
-    if (!recovery.settled) throw unavailable("the tasks are not known yet: no shim host answers");
+    if (!recovery.settled) throw unavailable(`the tasks are not known yet: ${recovery.trouble}`);
+  }
+
+  /** Errors: unavailable when so many wait already, as they do for a shim that hangs while clients try again and again. */
+  #lock(namespace: string, id: string): Promise<Disposable> {
+    const { locks } = this.#options;
+    const key = taskKey(namespace, id);
+    if (locks.waiting(key) >= waitingMax) {
+      throw unavailable(`${waitingMax} calls wait for what is under way with task ${id}`);
+    }
+    return locks.lock(key);
   }
 
   #known(namespace: string, id: string): ShimTask {

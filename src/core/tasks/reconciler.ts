@@ -39,6 +39,9 @@ export interface ReconcilerOptions {
 const settlePauseMs = 20;
 const settlePauseMaxMs = 500;
 
+/** How long a host may take to say what it has. */
+const listLimitMs = 10_000;
+
 /** What the host has under one name. */
 interface Held {
   readonly namespace: string;
@@ -84,7 +87,7 @@ export class Reconciler {
 
   async #listOf(connection: HostConnection): Promise<HostList> {
     const { bundles, log } = this.#options;
-    return namesOf(await connection.host.list({}), bundles, log);
+    return namesOf(await connection.host.list({}, { timeoutMs: listLimitMs }), bundles, log);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { messageOf } from "../../lib/faults.ts";
+import { isFault, messageOf, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Bundles } from "./bundles.ts";
 import type { HostConnection, SharedHost } from "./host.ts";
@@ -28,6 +28,7 @@ export class Recovery {
   #settled = false;
   /** And what no task owns is gone: before that, a new task's folder would go with it. */
   #swept = false;
+  #trouble = "no shim host answers";
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -36,6 +37,11 @@ export class Recovery {
   /** True when the tasks of the last life are known, or there were none. Until then "not found" would be a lie. */
   get settled(): boolean {
     return this.#swept;
+  }
+
+  /** Why the last try failed. */
+  get trouble(): string {
+    return this.#trouble;
   }
 
   /** Settles when the first try is over, whether it came to an end or not. Never rejects. */
@@ -61,6 +67,7 @@ export class Recovery {
     await ownShims.load();
     while (!this.#swept && !closing.aborted) {
       await this.#try().catch((error: unknown) => {
+        this.#trouble = messageOf(error);
         if (!closing.aborted) log.error("take over the tasks of the last life", { error: messageOf(error) });
       });
       if (this.#settled) {
@@ -78,15 +85,22 @@ export class Recovery {
     if (this.#settled) return;
     const { bundles, host, ownShims } = this.#options;
     const found = (await bundles.scan()).filter((bundle) => !ownShims.has(bundle));
-    // One that is dying may still take a connection and not answer.
-    const running = await host.existing().catch(() => undefined);
+    // One that is dying may still take a connection and not answer. One that hangs would not answer the next time either.
+    const running = await host.existing().catch((error: unknown) => {
+      if (found.length > 0 && isFault(error, "deadlineExceeded")) throw error;
+      return undefined;
+    });
     if (running === undefined && found.length === 0) {
       this.#settled = true;
       host.clearAway();
       return;
     }
-    await this.#reconciled.get(running ?? (await host.connection()));
-    // It died in between: another one is made at once.
-    if (!this.#settled) await this.#reconciled.get(await host.connection());
+    const first = running ?? (await host.connection());
+    await this.#reconciled.get(first);
+    if (this.#settled) return;
+    // It died in between, and another one is made at once; or it lives, and is asked again.
+    const next = await host.connection();
+    await (next === first ? this.reconcile(next) : this.#reconciled.get(next));
+    if (!this.#settled) throw unavailable("the shim host did not tell what it has");
   }
 }

@@ -6,7 +6,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
-import { callOnce, callRepeatable, diedUnder } from "./shim-calls.ts";
+import { callOnce, callRepeatable, diedUnder, through } from "./shim-calls.ts";
 import { answered, type DaemonFailpoint, type ShimCall } from "./steps.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
@@ -83,20 +83,25 @@ export class ShimTask implements Task {
     const call = { ...this.#call, timeoutMs };
     const { id } = this;
     try {
-      await callRepeatable(this.shim, (task) => task.delete({ id }, call));
+      await callRepeatable(this.shim, (task) => task.delete({ id }, call), timeoutMs);
     } catch (error) {
       if (isFault(error, "notFound")) throw error;
-      await callRepeatable(this.shim, (task) => task.kill({ id, signal: sigkill, all: true }, call));
-      await callRepeatable(this.shim, (task) => task.wait({ id }, call));
-      await callRepeatable(this.shim, (task) => task.delete({ id }, call));
+      await callRepeatable(this.shim, (task) => task.kill({ id, signal: sigkill, all: true }, call), timeoutMs);
+      await callRepeatable(this.shim, (task) => task.wait({ id }, call), timeoutMs);
+      await callRepeatable(this.shim, (task) => task.delete({ id }, call), timeoutMs);
     }
   }
 
   async start(execId: string): Promise<number> {
     const connection = await this.shim.connection();
     try {
-      const answer = connection.task.start({ id: this.id, execId }, this.#call);
-      return (await answered(this.#failpoint, execId === "" ? "start" : "exec-start", answer)).pid;
+      const call = (task: TaskClient): ReturnType<TaskClient["start"]> =>
+        answered(
+          this.#failpoint,
+          execId === "" ? "start" : "exec-start",
+          task.start({ id: this.id, execId }, this.#call),
+        );
+      return (await through(connection, call)).pid;
     } catch (error) {
       if (!(await diedUnder(connection, error))) throw error;
       return this.#startedAfterAll(execId, error);
@@ -106,9 +111,9 @@ export class ShimTask implements Task {
   async state(execId: string): Promise<ProcessState> {
     if (this.broken !== undefined) return unknownState;
     try {
-      const state = await callRepeatable(this.shim, (task) =>
-        task.state({ id: this.id, execId }, { ...this.#call, timeoutMs: stateTimeoutMs }),
-      );
+      const call = (task: TaskClient): ReturnType<TaskClient["state"]> =>
+        task.state({ id: this.id, execId }, { ...this.#call, timeoutMs: stateTimeoutMs });
+      const state = await callRepeatable(this.shim, call, stateTimeoutMs);
       return { ...state, exitedAt: state.exitedAt };
     } catch (error) {
       if (isFault(error, "notFound") || isFault(error, "unavailable")) throw error;

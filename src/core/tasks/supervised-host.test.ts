@@ -184,6 +184,30 @@ describe("a daemon's next life", () => {
     expect(await state()).toMatchObject({ status: Status.RUNNING });
   });
 
+  test("asks a host again that could not tell what it has, and says meanwhile why the tasks are not known", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await daemon.down();
+    let refusals = 2;
+    host.failCall = (method) => (method === "list" && refusals-- > 0 ? new Error("no memory") : undefined);
+    await daemon.up();
+    expect(await failure(daemon.tasks.get(daemon.ctx, "c1"))).toContain(
+      "the tasks are not known yet: the shim host did not tell what it has: unavailable",
+    );
+    const state = async (): Promise<unknown> => (await daemon.tasks.get(daemon.ctx, "c1")).state("");
+    let found: unknown;
+    await until(() => {
+      void state().then(
+        (one) => (found = one),
+        () => {},
+      );
+      return found !== undefined;
+    }, "the tasks to be known");
+    expect(found).toMatchObject({ status: Status.RUNNING });
+    expect(host.launches).toBe(1);
+  });
+
   test("clears away a bundle that never became a task, without a word to clients", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

@@ -1,8 +1,9 @@
 import { Task as TaskApi } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { Host } from "../../gen/lighter/shim/v1/host_pb.ts";
-import { messageOf, unavailable } from "../../lib/faults.ts";
+import { FaultError, isFault, messageOf, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { ClientConnection } from "../../wire/service.ts";
+import { adviceFor, CallWatch } from "./call-watch.ts";
 import { type HostConnection, type HostLauncher, hostProtocol, type LaunchedHost, type SharedHost } from "./host.ts";
 
 /** Pauses before each further try of one round; a caller waits for a round. */
@@ -80,7 +81,8 @@ export class SupervisedHost implements SharedHost {
         return await this.#establish();
       } catch (error) {
         this.#options.log.error("the shim host is not up", { attempt: attempt + 1, error });
-        const delayMs = retryDelaysMs[attempt];
+        // Who is silent for so long is so for longer, and callers have waited enough.
+        const delayMs = isFault(error, "deadlineExceeded") ? undefined : retryDelaysMs[attempt];
         if (delayMs === undefined) throw unavailable(`shim host: ${messageOf(error)}`, { cause: error });
         await this.#pause(delayMs);
       }
@@ -124,7 +126,7 @@ export class SupervisedHost implements SharedHost {
     const host = raw.client(Host);
     const info = await host.info({}, { timeoutMs: answerLimitMs }).catch(async (error: unknown) => {
       await raw[Symbol.asyncDispose]();
-      throw error;
+      throw isFault(error, "deadlineExceeded") ? this.#silent() : error;
     });
     if (info.protocol !== hostProtocol) {
       await raw[Symbol.asyncDispose]();
@@ -132,13 +134,24 @@ export class SupervisedHost implements SharedHost {
         `it speaks protocol ${info.protocol} where ${hostProtocol} is needed (version ${info.version})`,
       );
     }
-    const connection = new LiveConnection(raw, info.instance, info.pid);
+    const connection = new LiveConnection(raw, info.instance, info.pid, this.#options.log);
     this.#current = connection;
     this.#upSince = performance.now();
     void connection.closed.then(() => this.#lost(connection));
     // Without its events a host is of no use: when they break off, the connection goes, and another is made.
     this.#pumping = this.#options.attach(connection).then(() => connection[Symbol.asyncDispose]());
     return connection;
+  }
+
+  /** Errors of a process that takes connections and says nothing. */
+  #silent(): FaultError {
+    const pid = this.#options.launcher.holder?.();
+    const who = pid === undefined ? "a process" : `process ${pid}`;
+    const advice = pid === undefined ? "" : `; ${adviceFor(pid)}`;
+    return new FaultError(
+      "deadlineExceeded",
+      `${who} has its socket and did not answer in ${answerLimitMs} ms${advice}`,
+    );
   }
 
   #lost(connection: HostConnection): void {
@@ -193,11 +206,13 @@ class LiveConnection implements HostConnection {
   readonly instance: string;
   readonly pid: number;
   readonly closed: Promise<void>;
+  readonly watch: CallWatch;
   readonly #raw: ClientConnection;
   #lost = false;
 
-  constructor(raw: ClientConnection, instance: string, pid: number) {
+  constructor(raw: ClientConnection, instance: string, pid: number, log: Logger) {
     this.#raw = raw;
+    this.watch = new CallWatch({ pid, log, ping: () => this.host.info({}) });
     this.task = raw.client(TaskApi);
     this.client = (desc, defaults) => raw.client(desc, defaults);
     this.host = raw.client(Host);

@@ -150,10 +150,12 @@ export class FakeHost implements AsyncDisposable {
   #hostService(): ServiceDefinition {
     return defineService(Host, {
       info: () => ({ protocol: 1, version: "fake", pid: process.pid, instance: this.#instance }),
-      list: () => ({
-        tasks: [...this.tasks.values()].map(({ namespace, id, bundle }) => ({ namespace, id, bundle })),
-        broken: this.broken,
-      }),
+      list: () => {
+        const refused = this.failCall("list");
+        if (refused !== undefined) throw refused;
+        const tasks = [...this.tasks.values()].map(({ namespace, id, bundle }) => ({ namespace, id, bundle }));
+        return { tasks, broken: this.broken };
+      },
       events: (ctx, { after }) => this.#events(ctx, after),
       acknowledge: async (_ctx, { sequence }) => {
         const refused = this.failCall("acknowledge");
