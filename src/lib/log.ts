@@ -10,6 +10,8 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** True where lines of that level are written. */
+  writes(level: LogLevel): boolean;
   /** A logger that adds these fields to every line. */
   with(fields: LogFields): Logger;
 }
@@ -44,6 +46,7 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
       info: (message, fields) => emit("info", message, fields),
       warn: (message, fields) => emit("warn", message, fields),
       error: (message, fields) => emit("error", message, fields),
+      writes: (level) => logLevels.indexOf(level) >= shared.threshold,
       with: (fields) => make({ ...base, ...fields }),
       setLevel: (level) => {
         shared.threshold = logLevels.indexOf(level);
@@ -55,6 +58,7 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
 
 /** A logger that keeps quiet, for parts that were given none. */
 export const silentLogger: Logger = {
+  writes: () => false,
   trace: () => {},
   debug: () => {},
   info: () => {},

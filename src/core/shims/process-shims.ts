@@ -93,7 +93,7 @@ class BundledShims implements ProcessShims {
   #program(path: string): ShimProgram {
     const known = this.#programs.get(path);
     if (known !== undefined) return known;
-    const program = new ShimProgram(path, this.#options.daemon);
+    const program = new ShimProgram(path, this.#options.daemon, this.#options.log);
     this.#programs.set(path, program);
     return program;
   }

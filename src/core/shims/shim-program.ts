@@ -3,6 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type Any, timestampNow } from "@bufbuild/protobuf/wkt";
 import { DeleteResponseSchema } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
 import { type Bootstrap, bootstrapParams, parseBootstrap, plainOptions } from "./bootstrap.ts";
 import { runBounded } from "./run-bounded.ts";
 import type { ShimEnd } from "./shim.ts";
@@ -37,11 +38,13 @@ const readsOptions = /type with url|proto: |unmarshal/i;
 export class ShimProgram {
   readonly path: string;
   readonly #daemon: DaemonFacts;
+  readonly #log: Logger;
   #takesOptions: boolean;
 
-  constructor(path: string, daemon: DaemonFacts) {
+  constructor(path: string, daemon: DaemonFacts, log: Logger) {
     this.path = path;
     this.#daemon = daemon;
+    this.#log = log;
     this.#takesOptions = /shim-(runc|runhcs)-v1/.test(basename(path));
   }
 
@@ -82,7 +85,8 @@ export class ShimProgram {
 
   #command({ namespace, id }: ShimIdentity): string[] {
     const { grpcAddress, publishBinary } = this.#daemon;
-    return [this.path, "-namespace", namespace, "-address", grpcAddress, "-publish-binary", publishBinary, "-id", id];
+    const who = ["-namespace", namespace, "-address", grpcAddress, "-publish-binary", publishBinary, "-id", id];
+    return [this.path, ...who, ...(this.#log.writes("debug") ? ["-debug"] : [])];
   }
 
   async #run(

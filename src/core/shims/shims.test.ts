@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BootstrapResultSchema } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
 import { failureText } from "../../lib/fault-testing.ts";
-import { silentLogger } from "../../lib/log.ts";
+import { createLogger, type Logger, silentLogger } from "../../lib/log.ts";
 import { createKernel } from "../../sys/index.ts";
 import { parseBootstrap, socketPathOf } from "./bootstrap.ts";
 import { createProcessShims } from "./index.ts";
@@ -52,7 +52,7 @@ describe("socketPathOf", () => {
 
 describe("a shim's program", () => {
   /** What comes of a shim whose program is this script. */
-  const start = async (script: string): Promise<string> => {
+  const start = async (script: string, log: Logger = silentLogger): Promise<string> => {
     const folder = await mkdtemp("/tmp/lighter-shims-");
     const program = join(folder, "containerd-shim-x-v1");
     const bundle = join(folder, "bundle");
@@ -61,7 +61,7 @@ describe("a shim's program", () => {
       await Bun.write(program, `#!/bin/sh\ncase "$*" in *delete) exit 1;; esac\n${script}\n`);
       await chmod(program, 0o755);
       const daemon = { grpcAddress: "/g", ttrpcAddress: "/t", publishBinary: "/p", socketDir: "/s", env: process.env };
-      await using shims = createProcessShims({ daemon, kernel: createKernel(), log: silentLogger });
+      await using shims = createProcessShims({ daemon, kernel: createKernel(), log });
       const shim = shims.byProgram({ namespace: "ns", id: "c1", bundle }, program, undefined);
       return await failureText(() => shim.connection());
     } finally {
@@ -95,6 +95,15 @@ describe("a shim's program", () => {
     expect(words).toBe(
       "unknown: start failed: bundle /t /g ns -namespace ns -address /g -publish-binary /p -id c1 start: exit status 1",
     );
+  });
+
+  test.each([
+    ["trace", "-debug start"],
+    ["debug", "-debug start"],
+    ["info", "c1 start"],
+  ] as const)("logs as much as a daemon that logs %s", async (level, flags) => {
+    const log = createLogger({ level, format: "text", write: () => {} });
+    expect(await start('cat >/dev/null; echo "$*"; exit 1', log)).toEndWith(`${flags}: exit status 1`);
   });
 
   test("that is still starting does not keep the daemon from ending", async () => {
