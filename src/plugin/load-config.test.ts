@@ -71,6 +71,10 @@ describe("loadConfig", () => {
     const path = write('version = 2\nimports = ["absent.toml"]\n');
     expect(await failure(loadConfig(path))).toMatch(`${path}: imports: read ${join(dir, "absent.toml")}: `);
   });
+  test("finds nothing by a pattern in a folder that is not there, or is none", async () => {
+    const path = write('version = 2\nroot = "/a"\nimports = ["absent/*.toml", "main.toml/*.toml"]\n', "main.toml");
+    expect((await loadConfig(path)).top.root).toBe("/a");
+  });
   test("merges imports by containerd's rules: relative, globbed, later wins, circles end", async () => {
     mkdirSync(join(dir, "conf.d"));
     write('version = 2\nroot = "/b"\ndisabled_plugins = ["x.b", "x.a"]\nimports = ["../main.toml"]\n', "conf.d/1.toml");

@@ -125,13 +125,22 @@ async function resolveImports(parent: string, imports: readonly string[]): Promi
   const found: string[] = [];
   for (const pattern of imports) {
     const path = normalize(isAbsolute(pattern) ? pattern : resolve(dirname(parent), pattern));
-    if (!path.includes("*")) found.push(path);
-    else
-      found.push(
-        ...(
-          await Array.fromAsync(new Bun.Glob(path).scan({ absolute: true, dot: true, onlyFiles: true, cwd: "/" }))
-        ).toSorted(),
-      );
+    found.push(...(path.includes("*") ? await matches(path) : [path]));
   }
   return found;
+}
+
+/** The files of a pattern. Shape: a folder that is not there has none. Source: Go's filepath.Glob. */
+async function matches(pattern: string): Promise<readonly string[]> {
+  const files = new Bun.Glob(pattern).scan({ absolute: true, dot: true, onlyFiles: true, cwd: "/" });
+  try {
+    return (await Array.fromAsync(files)).toSorted();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }

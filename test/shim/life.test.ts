@@ -124,6 +124,21 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await end(id);
   });
 
+  test("an init that ends before its runtime says that it is there has its exit told, however slow the runtime", async () => {
+    const script = join(h.folder, `slow-${runtime}`);
+    const text = `#!/bin/sh\n${Bun.which(runtime)} "$@" || exit\ncase " $* " in *" create "*) kill -9 $(cat init.pid); sleep 3;; esac\n`;
+    writeFileSync(script, text, { mode: 0o755 });
+    const id = `c${count++}`;
+    const { pid } = await h.tasks.create({
+      id,
+      ...h.bundle(id, { args: ["sleep", "60"] }),
+      options: h.options(script),
+    });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.STOPPED, pid, exitStatus: 137 });
+    expect(await h.tasks.delete({ id })).toMatchObject({ exitStatus: 137, pid });
+  }, 15_000);
+
   test("stdin reaches the process and ends once the client and CloseIO say so", async () => {
     const [stdin, stdout] = [h.fifo(`i${count}`), h.fifo(`o${count}`)];
     const output = readFifo(stdout);

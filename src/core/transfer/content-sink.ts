@@ -36,17 +36,23 @@ class ContentSink implements BlobSink {
   readonly #ref: string;
   #block: Buffer | undefined;
   #used = 0;
+  /** What the store has of it though this namespace did not know: the archive's own is passed over. */
+  #skip: number;
 
   constructor(ctx: Ctx, content: ContentStore, writer: ContentWriter, request: BlobRequest) {
     this.#ctx = ctx;
     this.#content = content;
     this.#writer = writer;
     this.#request = request;
-    this.#ref = writer.status().ref;
+    const { ref, offset } = writer.status();
+    this.#ref = ref;
+    this.#skip = offset;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
+    const skipped = Math.min(this.#skip, bytes.length);
+    this.#skip -= skipped;
+    for (let at = skipped; at < bytes.length; ) {
       this.#block ??= Buffer.allocUnsafeSlow(Math.min(blockBytes, Math.max(this.#request.sizeBytes, 1)));
       const count = Math.min(this.#block.length - this.#used, bytes.length - at);
       this.#block.set(bytes.subarray(at, at + count), this.#used);

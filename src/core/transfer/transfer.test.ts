@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { ImageSchema } from "../../gen/containerd/services/images/v1/images_pb.ts";
+import { createCtx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { descriptorJson } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
@@ -182,6 +183,23 @@ requiresRoot("import", () => {
     expect(told.find(({ event }) => event === "saved")?.name).toBe(name);
     expect(asked).toContain(`import ${name}`);
     expect(bed.leases.list(bed.ctx, [])).toEqual([]);
+  });
+
+  test("takes what another namespace has already", async () => {
+    const image = freshImage();
+    const name = `lighter.test/twice:${count}`;
+    const archive = layoutOf([named(image.manifest, name)], image.blobs);
+    for (const namespace of ["testing", "other", "testing"]) {
+      const ctx = createCtx({ namespace });
+      await transferrer.transfer(
+        ctx,
+        archiveSource(archive),
+        store({ extraReferences: [prefix("lighter.test/twice")] }),
+      );
+      expect(bed.images.get(ctx, name).target?.digest).toBe(image.manifest.digest);
+      for (const { digest } of [image.manifest, image.config])
+        expect(bed.content.info(ctx, digest).digest).toBe(digest);
+    }
   });
 
   test("takes docker's archive, plain or compressing its layers", async () => {

@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
 import { isErrno } from "../../sys/index.ts";
+import { execFiles } from "../operations/exec.ts";
 import type { HostParts } from "../parts.ts";
+import { initPidFile, type Task } from "../task/task.ts";
+import type { TaskProcess } from "./process.ts";
 import { readStat } from "./process-handle.ts";
 
 const sweepMs = 50;
 /** Its own children the runtime reaps at once; a zombie that is older is nobody's. */
 const quietAgeMs = 100;
-/** While a runtime command runs, a zombie may be a process whose number is not known yet. */
+/** While a runtime command runs, a zombie may be a process whose number is not written yet. */
 const busyAgeMs = 2000;
 
 /**
@@ -54,11 +57,25 @@ function knownPids(parts: HostParts): Set<number> {
   const known = new Set<number>();
   for (const task of parts.tasks.all()) {
     for (const process of task.processes()) {
-      known.add(process.pid);
+      known.add(process.pid === 0 ? announcedPid(task, process) : process.pid);
       if (process.logger !== undefined) known.add(process.logger.pid);
     }
   }
   return known;
+}
+
+/**
+ * The number that a runtime wrote of a process which is still being made: it may end long before its runtime does, and its
+ * exit is told by who takes hold of it then. 0 when there is none.
+ */
+function announcedPid(task: Task, process: TaskProcess): number {
+  const file = process === task.init ? initPidFile(task) : execFiles(task, process.execId).pidFile;
+  try {
+    return Number(readFileSync(file, "utf8").trim());
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return 0;
+    throw error;
+  }
 }
 
 /** Source: proc_tid_children(5). */
