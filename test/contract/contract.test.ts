@@ -7,8 +7,12 @@ import { scenarios } from "./scenarios.ts";
 import { openSide, type Side } from "./side.ts";
 
 const needs = ["ctr", "containerd", "lighterd", "overlayfs", "root", "runc", "busybox"] as const;
-/** Nothing is collected meanwhile: when it would be depends on the machine. */
-const config = '[plugins."io.containerd.gc.v1.scheduler"]\ndeletion_threshold = 100000\n';
+/** Nothing is collected before a call waits for it, which the last ones do: when it would be depends on the machine. */
+const config = `[plugins."io.containerd.gc.v1.scheduler"]
+startup_delay = "1h"
+deletion_threshold = 100000
+mutation_threshold = 0
+`;
 
 describe("lighterd answers as containerd", () => {
   const stack = new AsyncDisposableStack();

@@ -1,3 +1,4 @@
+import { collectionScenarios } from "./cases/collections.ts";
 import { containerScenarios } from "./cases/containers.ts";
 import { contentScenarios } from "./cases/content.ts";
 import { diffScenarios } from "./cases/diff.ts";
@@ -26,4 +27,5 @@ export const scenarios: readonly Scenario[] = [
   ...introspectionScenarios,
   ...taskScenarios,
   ...wireScenarios,
+  ...collectionScenarios,
 ];

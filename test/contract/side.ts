@@ -19,8 +19,8 @@ export interface Side extends AsyncDisposable {
 /** As Go: an error of a mebibyte is still one. */
 const limits = { ...defaultLimits, maxHeaderListSize: 16 * 1024 * 1024 };
 
-/** How long an event may be on its way. */
-const lateMs = 3000;
+/** How long an event may be on its way, from a shim that has no processor to run on. */
+const lateMs = 20_000;
 
 /** A marker between two calls' events. */
 const markTopic = "/contract/mark";

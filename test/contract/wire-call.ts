@@ -67,9 +67,11 @@ class Exchange implements StreamHandler {
       const length = this.#bytes.readUInt32BE(1);
       this.#messages.push(new Uint8Array(this.#bytes.subarray(5, 5 + length)));
       this.#bytes = this.#bytes.subarray(5 + length);
+      // Others may have come with it: how many is the network's doing.
+      if (this.#messages.length === this.#leave?.afterAnswers) this.#break("the caller left");
+      if (this.#over) return true;
     }
-    if (this.#messages.length === this.#leave?.afterAnswers) this.#break("the caller left");
-    else if (end) this.#break("no trailers");
+    if (end) this.#break("no trailers");
     return true;
   }
 

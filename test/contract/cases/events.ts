@@ -15,7 +15,7 @@ const envelope = (more: Given) => ({ envelope: { topic: "/a", namespace: "x", ti
 const published = (topic: string): Step => call(`publish to ${topic || "nothing"}`, publish, { topic, event });
 const heardBy = (filters: readonly string[], options: StepOptions = {}): Step =>
   call(`subscribe by ${filters.join(" or ") || "nothing"}`, subscribe, { filters: [...filters] }, options);
-const soon = { timeout: "30m", differs: deadlineAtOnce };
+const soon = { timeout: "200m", differs: deadlineAtOnce };
 
 export const eventScenarios: readonly Scenario[] = [
   scenario("events", "publishing", [

@@ -60,7 +60,6 @@ const creations: Scenario = scenario("images", "creations", [
   call("delete", remove, { name: "one" }),
   call("delete again", remove, { name: "one" }),
   call("delete without a name", remove, { name: "" }),
-  call("delete and wait", remove, { name: "noted", sync: true }),
   call("delete of its target", remove, { name: "long", target }),
   call(
     "delete of another target",

@@ -26,7 +26,6 @@ const records: Scenario = scenario("leases", "records", [
   call("delete of none", remove, { id: "none" }),
   call("delete without an id", remove, { id: "" }),
   call("delete", remove, { id: "l1" }),
-  call("delete and wait", remove, { id: "l2", sync: true }),
   call("delete again", remove, { id: "l1" }),
   call("create without an id", create, { id: "" }, { vague: ["id"] }),
   call("create with an empty label key", create, { id: "keyless", labels: { "": "x" } }),
