@@ -172,6 +172,7 @@ export class ManagedTasks implements TaskManager {
     undo.defer(() => shim.own?.release());
     await started(connecting ?? shim.connection());
     const task = this.#options.newTask({ namespace, id, bundle: path, shim });
+    if (table.orphans.has(taskKey(namespace, id))) await this.#abandon(task);
     table.add(task);
     this.#options.watchShim(task);
     undo.defer(() => table.remove(task));
@@ -199,11 +200,19 @@ export class ManagedTasks implements TaskManager {
 
   /** Takes down what a failed creation may have left at the shim; most often nothing. */
   async #abandon(task: ShimTask): Promise<void> {
+    const { orphans } = this.#options.table;
+    const key = taskKey(task.namespace, task.id);
     try {
       await task.abandon(cleanupTimeoutMs);
     } catch (error) {
-      if (!isFault(error, "notFound")) this.#options.log.warn("clean up after a failed task", { id: task.id, error });
+      if (!isFault(error, "notFound")) {
+        this.#options.log.warn("clean up after a failed task", { id: task.id, error });
+        // The next host is asked again. Somebody else's shim goes with its task.
+        if (task.shim.own === undefined) orphans.add(key);
+        return;
+      }
     }
+    orphans.delete(key);
   }
 
   async #forget(task: ShimTask): Promise<void> {

@@ -39,6 +39,8 @@ export interface ReconcilerOptions {
 const settlePauseMs = 20;
 const settlePauseMaxMs = 500;
 
+/** How long cleaning up after a failure may take. Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
+const cleanupTimeoutMs = 5_000;
 /** How long a host may take to say what it has. */
 const listLimitMs = 10_000;
 
@@ -71,6 +73,7 @@ export class Reconciler {
     for (const one of unsettled.values()) void this.#settle(connection, one);
     for (const one of held.values()) await this.#take(one);
     const isKnown = (key: string): boolean => held.has(key) || unsettled.has(key);
+    for (const key of table.orphans) if (!isKnown(key)) table.orphans.delete(key);
     for (const task of before) {
       if (!isKnown(taskKey(task.namespace, task.id))) await this.#checkLost(task);
     }
@@ -136,10 +139,24 @@ export class Reconciler {
     using _lock = await locks.lock(key);
     const task = newTask(held);
     if (contended && !(await exists(task))) return;
+    if (table.orphans.has(key)) return await this.#takeDown(task, key);
     if (held.broken !== undefined) {
       log.error("the state of a task can't be read", { ...held });
     }
     table.add(task);
+  }
+
+  /** What a creation left that had failed for its caller: its bundle is gone, and nobody knows of it. */
+  async #takeDown(task: ShimTask, key: string): Promise<void> {
+    const { log, table } = this.#options;
+    const { namespace, id } = task;
+    try {
+      await task.abandon(cleanupTimeoutMs);
+    } catch (error) {
+      if (!isFault(error, "notFound")) return log.warn("clean up after a failed task", { namespace, id, error });
+    }
+    table.orphans.delete(key);
+    log.info("took down what a failed task had left", { namespace, id });
   }
 
   /** A task that the host does not list: lost, unless it was made or removed meanwhile. */

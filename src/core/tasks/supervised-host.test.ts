@@ -89,6 +89,24 @@ describe("the shared host", () => {
     expect(await (await daemon.tasks.get(daemon.ctx, "c1")).start("")).toBe(pid);
   });
 
+  test("that dies under a create and comes back late takes down what it made, and the name is free", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    daemon.container("c1");
+    host.beforeAnswer = async (method) => {
+      if (method !== "create") return;
+      host.refuseLaunch = "exit status 1";
+      await host.die();
+    };
+    expect(await failure(daemon.tasks.create(daemon.ctx, creation("c1")))).toContain("unavailable");
+    expect(host.tasks.size).toBe(1);
+    host.beforeAnswer = () => Promise.resolve();
+    host.refuseLaunch = undefined;
+    await until(() => host.tasks.size === 0, "the end of what was made", 10_000);
+    expect(await daemon.tasks.list(daemon.ctx)).toEqual([]);
+    await daemon.tasks.create(daemon.ctx, creation("c1"));
+  }, 20_000);
+
   test("may die under a delete: the exit is answered all the same", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

@@ -72,7 +72,8 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const host = new SupervisedHost({
     launcher: options.launcher,
     log,
-    needed: () => table.all().some((task) => task.shim.own === undefined) || !recovery.settled,
+    needed: () =>
+      table.all().some((task) => task.shim.own === undefined) || table.orphans.size > 0 || !recovery.settled,
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>

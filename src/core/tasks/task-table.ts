@@ -4,6 +4,9 @@ import type { ShimTask } from "./shim-task.ts";
 export class TaskTable {
   readonly #tasks = new Map<string, ShimTask>();
 
+  /** Creations that failed and may have left something at a host that could not be asked to take it down, by key. */
+  readonly orphans: Set<string> = new Set();
+
   get(namespace: string, id: string): ShimTask | undefined {
     return this.#tasks.get(taskKey(namespace, id));
   }
