@@ -1,14 +1,15 @@
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { generate } from "./generate.ts";
 import { toolEnv, top } from "./steps.ts";
 
 /** Generates src/gen anew from proto/ into a temporary folder and answers with what differs from the committed one. */
 export async function checkGenerated(): Promise<string | undefined> {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "lighter-gen-"));
   try {
-    const generate = await capture(["buf", "generate", "-o", folder]);
-    if (generate.code !== 0) return generate.output;
+    const problem = await generate(folder);
+    if (problem !== undefined) return problem;
     const diff = await capture(["diff", "-ru", "src/gen", path.join(folder, "src/gen")]);
     return diff.code === 0 ? undefined : `${diff.output}\nrun \`npm run generate\` and commit what it writes`;
   } finally {

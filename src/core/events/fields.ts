@@ -11,16 +11,24 @@ import { file_containerd_services_images_v1_image } from "../../gen/containerd/s
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
 import { absentField, type FieldAdaptor, type FieldValue, nonEmptyField } from "../../lib/filters.ts";
 
-/** Every event that containerd knows. Others are passed on, and filters see no field in them. */
-const registry: Registry = createRegistry(
-  file_containerd_events_container,
-  file_containerd_events_content,
-  file_containerd_events_namespace,
-  file_containerd_events_sandbox,
-  file_containerd_events_snapshot,
-  file_containerd_events_task,
-  file_containerd_services_images_v1_image,
-);
+let registry: Registry | undefined;
+
+/**
+ * Every event that containerd knows. Others are passed on, and filters see no field in them.
+ * Shape: made when the first filter asks, since it makes all of their descriptors.
+ */
+function knownEvents(): Registry {
+  registry ??= createRegistry(
+    file_containerd_events_container,
+    file_containerd_events_content,
+    file_containerd_events_namespace,
+    file_containerd_events_sandbox,
+    file_containerd_events_snapshot,
+    file_containerd_events_task,
+    file_containerd_services_images_v1_image,
+  );
+  return registry;
+}
 
 /** Anys in Anys: deeper than this nobody goes but to do harm. */
 const maxDepth = 8;
@@ -50,7 +58,7 @@ export function envelopeFields(envelope: Envelope): FieldAdaptor {
 
 function decode(any: Any | undefined): ReflectMessage | undefined {
   if (any === undefined) return undefined;
-  const desc = registry.getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1));
+  const desc = knownEvents().getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1));
   if (desc === undefined) return undefined;
   try {
     return reflect(desc, fromBinary(desc, any.value));

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../lib/descriptors.ts";
 import type { Status } from "../google/rpc/status_pb.ts";
 import { file_google_rpc_status } from "../google/rpc/status_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -53,7 +53,7 @@ export type Request = Message<"ttrpc.Request"> & {
  * Use `create(RequestSchema)` to create a new message.
  */
 export const RequestSchema: GenMessage<Request> = /*@__PURE__*/
-  messageDesc(file_ttrpc_ttrpc, 0);
+  messageDesc(file_ttrpc_ttrpc, "ttrpc.Request", 0);
 
 /**
  * The payload of a ttrpc response frame (type 2). A missing status means OK.
@@ -77,7 +77,7 @@ export type Response = Message<"ttrpc.Response"> & {
  * Use `create(ResponseSchema)` to create a new message.
  */
 export const ResponseSchema: GenMessage<Response> = /*@__PURE__*/
-  messageDesc(file_ttrpc_ttrpc, 1);
+  messageDesc(file_ttrpc_ttrpc, "ttrpc.Response", 1);
 
 /**
  * One metadata entry; a key with several values comes as several entries.
@@ -101,5 +101,5 @@ export type KeyValue = Message<"ttrpc.KeyValue"> & {
  * Use `create(KeyValueSchema)` to create a new message.
  */
 export const KeyValueSchema: GenMessage<KeyValue> = /*@__PURE__*/
-  messageDesc(file_ttrpc_ttrpc, 2);
+  messageDesc(file_ttrpc_ttrpc, "ttrpc.KeyValue", 2);
 

@@ -38,24 +38,16 @@ const namespaceField = "containerd-namespace";
 const leaseField = "containerd-lease";
 const code = (name: (typeof grpcCodes)[number]): number => grpcCodes.indexOf(name);
 
-/** The methods of all services of a server, by path. */
+/** The methods of all services of a server, by path. Shape: a service's are looked at once one of them is asked for. */
 export class Routes {
   readonly #routes = new Map<string, Route>();
-  readonly #services = new Set<string>();
+  readonly #services = new Map<string, ServiceDefinition>();
 
   constructor(services: readonly ServiceDefinition[]) {
-    for (const { desc, impl, borrows } of services) {
-      if (this.#services.has(desc.typeName)) throw fault("alreadyExists", `service ${quote(desc.typeName)}`);
-      this.#services.add(desc.typeName);
-      for (const method of desc.methods) {
-        const route = {
-          method,
-          answers: new MessageEncoder(method.output),
-          borrows: borrows.includes(method.localName),
-          call: implementation(impl, method),
-        };
-        this.#routes.set(`/${desc.typeName}/${method.name}`, route);
-      }
+    for (const service of services) {
+      const name = service.desc.typeName;
+      if (this.#services.has(name)) throw fault("alreadyExists", `service ${quote(name)}`);
+      this.#services.set(name, service);
     }
   }
 
@@ -69,7 +61,7 @@ export class Routes {
     const path = headerValue(fields, ":path") ?? "";
     const timeout = headerValue(fields, "grpc-timeout");
     const timeoutMs = timeout === undefined ? undefined : parseTimeout(timeout);
-    const route = this.#routes.get(path);
+    const route = this.#routes.get(path) ?? this.#open(path);
     return {
       route,
       rejection: rejectionOf(fields, timeout !== undefined && timeoutMs === undefined) ?? this.#unknown(route, path),
@@ -79,6 +71,22 @@ export class Routes {
       fields,
       metadata: undefined,
     };
+  }
+
+  #open(path: string): Route | undefined {
+    const service = this.#services.get(path.slice(1, path.lastIndexOf("/")));
+    if (service === undefined) return undefined;
+    const { desc, impl, borrows } = service;
+    for (const method of desc.methods) {
+      const route = {
+        method,
+        answers: new MessageEncoder(method.output),
+        borrows: borrows.includes(method.localName),
+        call: implementation(impl, method),
+      };
+      this.#routes.set(`/${desc.typeName}/${method.name}`, route);
+    }
+    return this.#routes.get(path);
   }
 
   /** Source: grpc-go server.go, handleStream. */

@@ -7,21 +7,37 @@ export interface Method {
   readonly run: ((...args: readonly unknown[]) => unknown) | undefined;
 }
 
-export type MethodTable = ReadonlyMap<string, ReadonlyMap<string, Method>>;
+/** Methods by name, as the wire has them. */
+type Methods = ReadonlyMap<string, Method>;
 
-/** The served methods by service name and method name, as the wire has them. */
-export function createMethodTable(services: readonly ServiceDefinition[]): MethodTable {
-  const table = new Map<string, ReadonlyMap<string, Method>>();
-  for (const { desc, impl } of services) {
-    const methods = new Map<string, Method>();
-    for (const method of desc.methods) {
-      const run = impl[method.localName];
-      methods.set(method.name, {
-        desc: method,
-        run: typeof run === "function" ? (run.bind(impl) as Method["run"]) : undefined,
-      });
-    }
-    table.set(desc.typeName, methods);
+/** The served methods by service name. Shape: a service's are looked at once one of them is asked for. */
+export class MethodTable {
+  readonly #services: ReadonlyMap<string, ServiceDefinition>;
+  readonly #methods = new Map<string, Methods>();
+
+  constructor(services: readonly ServiceDefinition[]) {
+    this.#services = new Map(services.map((service) => [service.desc.typeName, service]));
   }
-  return table;
+
+  get(service: string): Methods | undefined {
+    const known = this.#methods.get(service);
+    if (known !== undefined) return known;
+    const definition = this.#services.get(service);
+    if (definition === undefined) return undefined;
+    const methods = methodsOf(definition);
+    this.#methods.set(service, methods);
+    return methods;
+  }
+}
+
+function methodsOf({ desc, impl }: ServiceDefinition): Methods {
+  const methods = new Map<string, Method>();
+  for (const method of desc.methods) {
+    const run = impl[method.localName];
+    methods.set(method.name, {
+      desc: method,
+      run: typeof run === "function" ? (run.bind(impl) as Method["run"]) : undefined,
+    });
+  }
+  return methods;
 }

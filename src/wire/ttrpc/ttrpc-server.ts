@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from "node:fs";
 import type { Socket, UnixSocketListener } from "bun";
 import { invalidArgument, messageOf, quote, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
-import { createMethodTable, type MethodTable } from "./method-table.ts";
+import { MethodTable } from "./method-table.ts";
 import { ServerConnection } from "./server-connection.ts";
 import type { ListenOptions, TtrpcServer, TtrpcServerOptions } from "./ttrpc.ts";
 
@@ -11,7 +11,7 @@ export const maxSocketPathBytes = 107;
 
 /** Makes a ttrpc server for these services; a service that is not among them answers Unimplemented. */
 export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
-  return new BunTtrpcServer(createMethodTable(options.services), options.log);
+  return new BunTtrpcServer(new MethodTable(options.services), options.log);
 }
 
 class BunTtrpcServer implements TtrpcServer {

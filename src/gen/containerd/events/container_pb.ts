@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -39,7 +39,7 @@ export type ContainerCreate = Message<"containerd.events.ContainerCreate"> & {
  * Use `create(ContainerCreateSchema)` to create a new message.
  */
 export const ContainerCreateSchema: GenMessage<ContainerCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_container, 0);
+  messageDesc(file_containerd_events_container, "containerd.events.ContainerCreate", 0);
 
 /**
  * @generated from message containerd.events.ContainerCreate.Runtime
@@ -61,7 +61,7 @@ export type ContainerCreate_Runtime = Message<"containerd.events.ContainerCreate
  * Use `create(ContainerCreate_RuntimeSchema)` to create a new message.
  */
 export const ContainerCreate_RuntimeSchema: GenMessage<ContainerCreate_Runtime> = /*@__PURE__*/
-  messageDesc(file_containerd_events_container, 0, 0);
+  messageDesc(file_containerd_events_container, "containerd.events.ContainerCreate.Runtime", 0, 0);
 
 /**
  * @generated from message containerd.events.ContainerUpdate
@@ -93,7 +93,7 @@ export type ContainerUpdate = Message<"containerd.events.ContainerUpdate"> & {
  * Use `create(ContainerUpdateSchema)` to create a new message.
  */
 export const ContainerUpdateSchema: GenMessage<ContainerUpdate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_container, 1);
+  messageDesc(file_containerd_events_container, "containerd.events.ContainerUpdate", 1);
 
 /**
  * @generated from message containerd.events.ContainerDelete
@@ -110,5 +110,5 @@ export type ContainerDelete = Message<"containerd.events.ContainerDelete"> & {
  * Use `create(ContainerDeleteSchema)` to create a new message.
  */
 export const ContainerDeleteSchema: GenMessage<ContainerDelete> = /*@__PURE__*/
-  messageDesc(file_containerd_events_container, 2);
+  messageDesc(file_containerd_events_container, "containerd.events.ContainerDelete", 2);
 

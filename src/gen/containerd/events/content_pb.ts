@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -37,7 +37,7 @@ export type ContentCreate = Message<"containerd.events.ContentCreate"> & {
  * Use `create(ContentCreateSchema)` to create a new message.
  */
 export const ContentCreateSchema: GenMessage<ContentCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_content, 0);
+  messageDesc(file_containerd_events_content, "containerd.events.ContentCreate", 0);
 
 /**
  * @generated from message containerd.events.ContentDelete
@@ -54,5 +54,5 @@ export type ContentDelete = Message<"containerd.events.ContentDelete"> & {
  * Use `create(ContentDeleteSchema)` to create a new message.
  */
 export const ContentDeleteSchema: GenMessage<ContentDelete> = /*@__PURE__*/
-  messageDesc(file_containerd_events_content, 1);
+  messageDesc(file_containerd_events_content, "containerd.events.ContentDelete", 1);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -32,7 +32,7 @@ export type NamespaceCreate = Message<"containerd.events.NamespaceCreate"> & {
  * Use `create(NamespaceCreateSchema)` to create a new message.
  */
 export const NamespaceCreateSchema: GenMessage<NamespaceCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_namespace, 0);
+  messageDesc(file_containerd_events_namespace, "containerd.events.NamespaceCreate", 0);
 
 /**
  * @generated from message containerd.events.NamespaceUpdate
@@ -54,7 +54,7 @@ export type NamespaceUpdate = Message<"containerd.events.NamespaceUpdate"> & {
  * Use `create(NamespaceUpdateSchema)` to create a new message.
  */
 export const NamespaceUpdateSchema: GenMessage<NamespaceUpdate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_namespace, 1);
+  messageDesc(file_containerd_events_namespace, "containerd.events.NamespaceUpdate", 1);
 
 /**
  * @generated from message containerd.events.NamespaceDelete
@@ -71,5 +71,5 @@ export type NamespaceDelete = Message<"containerd.events.NamespaceDelete"> & {
  * Use `create(NamespaceDeleteSchema)` to create a new message.
  */
 export const NamespaceDeleteSchema: GenMessage<NamespaceDelete> = /*@__PURE__*/
-  messageDesc(file_containerd_events_namespace, 2);
+  messageDesc(file_containerd_events_namespace, "containerd.events.NamespaceDelete", 2);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -29,7 +29,7 @@ export type SandboxCreate = Message<"containerd.events.SandboxCreate"> & {
  * Use `create(SandboxCreateSchema)` to create a new message.
  */
 export const SandboxCreateSchema: GenMessage<SandboxCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_sandbox, 0);
+  messageDesc(file_containerd_events_sandbox, "containerd.events.SandboxCreate", 0);
 
 /**
  * @generated from message containerd.events.SandboxStart
@@ -46,7 +46,7 @@ export type SandboxStart = Message<"containerd.events.SandboxStart"> & {
  * Use `create(SandboxStartSchema)` to create a new message.
  */
 export const SandboxStartSchema: GenMessage<SandboxStart> = /*@__PURE__*/
-  messageDesc(file_containerd_events_sandbox, 1);
+  messageDesc(file_containerd_events_sandbox, "containerd.events.SandboxStart", 1);
 
 /**
  * @generated from message containerd.events.SandboxExit
@@ -73,5 +73,5 @@ export type SandboxExit = Message<"containerd.events.SandboxExit"> & {
  * Use `create(SandboxExitSchema)` to create a new message.
  */
 export const SandboxExitSchema: GenMessage<SandboxExit> = /*@__PURE__*/
-  messageDesc(file_containerd_events_sandbox, 2);
+  messageDesc(file_containerd_events_sandbox, "containerd.events.SandboxExit", 2);
 

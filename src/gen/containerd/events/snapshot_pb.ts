@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -37,7 +37,7 @@ export type SnapshotPrepare = Message<"containerd.events.SnapshotPrepare"> & {
  * Use `create(SnapshotPrepareSchema)` to create a new message.
  */
 export const SnapshotPrepareSchema: GenMessage<SnapshotPrepare> = /*@__PURE__*/
-  messageDesc(file_containerd_events_snapshot, 0);
+  messageDesc(file_containerd_events_snapshot, "containerd.events.SnapshotPrepare", 0);
 
 /**
  * @generated from message containerd.events.SnapshotCommit
@@ -64,7 +64,7 @@ export type SnapshotCommit = Message<"containerd.events.SnapshotCommit"> & {
  * Use `create(SnapshotCommitSchema)` to create a new message.
  */
 export const SnapshotCommitSchema: GenMessage<SnapshotCommit> = /*@__PURE__*/
-  messageDesc(file_containerd_events_snapshot, 1);
+  messageDesc(file_containerd_events_snapshot, "containerd.events.SnapshotCommit", 1);
 
 /**
  * @generated from message containerd.events.SnapshotRemove
@@ -86,5 +86,5 @@ export type SnapshotRemove = Message<"containerd.events.SnapshotRemove"> & {
  * Use `create(SnapshotRemoveSchema)` to create a new message.
  */
 export const SnapshotRemoveSchema: GenMessage<SnapshotRemove> = /*@__PURE__*/
-  messageDesc(file_containerd_events_snapshot, 2);
+  messageDesc(file_containerd_events_snapshot, "containerd.events.SnapshotRemove", 2);
 

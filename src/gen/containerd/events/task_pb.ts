@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Mount } from "../types/mount_pb.ts";
 import { file_containerd_types_mount } from "../types/mount_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -56,7 +56,7 @@ export type TaskCreate = Message<"containerd.events.TaskCreate"> & {
  * Use `create(TaskCreateSchema)` to create a new message.
  */
 export const TaskCreateSchema: GenMessage<TaskCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 0);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskCreate", 0);
 
 /**
  * @generated from message containerd.events.TaskStart
@@ -78,7 +78,7 @@ export type TaskStart = Message<"containerd.events.TaskStart"> & {
  * Use `create(TaskStartSchema)` to create a new message.
  */
 export const TaskStartSchema: GenMessage<TaskStart> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 1);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskStart", 1);
 
 /**
  * @generated from message containerd.events.TaskDelete
@@ -115,7 +115,7 @@ export type TaskDelete = Message<"containerd.events.TaskDelete"> & {
  * Use `create(TaskDeleteSchema)` to create a new message.
  */
 export const TaskDeleteSchema: GenMessage<TaskDelete> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 2);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskDelete", 2);
 
 /**
  * @generated from message containerd.events.TaskIO
@@ -147,7 +147,7 @@ export type TaskIO = Message<"containerd.events.TaskIO"> & {
  * Use `create(TaskIOSchema)` to create a new message.
  */
 export const TaskIOSchema: GenMessage<TaskIO> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 3);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskIO", 3);
 
 /**
  * @generated from message containerd.events.TaskExit
@@ -184,7 +184,7 @@ export type TaskExit = Message<"containerd.events.TaskExit"> & {
  * Use `create(TaskExitSchema)` to create a new message.
  */
 export const TaskExitSchema: GenMessage<TaskExit> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 4);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskExit", 4);
 
 /**
  * @generated from message containerd.events.TaskOOM
@@ -201,7 +201,7 @@ export type TaskOOM = Message<"containerd.events.TaskOOM"> & {
  * Use `create(TaskOOMSchema)` to create a new message.
  */
 export const TaskOOMSchema: GenMessage<TaskOOM> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 5);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskOOM", 5);
 
 /**
  * @generated from message containerd.events.TaskExecAdded
@@ -223,7 +223,7 @@ export type TaskExecAdded = Message<"containerd.events.TaskExecAdded"> & {
  * Use `create(TaskExecAddedSchema)` to create a new message.
  */
 export const TaskExecAddedSchema: GenMessage<TaskExecAdded> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 6);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskExecAdded", 6);
 
 /**
  * @generated from message containerd.events.TaskExecStarted
@@ -250,7 +250,7 @@ export type TaskExecStarted = Message<"containerd.events.TaskExecStarted"> & {
  * Use `create(TaskExecStartedSchema)` to create a new message.
  */
 export const TaskExecStartedSchema: GenMessage<TaskExecStarted> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 7);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskExecStarted", 7);
 
 /**
  * @generated from message containerd.events.TaskPaused
@@ -267,7 +267,7 @@ export type TaskPaused = Message<"containerd.events.TaskPaused"> & {
  * Use `create(TaskPausedSchema)` to create a new message.
  */
 export const TaskPausedSchema: GenMessage<TaskPaused> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 8);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskPaused", 8);
 
 /**
  * @generated from message containerd.events.TaskResumed
@@ -284,7 +284,7 @@ export type TaskResumed = Message<"containerd.events.TaskResumed"> & {
  * Use `create(TaskResumedSchema)` to create a new message.
  */
 export const TaskResumedSchema: GenMessage<TaskResumed> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 9);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskResumed", 9);
 
 /**
  * @generated from message containerd.events.TaskCheckpointed
@@ -306,5 +306,5 @@ export type TaskCheckpointed = Message<"containerd.events.TaskCheckpointed"> & {
  * Use `create(TaskCheckpointedSchema)` to create a new message.
  */
 export const TaskCheckpointedSchema: GenMessage<TaskCheckpointed> = /*@__PURE__*/
-  messageDesc(file_containerd_events_task, 10);
+  messageDesc(file_containerd_events_task, "containerd.events.TaskCheckpointed", 10);
 

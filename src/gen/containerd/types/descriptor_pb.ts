@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -42,5 +42,5 @@ export type Descriptor = Message<"containerd.types.Descriptor"> & {
  * Use `create(DescriptorSchema)` to create a new message.
  */
 export const DescriptorSchema: GenMessage<Descriptor> = /*@__PURE__*/
-  messageDesc(file_containerd_types_descriptor, 0);
+  messageDesc(file_containerd_types_descriptor, "containerd.types.Descriptor", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -34,7 +34,7 @@ export type RuntimeRequest = Message<"containerd.types.RuntimeRequest"> & {
  * Use `create(RuntimeRequestSchema)` to create a new message.
  */
 export const RuntimeRequestSchema: GenMessage<RuntimeRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_types_introspection, 0);
+  messageDesc(file_containerd_types_introspection, "containerd.types.RuntimeRequest", 0);
 
 /**
  * @generated from message containerd.types.RuntimeVersion
@@ -56,7 +56,7 @@ export type RuntimeVersion = Message<"containerd.types.RuntimeVersion"> & {
  * Use `create(RuntimeVersionSchema)` to create a new message.
  */
 export const RuntimeVersionSchema: GenMessage<RuntimeVersion> = /*@__PURE__*/
-  messageDesc(file_containerd_types_introspection, 1);
+  messageDesc(file_containerd_types_introspection, "containerd.types.RuntimeVersion", 1);
 
 /**
  * @generated from message containerd.types.RuntimeInfo
@@ -93,5 +93,5 @@ export type RuntimeInfo = Message<"containerd.types.RuntimeInfo"> & {
  * Use `create(RuntimeInfoSchema)` to create a new message.
  */
 export const RuntimeInfoSchema: GenMessage<RuntimeInfo> = /*@__PURE__*/
-  messageDesc(file_containerd_types_introspection, 2);
+  messageDesc(file_containerd_types_introspection, "containerd.types.RuntimeInfo", 2);
 

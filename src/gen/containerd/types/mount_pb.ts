@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -44,7 +44,7 @@ export type Mount = Message<"containerd.types.Mount"> & {
  * Use `create(MountSchema)` to create a new message.
  */
 export const MountSchema: GenMessage<Mount> = /*@__PURE__*/
-  messageDesc(file_containerd_types_mount, 0);
+  messageDesc(file_containerd_types_mount, "containerd.types.Mount", 0);
 
 /**
  * @generated from message containerd.types.ActiveMount
@@ -76,7 +76,7 @@ export type ActiveMount = Message<"containerd.types.ActiveMount"> & {
  * Use `create(ActiveMountSchema)` to create a new message.
  */
 export const ActiveMountSchema: GenMessage<ActiveMount> = /*@__PURE__*/
-  messageDesc(file_containerd_types_mount, 1);
+  messageDesc(file_containerd_types_mount, "containerd.types.ActiveMount", 1);
 
 /**
  * @generated from message containerd.types.ActivationInfo
@@ -108,5 +108,5 @@ export type ActivationInfo = Message<"containerd.types.ActivationInfo"> & {
  * Use `create(ActivationInfoSchema)` to create a new message.
  */
 export const ActivationInfoSchema: GenMessage<ActivationInfo> = /*@__PURE__*/
-  messageDesc(file_containerd_types_mount, 2);
+  messageDesc(file_containerd_types_mount, "containerd.types.ActivationInfo", 2);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../lib/descriptors.ts";
 import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -64,7 +64,7 @@ export type Sandbox = Message<"containerd.types.Sandbox"> & {
  * Use `create(SandboxSchema)` to create a new message.
  */
 export const SandboxSchema: GenMessage<Sandbox> = /*@__PURE__*/
-  messageDesc(file_containerd_types_sandbox, 0);
+  messageDesc(file_containerd_types_sandbox, "containerd.types.Sandbox", 0);
 
 /**
  * @generated from message containerd.types.Sandbox.Runtime
@@ -86,5 +86,5 @@ export type Sandbox_Runtime = Message<"containerd.types.Sandbox.Runtime"> & {
  * Use `create(Sandbox_RuntimeSchema)` to create a new message.
  */
 export const Sandbox_RuntimeSchema: GenMessage<Sandbox_Runtime> = /*@__PURE__*/
-  messageDesc(file_containerd_types_sandbox, 0, 0);
+  messageDesc(file_containerd_types_sandbox, "containerd.types.Sandbox.Runtime", 0, 0);
 

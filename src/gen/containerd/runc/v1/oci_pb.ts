@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -82,7 +82,7 @@ export type Options = Message<"containerd.runc.v1.Options"> & {
  * Use `create(OptionsSchema)` to create a new message.
  */
 export const OptionsSchema: GenMessage<Options> = /*@__PURE__*/
-  messageDesc(file_containerd_runc_v1_oci, 0);
+  messageDesc(file_containerd_runc_v1_oci, "containerd.runc.v1.Options", 0);
 
 /**
  * @generated from message containerd.runc.v1.CheckpointOptions
@@ -144,7 +144,7 @@ export type CheckpointOptions = Message<"containerd.runc.v1.CheckpointOptions"> 
  * Use `create(CheckpointOptionsSchema)` to create a new message.
  */
 export const CheckpointOptionsSchema: GenMessage<CheckpointOptions> = /*@__PURE__*/
-  messageDesc(file_containerd_runc_v1_oci, 1);
+  messageDesc(file_containerd_runc_v1_oci, "containerd.runc.v1.CheckpointOptions", 1);
 
 /**
  * @generated from message containerd.runc.v1.ProcessDetails
@@ -161,5 +161,5 @@ export type ProcessDetails = Message<"containerd.runc.v1.ProcessDetails"> & {
  * Use `create(ProcessDetailsSchema)` to create a new message.
  */
 export const ProcessDetailsSchema: GenMessage<ProcessDetails> = /*@__PURE__*/
-  messageDesc(file_containerd_runc_v1_oci, 2);
+  messageDesc(file_containerd_runc_v1_oci, "containerd.runc.v1.ProcessDetails", 2);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Mount } from "../../types/mount_pb.ts";
 import { file_containerd_types_mount } from "../../types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../v1/types/task_pb.ts";
@@ -78,7 +78,7 @@ export type CreateTaskRequest = Message<"containerd.task.v2.CreateTaskRequest"> 
  * Use `create(CreateTaskRequestSchema)` to create a new message.
  */
 export const CreateTaskRequestSchema: GenMessage<CreateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 0);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.CreateTaskRequest", 0);
 
 /**
  * @generated from message containerd.task.v2.CreateTaskResponse
@@ -95,7 +95,7 @@ export type CreateTaskResponse = Message<"containerd.task.v2.CreateTaskResponse"
  * Use `create(CreateTaskResponseSchema)` to create a new message.
  */
 export const CreateTaskResponseSchema: GenMessage<CreateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 1);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.CreateTaskResponse", 1);
 
 /**
  * @generated from message containerd.task.v2.DeleteRequest
@@ -117,7 +117,7 @@ export type DeleteRequest = Message<"containerd.task.v2.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 2);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.DeleteRequest", 2);
 
 /**
  * @generated from message containerd.task.v2.DeleteResponse
@@ -144,7 +144,7 @@ export type DeleteResponse = Message<"containerd.task.v2.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 3);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.DeleteResponse", 3);
 
 /**
  * @generated from message containerd.task.v2.ExecProcessRequest
@@ -191,7 +191,7 @@ export type ExecProcessRequest = Message<"containerd.task.v2.ExecProcessRequest"
  * Use `create(ExecProcessRequestSchema)` to create a new message.
  */
 export const ExecProcessRequestSchema: GenMessage<ExecProcessRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 4);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ExecProcessRequest", 4);
 
 /**
  * @generated from message containerd.task.v2.ExecProcessResponse
@@ -204,7 +204,7 @@ export type ExecProcessResponse = Message<"containerd.task.v2.ExecProcessRespons
  * Use `create(ExecProcessResponseSchema)` to create a new message.
  */
 export const ExecProcessResponseSchema: GenMessage<ExecProcessResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 5);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ExecProcessResponse", 5);
 
 /**
  * @generated from message containerd.task.v2.ResizePtyRequest
@@ -236,7 +236,7 @@ export type ResizePtyRequest = Message<"containerd.task.v2.ResizePtyRequest"> & 
  * Use `create(ResizePtyRequestSchema)` to create a new message.
  */
 export const ResizePtyRequestSchema: GenMessage<ResizePtyRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 6);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ResizePtyRequest", 6);
 
 /**
  * @generated from message containerd.task.v2.StateRequest
@@ -258,7 +258,7 @@ export type StateRequest = Message<"containerd.task.v2.StateRequest"> & {
  * Use `create(StateRequestSchema)` to create a new message.
  */
 export const StateRequestSchema: GenMessage<StateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 7);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StateRequest", 7);
 
 /**
  * @generated from message containerd.task.v2.StateResponse
@@ -325,7 +325,7 @@ export type StateResponse = Message<"containerd.task.v2.StateResponse"> & {
  * Use `create(StateResponseSchema)` to create a new message.
  */
 export const StateResponseSchema: GenMessage<StateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 8);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StateResponse", 8);
 
 /**
  * @generated from message containerd.task.v2.KillRequest
@@ -357,7 +357,7 @@ export type KillRequest = Message<"containerd.task.v2.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 9);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.KillRequest", 9);
 
 /**
  * @generated from message containerd.task.v2.CloseIORequest
@@ -384,7 +384,7 @@ export type CloseIORequest = Message<"containerd.task.v2.CloseIORequest"> & {
  * Use `create(CloseIORequestSchema)` to create a new message.
  */
 export const CloseIORequestSchema: GenMessage<CloseIORequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 10);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.CloseIORequest", 10);
 
 /**
  * @generated from message containerd.task.v2.PidsRequest
@@ -401,7 +401,7 @@ export type PidsRequest = Message<"containerd.task.v2.PidsRequest"> & {
  * Use `create(PidsRequestSchema)` to create a new message.
  */
 export const PidsRequestSchema: GenMessage<PidsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 11);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.PidsRequest", 11);
 
 /**
  * @generated from message containerd.task.v2.PidsResponse
@@ -418,7 +418,7 @@ export type PidsResponse = Message<"containerd.task.v2.PidsResponse"> & {
  * Use `create(PidsResponseSchema)` to create a new message.
  */
 export const PidsResponseSchema: GenMessage<PidsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 12);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.PidsResponse", 12);
 
 /**
  * @generated from message containerd.task.v2.CheckpointTaskRequest
@@ -445,7 +445,7 @@ export type CheckpointTaskRequest = Message<"containerd.task.v2.CheckpointTaskRe
  * Use `create(CheckpointTaskRequestSchema)` to create a new message.
  */
 export const CheckpointTaskRequestSchema: GenMessage<CheckpointTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 13);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.CheckpointTaskRequest", 13);
 
 /**
  * @generated from message containerd.task.v2.UpdateTaskRequest
@@ -472,7 +472,7 @@ export type UpdateTaskRequest = Message<"containerd.task.v2.UpdateTaskRequest"> 
  * Use `create(UpdateTaskRequestSchema)` to create a new message.
  */
 export const UpdateTaskRequestSchema: GenMessage<UpdateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 14);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.UpdateTaskRequest", 14);
 
 /**
  * @generated from message containerd.task.v2.StartRequest
@@ -494,7 +494,7 @@ export type StartRequest = Message<"containerd.task.v2.StartRequest"> & {
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 15);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StartRequest", 15);
 
 /**
  * @generated from message containerd.task.v2.StartResponse
@@ -511,7 +511,7 @@ export type StartResponse = Message<"containerd.task.v2.StartResponse"> & {
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 16);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StartResponse", 16);
 
 /**
  * @generated from message containerd.task.v2.WaitRequest
@@ -533,7 +533,7 @@ export type WaitRequest = Message<"containerd.task.v2.WaitRequest"> & {
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema: GenMessage<WaitRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 17);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.WaitRequest", 17);
 
 /**
  * @generated from message containerd.task.v2.WaitResponse
@@ -555,7 +555,7 @@ export type WaitResponse = Message<"containerd.task.v2.WaitResponse"> & {
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema: GenMessage<WaitResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 18);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.WaitResponse", 18);
 
 /**
  * @generated from message containerd.task.v2.StatsRequest
@@ -572,7 +572,7 @@ export type StatsRequest = Message<"containerd.task.v2.StatsRequest"> & {
  * Use `create(StatsRequestSchema)` to create a new message.
  */
 export const StatsRequestSchema: GenMessage<StatsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 19);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StatsRequest", 19);
 
 /**
  * @generated from message containerd.task.v2.StatsResponse
@@ -589,7 +589,7 @@ export type StatsResponse = Message<"containerd.task.v2.StatsResponse"> & {
  * Use `create(StatsResponseSchema)` to create a new message.
  */
 export const StatsResponseSchema: GenMessage<StatsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 20);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.StatsResponse", 20);
 
 /**
  * @generated from message containerd.task.v2.ConnectRequest
@@ -606,7 +606,7 @@ export type ConnectRequest = Message<"containerd.task.v2.ConnectRequest"> & {
  * Use `create(ConnectRequestSchema)` to create a new message.
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 21);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ConnectRequest", 21);
 
 /**
  * @generated from message containerd.task.v2.ConnectResponse
@@ -633,7 +633,7 @@ export type ConnectResponse = Message<"containerd.task.v2.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 22);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ConnectResponse", 22);
 
 /**
  * @generated from message containerd.task.v2.ShutdownRequest
@@ -655,7 +655,7 @@ export type ShutdownRequest = Message<"containerd.task.v2.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 23);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ShutdownRequest", 23);
 
 /**
  * @generated from message containerd.task.v2.PauseRequest
@@ -672,7 +672,7 @@ export type PauseRequest = Message<"containerd.task.v2.PauseRequest"> & {
  * Use `create(PauseRequestSchema)` to create a new message.
  */
 export const PauseRequestSchema: GenMessage<PauseRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 24);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.PauseRequest", 24);
 
 /**
  * @generated from message containerd.task.v2.ResumeRequest
@@ -689,7 +689,7 @@ export type ResumeRequest = Message<"containerd.task.v2.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_task_v2_shim, 25);
+  messageDesc(file_containerd_task_v2_shim, "containerd.task.v2.ResumeRequest", 25);
 
 /**
  * @generated from service containerd.task.v2.Task
@@ -832,5 +832,5 @@ export const Task: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_task_v2_shim, 0);
+  serviceDesc(file_containerd_task_v2_shim, "containerd.task.v2.Task", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -42,5 +42,5 @@ export type ContainerPath = Message<"containerd.types.transfer.ContainerPath"> &
  * Use `create(ContainerPathSchema)` to create a new message.
  */
 export const ContainerPathSchema: GenMessage<ContainerPath> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_container, 0);
+  messageDesc(file_containerd_types_transfer_container, "containerd.types.transfer.ContainerPath", 0);
 

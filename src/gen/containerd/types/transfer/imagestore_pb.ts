@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Platform } from "../platform_pb.ts";
 import { file_containerd_types_platform } from "../platform_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -59,7 +59,7 @@ export type ImageStore = Message<"containerd.types.transfer.ImageStore"> & {
  * Use `create(ImageStoreSchema)` to create a new message.
  */
 export const ImageStoreSchema: GenMessage<ImageStore> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_imagestore, 0);
+  messageDesc(file_containerd_types_transfer_imagestore, "containerd.types.transfer.ImageStore", 0);
 
 /**
  * @generated from message containerd.types.transfer.UnpackConfiguration
@@ -81,7 +81,7 @@ export type UnpackConfiguration = Message<"containerd.types.transfer.UnpackConfi
  * Use `create(UnpackConfigurationSchema)` to create a new message.
  */
 export const UnpackConfigurationSchema: GenMessage<UnpackConfiguration> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_imagestore, 1);
+  messageDesc(file_containerd_types_transfer_imagestore, "containerd.types.transfer.UnpackConfiguration", 1);
 
 /**
  * @generated from message containerd.types.transfer.ImageReference
@@ -118,5 +118,5 @@ export type ImageReference = Message<"containerd.types.transfer.ImageReference">
  * Use `create(ImageReferenceSchema)` to create a new message.
  */
 export const ImageReferenceSchema: GenMessage<ImageReference> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_imagestore, 2);
+  messageDesc(file_containerd_types_transfer_imagestore, "containerd.types.transfer.ImageReference", 2);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Platform } from "../platform_pb.ts";
 import { file_containerd_types_platform } from "../platform_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -39,7 +39,7 @@ export type ImageImportStream = Message<"containerd.types.transfer.ImageImportSt
  * Use `create(ImageImportStreamSchema)` to create a new message.
  */
 export const ImageImportStreamSchema: GenMessage<ImageImportStream> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_importexport, 0);
+  messageDesc(file_containerd_types_transfer_importexport, "containerd.types.transfer.ImageImportStream", 0);
 
 /**
  * @generated from message containerd.types.transfer.ImageExportStream
@@ -81,5 +81,5 @@ export type ImageExportStream = Message<"containerd.types.transfer.ImageExportSt
  * Use `create(ImageExportStreamSchema)` to create a new message.
  */
 export const ImageExportStreamSchema: GenMessage<ImageExportStream> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_importexport, 1);
+  messageDesc(file_containerd_types_transfer_importexport, "containerd.types.transfer.ImageExportStream", 1);
 

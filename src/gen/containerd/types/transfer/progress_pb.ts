@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Descriptor } from "../descriptor_pb.ts";
 import { file_containerd_types_descriptor } from "../descriptor_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -54,5 +54,5 @@ export type Progress = Message<"containerd.types.transfer.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_progress, 0);
+  messageDesc(file_containerd_types_transfer_progress, "containerd.types.transfer.Progress", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -34,7 +34,7 @@ export type OCIRegistry = Message<"containerd.types.transfer.OCIRegistry"> & {
  * Use `create(OCIRegistrySchema)` to create a new message.
  */
 export const OCIRegistrySchema: GenMessage<OCIRegistry> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_registry, 0);
+  messageDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.OCIRegistry", 0);
 
 /**
  * @generated from message containerd.types.transfer.RegistryResolver
@@ -76,7 +76,7 @@ export type RegistryResolver = Message<"containerd.types.transfer.RegistryResolv
  * Use `create(RegistryResolverSchema)` to create a new message.
  */
 export const RegistryResolverSchema: GenMessage<RegistryResolver> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_registry, 1);
+  messageDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.RegistryResolver", 1);
 
 /**
  * @generated from message containerd.types.transfer.AuthRequest
@@ -103,7 +103,7 @@ export type AuthRequest = Message<"containerd.types.transfer.AuthRequest"> & {
  * Use `create(AuthRequestSchema)` to create a new message.
  */
 export const AuthRequestSchema: GenMessage<AuthRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_registry, 2);
+  messageDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.AuthRequest", 2);
 
 /**
  * @generated from message containerd.types.transfer.AuthResponse
@@ -135,7 +135,7 @@ export type AuthResponse = Message<"containerd.types.transfer.AuthResponse"> & {
  * Use `create(AuthResponseSchema)` to create a new message.
  */
 export const AuthResponseSchema: GenMessage<AuthResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_registry, 3);
+  messageDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.AuthResponse", 3);
 
 /**
  * @generated from enum containerd.types.transfer.HTTPDebug
@@ -171,7 +171,7 @@ export type HTTPDebug = (typeof HTTPDebug)[keyof typeof HTTPDebug] | UnknownEnum
  * Describes the enum containerd.types.transfer.HTTPDebug.
  */
 export const HTTPDebugSchema: GenEnum<HTTPDebug> = /*@__PURE__*/
-  enumDesc(file_containerd_types_transfer_registry, 0);
+  enumDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.HTTPDebug", 0);
 
 /**
  * @generated from enum containerd.types.transfer.AuthType
@@ -207,5 +207,5 @@ export type AuthType = (typeof AuthType)[keyof typeof AuthType] | UnknownEnum;
  * Describes the enum containerd.types.transfer.AuthType.
  */
 export const AuthTypeSchema: GenEnum<AuthType> = /*@__PURE__*/
-  enumDesc(file_containerd_types_transfer_registry, 1);
+  enumDesc(file_containerd_types_transfer_registry, "containerd.types.transfer.AuthType", 1);
 

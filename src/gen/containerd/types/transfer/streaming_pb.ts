@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -27,7 +27,7 @@ export type Data = Message<"containerd.types.transfer.Data"> & {
  * Use `create(DataSchema)` to create a new message.
  */
 export const DataSchema: GenMessage<Data> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_streaming, 0);
+  messageDesc(file_containerd_types_transfer_streaming, "containerd.types.transfer.Data", 0);
 
 /**
  * @generated from message containerd.types.transfer.WindowUpdate
@@ -44,7 +44,7 @@ export type WindowUpdate = Message<"containerd.types.transfer.WindowUpdate"> & {
  * Use `create(WindowUpdateSchema)` to create a new message.
  */
 export const WindowUpdateSchema: GenMessage<WindowUpdate> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_streaming, 1);
+  messageDesc(file_containerd_types_transfer_streaming, "containerd.types.transfer.WindowUpdate", 1);
 
 /**
  * @generated from message containerd.types.transfer.ReadStream
@@ -66,7 +66,7 @@ export type ReadStream = Message<"containerd.types.transfer.ReadStream"> & {
  * Use `create(ReadStreamSchema)` to create a new message.
  */
 export const ReadStreamSchema: GenMessage<ReadStream> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_streaming, 2);
+  messageDesc(file_containerd_types_transfer_streaming, "containerd.types.transfer.ReadStream", 2);
 
 /**
  * @generated from message containerd.types.transfer.WriteStream
@@ -88,5 +88,5 @@ export type WriteStream = Message<"containerd.types.transfer.WriteStream"> & {
  * Use `create(WriteStreamSchema)` to create a new message.
  */
 export const WriteStreamSchema: GenMessage<WriteStream> = /*@__PURE__*/
-  messageDesc(file_containerd_types_transfer_streaming, 3);
+  messageDesc(file_containerd_types_transfer_streaming, "containerd.types.transfer.WriteStream", 3);
 

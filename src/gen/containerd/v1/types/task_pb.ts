@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Any, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -74,7 +74,7 @@ export type Process = Message<"containerd.v1.types.Process"> & {
  * Use `create(ProcessSchema)` to create a new message.
  */
 export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
-  messageDesc(file_containerd_v1_types_task, 0);
+  messageDesc(file_containerd_v1_types_task, "containerd.v1.types.Process", 0);
 
 /**
  * @generated from message containerd.v1.types.ProcessInfo
@@ -96,7 +96,7 @@ export type ProcessInfo = Message<"containerd.v1.types.ProcessInfo"> & {
  * Use `create(ProcessInfoSchema)` to create a new message.
  */
 export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/
-  messageDesc(file_containerd_v1_types_task, 1);
+  messageDesc(file_containerd_v1_types_task, "containerd.v1.types.ProcessInfo", 1);
 
 /**
  * @generated from enum containerd.v1.types.Status
@@ -142,5 +142,5 @@ export type Status = (typeof Status)[keyof typeof Status] | UnknownEnum;
  * Describes the enum containerd.v1.types.Status.
  */
 export const StatusSchema: GenEnum<Status> = /*@__PURE__*/
-  enumDesc(file_containerd_v1_types_task, 0);
+  enumDesc(file_containerd_v1_types_task, "containerd.v1.types.Status", 0);
 

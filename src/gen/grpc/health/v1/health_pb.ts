@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
@@ -29,7 +29,7 @@ export type HealthCheckRequest = Message<"grpc.health.v1.HealthCheckRequest"> & 
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_grpc_health_v1_health, 0);
+  messageDesc(file_grpc_health_v1_health, "grpc.health.v1.HealthCheckRequest", 0);
 
 /**
  * @generated from message grpc.health.v1.HealthCheckResponse
@@ -46,7 +46,7 @@ export type HealthCheckResponse = Message<"grpc.health.v1.HealthCheckResponse"> 
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_grpc_health_v1_health, 1);
+  messageDesc(file_grpc_health_v1_health, "grpc.health.v1.HealthCheckResponse", 1);
 
 /**
  * @generated from enum grpc.health.v1.HealthCheckResponse.ServingStatus
@@ -82,7 +82,7 @@ export type HealthCheckResponse_ServingStatus = (typeof HealthCheckResponse_Serv
  * Describes the enum grpc.health.v1.HealthCheckResponse.ServingStatus.
  */
 export const HealthCheckResponse_ServingStatusSchema: GenEnum<HealthCheckResponse_ServingStatus> = /*@__PURE__*/
-  enumDesc(file_grpc_health_v1_health, 1, 0);
+  enumDesc(file_grpc_health_v1_health, "grpc.health.v1.HealthCheckResponse.ServingStatus", 1, 0);
 
 /**
  * gRPC's health checking protocol, as probes and grpc_health_probe speak it.
@@ -107,5 +107,5 @@ export const Health: GenService<{
     output: typeof HealthCheckResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_grpc_health_v1_health, 0);
+  serviceDesc(file_grpc_health_v1_health, "grpc.health.v1.Health", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Descriptor } from "../../../containerd/types/descriptor_pb.ts";
 import { file_containerd_types_descriptor } from "../../../containerd/types/descriptor_pb.ts";
 import type { EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -89,7 +89,7 @@ export type Checkpoint = Message<"lighter.checkpoints.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 0);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.Checkpoint", 0);
 
 /**
  * @generated from message lighter.checkpoints.v1.CreateCheckpointRequest
@@ -108,7 +108,7 @@ export type CreateCheckpointRequest = Message<"lighter.checkpoints.v1.CreateChec
  * Use `create(CreateCheckpointRequestSchema)` to create a new message.
  */
 export const CreateCheckpointRequestSchema: GenMessage<CreateCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 1);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.CreateCheckpointRequest", 1);
 
 /**
  * @generated from message lighter.checkpoints.v1.CreateCheckpointResponse
@@ -125,7 +125,7 @@ export type CreateCheckpointResponse = Message<"lighter.checkpoints.v1.CreateChe
  * Use `create(CreateCheckpointResponseSchema)` to create a new message.
  */
 export const CreateCheckpointResponseSchema: GenMessage<CreateCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 2);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.CreateCheckpointResponse", 2);
 
 /**
  * @generated from message lighter.checkpoints.v1.GetCheckpointRequest
@@ -147,7 +147,7 @@ export type GetCheckpointRequest = Message<"lighter.checkpoints.v1.GetCheckpoint
  * Use `create(GetCheckpointRequestSchema)` to create a new message.
  */
 export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 3);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.GetCheckpointRequest", 3);
 
 /**
  * @generated from message lighter.checkpoints.v1.GetCheckpointResponse
@@ -164,7 +164,7 @@ export type GetCheckpointResponse = Message<"lighter.checkpoints.v1.GetCheckpoin
  * Use `create(GetCheckpointResponseSchema)` to create a new message.
  */
 export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 4);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.GetCheckpointResponse", 4);
 
 /**
  * @generated from message lighter.checkpoints.v1.ListCheckpointsRequest
@@ -183,7 +183,7 @@ export type ListCheckpointsRequest = Message<"lighter.checkpoints.v1.ListCheckpo
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 5);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.ListCheckpointsRequest", 5);
 
 /**
  * @generated from message lighter.checkpoints.v1.ListCheckpointsResponse
@@ -200,7 +200,7 @@ export type ListCheckpointsResponse = Message<"lighter.checkpoints.v1.ListCheckp
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 6);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.ListCheckpointsResponse", 6);
 
 /**
  * @generated from message lighter.checkpoints.v1.DeleteCheckpointRequest
@@ -222,7 +222,7 @@ export type DeleteCheckpointRequest = Message<"lighter.checkpoints.v1.DeleteChec
  * Use `create(DeleteCheckpointRequestSchema)` to create a new message.
  */
 export const DeleteCheckpointRequestSchema: GenMessage<DeleteCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_checkpoints_v1_checkpoints, 7);
+  messageDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.DeleteCheckpointRequest", 7);
 
 /**
  * Named checkpoints of containers, in the namespace of the request metadata. A checkpoint outlives its task and goes with
@@ -264,5 +264,5 @@ export const Checkpoints: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_lighter_checkpoints_v1_checkpoints, 0);
+  serviceDesc(file_lighter_checkpoints_v1_checkpoints, "lighter.checkpoints.v1.Checkpoints", 0);
 

@@ -6,7 +6,7 @@
 // Source: criu images/{cgroup,mnt}.proto.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -37,7 +37,7 @@ export type CgroupMember = Message<"lighter.criu.v1.CgroupMember"> & {
  * Use `create(CgroupMemberSchema)` to create a new message.
  */
 export const CgroupMemberSchema: GenMessage<CgroupMember> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 0);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.CgroupMember", 0);
 
 /**
  * @generated from message lighter.criu.v1.CgroupSet
@@ -59,7 +59,7 @@ export type CgroupSet = Message<"lighter.criu.v1.CgroupSet"> & {
  * Use `create(CgroupSetSchema)` to create a new message.
  */
 export const CgroupSetSchema: GenMessage<CgroupSet> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 1);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.CgroupSet", 1);
 
 /**
  * @generated from message lighter.criu.v1.CgroupFolder
@@ -78,7 +78,7 @@ export type CgroupFolder = Message<"lighter.criu.v1.CgroupFolder"> & {
  * Use `create(CgroupFolderSchema)` to create a new message.
  */
 export const CgroupFolderSchema: GenMessage<CgroupFolder> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 2);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.CgroupFolder", 2);
 
 /**
  * @generated from message lighter.criu.v1.CgroupController
@@ -100,7 +100,7 @@ export type CgroupController = Message<"lighter.criu.v1.CgroupController"> & {
  * Use `create(CgroupControllerSchema)` to create a new message.
  */
 export const CgroupControllerSchema: GenMessage<CgroupController> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 3);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.CgroupController", 3);
 
 /**
  * @generated from message lighter.criu.v1.CgroupEntry
@@ -122,7 +122,7 @@ export type CgroupEntry = Message<"lighter.criu.v1.CgroupEntry"> & {
  * Use `create(CgroupEntrySchema)` to create a new message.
  */
 export const CgroupEntrySchema: GenMessage<CgroupEntry> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 4);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.CgroupEntry", 4);
 
 /**
  * @generated from message lighter.criu.v1.MountEntry
@@ -141,5 +141,5 @@ export type MountEntry = Message<"lighter.criu.v1.MountEntry"> & {
  * Use `create(MountEntrySchema)` to create a new message.
  */
 export const MountEntrySchema: GenMessage<MountEntry> = /*@__PURE__*/
-  messageDesc(file_lighter_criu_v1_images, 5);
+  messageDesc(file_lighter_criu_v1_images, "lighter.criu.v1.MountEntry", 5);
 

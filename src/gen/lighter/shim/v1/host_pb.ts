@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Any, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -25,7 +25,7 @@ export type InfoRequest = Message<"lighter.shim.v1.InfoRequest"> & {
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 0);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.InfoRequest", 0);
 
 /**
  * @generated from message lighter.shim.v1.InfoResponse
@@ -61,7 +61,7 @@ export type InfoResponse = Message<"lighter.shim.v1.InfoResponse"> & {
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 1);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.InfoResponse", 1);
 
 /**
  * @generated from message lighter.shim.v1.OpenRequest
@@ -78,7 +78,7 @@ export type OpenRequest = Message<"lighter.shim.v1.OpenRequest"> & {
  * Use `create(OpenRequestSchema)` to create a new message.
  */
 export const OpenRequestSchema: GenMessage<OpenRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 2);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.OpenRequest", 2);
 
 /**
  * @generated from message lighter.shim.v1.OpenResponse
@@ -97,7 +97,7 @@ export type OpenResponse = Message<"lighter.shim.v1.OpenResponse"> & {
  * Use `create(OpenResponseSchema)` to create a new message.
  */
 export const OpenResponseSchema: GenMessage<OpenResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 3);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.OpenResponse", 3);
 
 /**
  * @generated from message lighter.shim.v1.ListRequest
@@ -110,7 +110,7 @@ export type ListRequest = Message<"lighter.shim.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 4);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ListRequest", 4);
 
 /**
  * @generated from message lighter.shim.v1.ListResponse
@@ -139,7 +139,7 @@ export type ListResponse = Message<"lighter.shim.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 5);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ListResponse", 5);
 
 /**
  * @generated from message lighter.shim.v1.Task
@@ -173,7 +173,7 @@ export type Task = Message<"lighter.shim.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 6);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.Task", 6);
 
 /**
  * @generated from message lighter.shim.v1.Process
@@ -212,7 +212,7 @@ export type Process = Message<"lighter.shim.v1.Process"> & {
  * Use `create(ProcessSchema)` to create a new message.
  */
 export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 7);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.Process", 7);
 
 /**
  * A task whose state on disk can't be read. It hides no other; Delete with its id removes it.
@@ -246,7 +246,7 @@ export type BrokenTask = Message<"lighter.shim.v1.BrokenTask"> & {
  * Use `create(BrokenTaskSchema)` to create a new message.
  */
 export const BrokenTaskSchema: GenMessage<BrokenTask> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 8);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.BrokenTask", 8);
 
 /**
  * @generated from message lighter.shim.v1.EventsRequest
@@ -263,7 +263,7 @@ export type EventsRequest = Message<"lighter.shim.v1.EventsRequest"> & {
  * Use `create(EventsRequestSchema)` to create a new message.
  */
 export const EventsRequestSchema: GenMessage<EventsRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 9);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.EventsRequest", 9);
 
 /**
  * @generated from message lighter.shim.v1.Event
@@ -300,7 +300,7 @@ export type Event = Message<"lighter.shim.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 10);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.Event", 10);
 
 /**
  * @generated from message lighter.shim.v1.AcknowledgeRequest
@@ -317,7 +317,7 @@ export type AcknowledgeRequest = Message<"lighter.shim.v1.AcknowledgeRequest"> &
  * Use `create(AcknowledgeRequestSchema)` to create a new message.
  */
 export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 11);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.AcknowledgeRequest", 11);
 
 /**
  * @generated from message lighter.shim.v1.ShutdownRequest
@@ -334,7 +334,7 @@ export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, 12);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ShutdownRequest", 12);
 
 /**
  * What a daemon needs of the shim host beyond containerd's shim Task API, which the host serves beside this
@@ -405,5 +405,5 @@ export const Host: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_lighter_shim_v1_host, 0);
+  serviceDesc(file_lighter_shim_v1_host, "lighter.shim.v1.Host", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -43,7 +43,7 @@ export type Object$ = Message<"lighter.system.v1.Object"> & {
  * Use `create(ObjectSchema)` to create a new message.
  */
 export const ObjectSchema: GenMessage<Object$> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 0);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.Object", 0);
 
 /**
  * @generated from message lighter.system.v1.CollectGarbageRequest
@@ -56,7 +56,7 @@ export type CollectGarbageRequest = Message<"lighter.system.v1.CollectGarbageReq
  * Use `create(CollectGarbageRequestSchema)` to create a new message.
  */
 export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 1);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CollectGarbageRequest", 1);
 
 /**
  * @generated from message lighter.system.v1.CollectGarbageResponse
@@ -97,7 +97,7 @@ export type CollectGarbageResponse = Message<"lighter.system.v1.CollectGarbageRe
  * Use `create(CollectGarbageResponseSchema)` to create a new message.
  */
 export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 2);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CollectGarbageResponse", 2);
 
 /**
  * @generated from message lighter.system.v1.CollectGarbageResponse.Removed
@@ -119,7 +119,7 @@ export type CollectGarbageResponse_Removed = Message<"lighter.system.v1.CollectG
  * Use `create(CollectGarbageResponse_RemovedSchema)` to create a new message.
  */
 export const CollectGarbageResponse_RemovedSchema: GenMessage<CollectGarbageResponse_Removed> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 2, 0);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CollectGarbageResponse.Removed", 2, 0);
 
 /**
  * @generated from message lighter.system.v1.ExplainRequest
@@ -145,7 +145,7 @@ export type ExplainRequest = Message<"lighter.system.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 3);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.ExplainRequest", 3);
 
 /**
  * @generated from message lighter.system.v1.ExplainResponse
@@ -162,7 +162,7 @@ export type ExplainResponse = Message<"lighter.system.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 4);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.ExplainResponse", 4);
 
 /**
  * One link of a path.
@@ -189,7 +189,7 @@ export type ExplainResponse_Link = Message<"lighter.system.v1.ExplainResponse.Li
  * Use `create(ExplainResponse_LinkSchema)` to create a new message.
  */
 export const ExplainResponse_LinkSchema: GenMessage<ExplainResponse_Link> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 4, 0);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.ExplainResponse.Link", 4, 0);
 
 /**
  * @generated from message lighter.system.v1.ExplainResponse.Explanation
@@ -213,7 +213,7 @@ export type ExplainResponse_Explanation = Message<"lighter.system.v1.ExplainResp
  * Use `create(ExplainResponse_ExplanationSchema)` to create a new message.
  */
 export const ExplainResponse_ExplanationSchema: GenMessage<ExplainResponse_Explanation> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 4, 1);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.ExplainResponse.Explanation", 4, 1);
 
 /**
  * @generated from message lighter.system.v1.DiskUsageRequest
@@ -226,7 +226,7 @@ export type DiskUsageRequest = Message<"lighter.system.v1.DiskUsageRequest"> & {
  * Use `create(DiskUsageRequestSchema)` to create a new message.
  */
 export const DiskUsageRequestSchema: GenMessage<DiskUsageRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 5);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.DiskUsageRequest", 5);
 
 /**
  * @generated from message lighter.system.v1.DiskUsageResponse
@@ -262,7 +262,7 @@ export type DiskUsageResponse = Message<"lighter.system.v1.DiskUsageResponse"> &
  * Use `create(DiskUsageResponseSchema)` to create a new message.
  */
 export const DiskUsageResponseSchema: GenMessage<DiskUsageResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 6);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.DiskUsageResponse", 6);
 
 /**
  * @generated from message lighter.system.v1.DiskUsageResponse.Kind
@@ -289,7 +289,7 @@ export type DiskUsageResponse_Kind = Message<"lighter.system.v1.DiskUsageRespons
  * Use `create(DiskUsageResponse_KindSchema)` to create a new message.
  */
 export const DiskUsageResponse_KindSchema: GenMessage<DiskUsageResponse_Kind> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 6, 0);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.DiskUsageResponse.Kind", 6, 0);
 
 /**
  * What is alive by itself, and what it keeps.
@@ -325,7 +325,7 @@ export type DiskUsageResponse_Holder = Message<"lighter.system.v1.DiskUsageRespo
  * Use `create(DiskUsageResponse_HolderSchema)` to create a new message.
  */
 export const DiskUsageResponse_HolderSchema: GenMessage<DiskUsageResponse_Holder> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 6, 1);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.DiskUsageResponse.Holder", 6, 1);
 
 /**
  * @generated from message lighter.system.v1.CheckRequest
@@ -344,7 +344,7 @@ export type CheckRequest = Message<"lighter.system.v1.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 7);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CheckRequest", 7);
 
 /**
  * @generated from message lighter.system.v1.CheckResponse
@@ -383,7 +383,7 @@ export type CheckResponse = Message<"lighter.system.v1.CheckResponse"> & {
  * Use `create(CheckResponseSchema)` to create a new message.
  */
 export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 8);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CheckResponse", 8);
 
 /**
  * @generated from message lighter.system.v1.CheckResponse.Problem
@@ -429,7 +429,7 @@ export type CheckResponse_Problem = Message<"lighter.system.v1.CheckResponse.Pro
  * Use `create(CheckResponse_ProblemSchema)` to create a new message.
  */
 export const CheckResponse_ProblemSchema: GenMessage<CheckResponse_Problem> = /*@__PURE__*/
-  messageDesc(file_lighter_system_v1_system, 8, 0);
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CheckResponse.Problem", 8, 0);
 
 /**
  * What lives in the daemon's stores, why, and whether it is whole. Every call acts in the namespace of the request metadata;
@@ -477,5 +477,5 @@ export const System: GenService<{
     output: typeof CheckResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_lighter_system_v1_system, 0);
+  serviceDesc(file_lighter_system_v1_system, "lighter.system.v1.System", 0);
 

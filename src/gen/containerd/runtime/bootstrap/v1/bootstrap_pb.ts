@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "../../../../../lib/descriptors.ts";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -69,7 +69,7 @@ export type BootstrapParams = Message<"containerd.runtime.bootstrap.v1.Bootstrap
  * Use `create(BootstrapParamsSchema)` to create a new message.
  */
 export const BootstrapParamsSchema: GenMessage<BootstrapParams> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, 0);
+  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, "containerd.runtime.bootstrap.v1.BootstrapParams", 0);
 
 /**
  * @generated from message containerd.runtime.bootstrap.v1.Extension
@@ -86,7 +86,7 @@ export type Extension = Message<"containerd.runtime.bootstrap.v1.Extension"> & {
  * Use `create(ExtensionSchema)` to create a new message.
  */
 export const ExtensionSchema: GenMessage<Extension> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, 1);
+  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, "containerd.runtime.bootstrap.v1.Extension", 1);
 
 /**
  * @generated from message containerd.runtime.bootstrap.v1.BootstrapResult
@@ -123,7 +123,7 @@ export type BootstrapResult = Message<"containerd.runtime.bootstrap.v1.Bootstrap
  * Use `create(BootstrapResultSchema)` to create a new message.
  */
 export const BootstrapResultSchema: GenMessage<BootstrapResult> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, 2);
+  messageDesc(file_containerd_runtime_bootstrap_v1_bootstrap, "containerd.runtime.bootstrap.v1.BootstrapResult", 2);
 
 /**
  * @generated from enum containerd.runtime.bootstrap.v1.LogLevel
@@ -174,7 +174,7 @@ export type LogLevel = (typeof LogLevel)[keyof typeof LogLevel] | UnknownEnum;
  * Describes the enum containerd.runtime.bootstrap.v1.LogLevel.
  */
 export const LogLevelSchema: GenEnum<LogLevel> = /*@__PURE__*/
-  enumDesc(file_containerd_runtime_bootstrap_v1_bootstrap, 0);
+  enumDesc(file_containerd_runtime_bootstrap_v1_bootstrap, "containerd.runtime.bootstrap.v1.LogLevel", 0);
 
 /**
  * @generated from enum containerd.runtime.bootstrap.v1.Capability
@@ -195,5 +195,5 @@ export type Capability = (typeof Capability)[keyof typeof Capability] | UnknownE
  * Describes the enum containerd.runtime.bootstrap.v1.Capability.
  */
 export const CapabilitySchema: GenEnum<Capability> = /*@__PURE__*/
-  enumDesc(file_containerd_runtime_bootstrap_v1_bootstrap, 1);
+  enumDesc(file_containerd_runtime_bootstrap_v1_bootstrap, "containerd.runtime.bootstrap.v1.Capability", 1);
 

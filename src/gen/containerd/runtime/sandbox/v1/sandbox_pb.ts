@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Metric } from "../../../types/metrics_pb.ts";
 import { file_containerd_types_metrics } from "../../../types/metrics_pb.ts";
 import type { Mount } from "../../../types/mount_pb.ts";
@@ -60,7 +60,7 @@ export type CreateSandboxRequest = Message<"containerd.runtime.sandbox.v1.Create
  * Use `create(CreateSandboxRequestSchema)` to create a new message.
  */
 export const CreateSandboxRequestSchema: GenMessage<CreateSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 0);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.CreateSandboxRequest", 0);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.CreateSandboxResponse
@@ -73,7 +73,7 @@ export type CreateSandboxResponse = Message<"containerd.runtime.sandbox.v1.Creat
  * Use `create(CreateSandboxResponseSchema)` to create a new message.
  */
 export const CreateSandboxResponseSchema: GenMessage<CreateSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 1);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.CreateSandboxResponse", 1);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.StartSandboxRequest
@@ -90,7 +90,7 @@ export type StartSandboxRequest = Message<"containerd.runtime.sandbox.v1.StartSa
  * Use `create(StartSandboxRequestSchema)` to create a new message.
  */
 export const StartSandboxRequestSchema: GenMessage<StartSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 2);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.StartSandboxRequest", 2);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.StartSandboxResponse
@@ -117,7 +117,7 @@ export type StartSandboxResponse = Message<"containerd.runtime.sandbox.v1.StartS
  * Use `create(StartSandboxResponseSchema)` to create a new message.
  */
 export const StartSandboxResponseSchema: GenMessage<StartSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 3);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.StartSandboxResponse", 3);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.PlatformRequest
@@ -134,7 +134,7 @@ export type PlatformRequest = Message<"containerd.runtime.sandbox.v1.PlatformReq
  * Use `create(PlatformRequestSchema)` to create a new message.
  */
 export const PlatformRequestSchema: GenMessage<PlatformRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 4);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.PlatformRequest", 4);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.PlatformResponse
@@ -151,7 +151,7 @@ export type PlatformResponse = Message<"containerd.runtime.sandbox.v1.PlatformRe
  * Use `create(PlatformResponseSchema)` to create a new message.
  */
 export const PlatformResponseSchema: GenMessage<PlatformResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 5);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.PlatformResponse", 5);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.StopSandboxRequest
@@ -173,7 +173,7 @@ export type StopSandboxRequest = Message<"containerd.runtime.sandbox.v1.StopSand
  * Use `create(StopSandboxRequestSchema)` to create a new message.
  */
 export const StopSandboxRequestSchema: GenMessage<StopSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 6);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.StopSandboxRequest", 6);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.StopSandboxResponse
@@ -186,7 +186,7 @@ export type StopSandboxResponse = Message<"containerd.runtime.sandbox.v1.StopSan
  * Use `create(StopSandboxResponseSchema)` to create a new message.
  */
 export const StopSandboxResponseSchema: GenMessage<StopSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 7);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.StopSandboxResponse", 7);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.UpdateSandboxRequest
@@ -213,7 +213,7 @@ export type UpdateSandboxRequest = Message<"containerd.runtime.sandbox.v1.Update
  * Use `create(UpdateSandboxRequestSchema)` to create a new message.
  */
 export const UpdateSandboxRequestSchema: GenMessage<UpdateSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 8);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.UpdateSandboxRequest", 8);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.WaitSandboxRequest
@@ -230,7 +230,7 @@ export type WaitSandboxRequest = Message<"containerd.runtime.sandbox.v1.WaitSand
  * Use `create(WaitSandboxRequestSchema)` to create a new message.
  */
 export const WaitSandboxRequestSchema: GenMessage<WaitSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 9);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.WaitSandboxRequest", 9);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.WaitSandboxResponse
@@ -252,7 +252,7 @@ export type WaitSandboxResponse = Message<"containerd.runtime.sandbox.v1.WaitSan
  * Use `create(WaitSandboxResponseSchema)` to create a new message.
  */
 export const WaitSandboxResponseSchema: GenMessage<WaitSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 10);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.WaitSandboxResponse", 10);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.UpdateSandboxResponse
@@ -265,7 +265,7 @@ export type UpdateSandboxResponse = Message<"containerd.runtime.sandbox.v1.Updat
  * Use `create(UpdateSandboxResponseSchema)` to create a new message.
  */
 export const UpdateSandboxResponseSchema: GenMessage<UpdateSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 11);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.UpdateSandboxResponse", 11);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.SandboxStatusRequest
@@ -287,7 +287,7 @@ export type SandboxStatusRequest = Message<"containerd.runtime.sandbox.v1.Sandbo
  * Use `create(SandboxStatusRequestSchema)` to create a new message.
  */
 export const SandboxStatusRequestSchema: GenMessage<SandboxStatusRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 12);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.SandboxStatusRequest", 12);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.SandboxStatusResponse
@@ -334,7 +334,7 @@ export type SandboxStatusResponse = Message<"containerd.runtime.sandbox.v1.Sandb
  * Use `create(SandboxStatusResponseSchema)` to create a new message.
  */
 export const SandboxStatusResponseSchema: GenMessage<SandboxStatusResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 13);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.SandboxStatusResponse", 13);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.PingRequest
@@ -351,7 +351,7 @@ export type PingRequest = Message<"containerd.runtime.sandbox.v1.PingRequest"> &
  * Use `create(PingRequestSchema)` to create a new message.
  */
 export const PingRequestSchema: GenMessage<PingRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 14);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.PingRequest", 14);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.PingResponse
@@ -364,7 +364,7 @@ export type PingResponse = Message<"containerd.runtime.sandbox.v1.PingResponse">
  * Use `create(PingResponseSchema)` to create a new message.
  */
 export const PingResponseSchema: GenMessage<PingResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 15);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.PingResponse", 15);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.ShutdownSandboxRequest
@@ -381,7 +381,7 @@ export type ShutdownSandboxRequest = Message<"containerd.runtime.sandbox.v1.Shut
  * Use `create(ShutdownSandboxRequestSchema)` to create a new message.
  */
 export const ShutdownSandboxRequestSchema: GenMessage<ShutdownSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 16);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.ShutdownSandboxRequest", 16);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.ShutdownSandboxResponse
@@ -394,7 +394,7 @@ export type ShutdownSandboxResponse = Message<"containerd.runtime.sandbox.v1.Shu
  * Use `create(ShutdownSandboxResponseSchema)` to create a new message.
  */
 export const ShutdownSandboxResponseSchema: GenMessage<ShutdownSandboxResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 17);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.ShutdownSandboxResponse", 17);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.SandboxMetricsRequest
@@ -411,7 +411,7 @@ export type SandboxMetricsRequest = Message<"containerd.runtime.sandbox.v1.Sandb
  * Use `create(SandboxMetricsRequestSchema)` to create a new message.
  */
 export const SandboxMetricsRequestSchema: GenMessage<SandboxMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 18);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.SandboxMetricsRequest", 18);
 
 /**
  * @generated from message containerd.runtime.sandbox.v1.SandboxMetricsResponse
@@ -428,7 +428,7 @@ export type SandboxMetricsResponse = Message<"containerd.runtime.sandbox.v1.Sand
  * Use `create(SandboxMetricsResponseSchema)` to create a new message.
  */
 export const SandboxMetricsResponseSchema: GenMessage<SandboxMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, 19);
+  messageDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.SandboxMetricsResponse", 19);
 
 /**
  * @generated from service containerd.runtime.sandbox.v1.Sandbox
@@ -507,5 +507,5 @@ export const Sandbox: GenService<{
     output: typeof SandboxMetricsResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_runtime_sandbox_v1_sandbox, 0);
+  serviceDesc(file_containerd_runtime_sandbox_v1_sandbox, "containerd.runtime.sandbox.v1.Sandbox", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Any, EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -79,7 +79,7 @@ export type Container = Message<"containerd.services.containers.v1.Container"> &
  * Use `create(ContainerSchema)` to create a new message.
  */
 export const ContainerSchema: GenMessage<Container> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 0);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.Container", 0);
 
 /**
  * @generated from message containerd.services.containers.v1.Container.Runtime
@@ -101,7 +101,7 @@ export type Container_Runtime = Message<"containerd.services.containers.v1.Conta
  * Use `create(Container_RuntimeSchema)` to create a new message.
  */
 export const Container_RuntimeSchema: GenMessage<Container_Runtime> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 0, 0);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.Container.Runtime", 0, 0);
 
 /**
  * @generated from message containerd.services.containers.v1.GetContainerRequest
@@ -118,7 +118,7 @@ export type GetContainerRequest = Message<"containerd.services.containers.v1.Get
  * Use `create(GetContainerRequestSchema)` to create a new message.
  */
 export const GetContainerRequestSchema: GenMessage<GetContainerRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 1);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.GetContainerRequest", 1);
 
 /**
  * @generated from message containerd.services.containers.v1.GetContainerResponse
@@ -135,7 +135,7 @@ export type GetContainerResponse = Message<"containerd.services.containers.v1.Ge
  * Use `create(GetContainerResponseSchema)` to create a new message.
  */
 export const GetContainerResponseSchema: GenMessage<GetContainerResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 2);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.GetContainerResponse", 2);
 
 /**
  * @generated from message containerd.services.containers.v1.ListContainersRequest
@@ -152,7 +152,7 @@ export type ListContainersRequest = Message<"containerd.services.containers.v1.L
  * Use `create(ListContainersRequestSchema)` to create a new message.
  */
 export const ListContainersRequestSchema: GenMessage<ListContainersRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 3);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.ListContainersRequest", 3);
 
 /**
  * @generated from message containerd.services.containers.v1.ListContainersResponse
@@ -169,7 +169,7 @@ export type ListContainersResponse = Message<"containerd.services.containers.v1.
  * Use `create(ListContainersResponseSchema)` to create a new message.
  */
 export const ListContainersResponseSchema: GenMessage<ListContainersResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 4);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.ListContainersResponse", 4);
 
 /**
  * @generated from message containerd.services.containers.v1.CreateContainerRequest
@@ -186,7 +186,7 @@ export type CreateContainerRequest = Message<"containerd.services.containers.v1.
  * Use `create(CreateContainerRequestSchema)` to create a new message.
  */
 export const CreateContainerRequestSchema: GenMessage<CreateContainerRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 5);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.CreateContainerRequest", 5);
 
 /**
  * @generated from message containerd.services.containers.v1.CreateContainerResponse
@@ -203,7 +203,7 @@ export type CreateContainerResponse = Message<"containerd.services.containers.v1
  * Use `create(CreateContainerResponseSchema)` to create a new message.
  */
 export const CreateContainerResponseSchema: GenMessage<CreateContainerResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 6);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.CreateContainerResponse", 6);
 
 /**
  * @generated from message containerd.services.containers.v1.UpdateContainerRequest
@@ -225,7 +225,7 @@ export type UpdateContainerRequest = Message<"containerd.services.containers.v1.
  * Use `create(UpdateContainerRequestSchema)` to create a new message.
  */
 export const UpdateContainerRequestSchema: GenMessage<UpdateContainerRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 7);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.UpdateContainerRequest", 7);
 
 /**
  * @generated from message containerd.services.containers.v1.UpdateContainerResponse
@@ -242,7 +242,7 @@ export type UpdateContainerResponse = Message<"containerd.services.containers.v1
  * Use `create(UpdateContainerResponseSchema)` to create a new message.
  */
 export const UpdateContainerResponseSchema: GenMessage<UpdateContainerResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 8);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.UpdateContainerResponse", 8);
 
 /**
  * @generated from message containerd.services.containers.v1.DeleteContainerRequest
@@ -259,7 +259,7 @@ export type DeleteContainerRequest = Message<"containerd.services.containers.v1.
  * Use `create(DeleteContainerRequestSchema)` to create a new message.
  */
 export const DeleteContainerRequestSchema: GenMessage<DeleteContainerRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 9);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.DeleteContainerRequest", 9);
 
 /**
  * @generated from message containerd.services.containers.v1.ListContainerMessage
@@ -276,7 +276,7 @@ export type ListContainerMessage = Message<"containerd.services.containers.v1.Li
  * Use `create(ListContainerMessageSchema)` to create a new message.
  */
 export const ListContainerMessageSchema: GenMessage<ListContainerMessage> = /*@__PURE__*/
-  messageDesc(file_containerd_services_containers_v1_containers, 10);
+  messageDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.ListContainerMessage", 10);
 
 /**
  * @generated from service containerd.services.containers.v1.Containers
@@ -331,5 +331,5 @@ export const Containers: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_containers_v1_containers, 0);
+  serviceDesc(file_containerd_services_containers_v1_containers, "containerd.services.containers.v1.Containers", 0);
 

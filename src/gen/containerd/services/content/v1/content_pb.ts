@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -49,7 +49,7 @@ export type Info = Message<"containerd.services.content.v1.Info"> & {
  * Use `create(InfoSchema)` to create a new message.
  */
 export const InfoSchema: GenMessage<Info> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 0);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.Info", 0);
 
 /**
  * @generated from message containerd.services.content.v1.InfoRequest
@@ -66,7 +66,7 @@ export type InfoRequest = Message<"containerd.services.content.v1.InfoRequest"> 
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 1);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.InfoRequest", 1);
 
 /**
  * @generated from message containerd.services.content.v1.InfoResponse
@@ -83,7 +83,7 @@ export type InfoResponse = Message<"containerd.services.content.v1.InfoResponse"
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 2);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.InfoResponse", 2);
 
 /**
  * @generated from message containerd.services.content.v1.UpdateRequest
@@ -105,7 +105,7 @@ export type UpdateRequest = Message<"containerd.services.content.v1.UpdateReques
  * Use `create(UpdateRequestSchema)` to create a new message.
  */
 export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 3);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.UpdateRequest", 3);
 
 /**
  * @generated from message containerd.services.content.v1.UpdateResponse
@@ -122,7 +122,7 @@ export type UpdateResponse = Message<"containerd.services.content.v1.UpdateRespo
  * Use `create(UpdateResponseSchema)` to create a new message.
  */
 export const UpdateResponseSchema: GenMessage<UpdateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 4);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.UpdateResponse", 4);
 
 /**
  * @generated from message containerd.services.content.v1.ListContentRequest
@@ -139,7 +139,7 @@ export type ListContentRequest = Message<"containerd.services.content.v1.ListCon
  * Use `create(ListContentRequestSchema)` to create a new message.
  */
 export const ListContentRequestSchema: GenMessage<ListContentRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 5);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ListContentRequest", 5);
 
 /**
  * @generated from message containerd.services.content.v1.ListContentResponse
@@ -156,7 +156,7 @@ export type ListContentResponse = Message<"containerd.services.content.v1.ListCo
  * Use `create(ListContentResponseSchema)` to create a new message.
  */
 export const ListContentResponseSchema: GenMessage<ListContentResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 6);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ListContentResponse", 6);
 
 /**
  * @generated from message containerd.services.content.v1.DeleteContentRequest
@@ -173,7 +173,7 @@ export type DeleteContentRequest = Message<"containerd.services.content.v1.Delet
  * Use `create(DeleteContentRequestSchema)` to create a new message.
  */
 export const DeleteContentRequestSchema: GenMessage<DeleteContentRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 7);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.DeleteContentRequest", 7);
 
 /**
  * @generated from message containerd.services.content.v1.ReadContentRequest
@@ -200,7 +200,7 @@ export type ReadContentRequest = Message<"containerd.services.content.v1.ReadCon
  * Use `create(ReadContentRequestSchema)` to create a new message.
  */
 export const ReadContentRequestSchema: GenMessage<ReadContentRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 8);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ReadContentRequest", 8);
 
 /**
  * @generated from message containerd.services.content.v1.ReadContentResponse
@@ -222,7 +222,7 @@ export type ReadContentResponse = Message<"containerd.services.content.v1.ReadCo
  * Use `create(ReadContentResponseSchema)` to create a new message.
  */
 export const ReadContentResponseSchema: GenMessage<ReadContentResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 9);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ReadContentResponse", 9);
 
 /**
  * @generated from message containerd.services.content.v1.Status
@@ -264,7 +264,7 @@ export type Status = Message<"containerd.services.content.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 10);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.Status", 10);
 
 /**
  * @generated from message containerd.services.content.v1.StatusRequest
@@ -281,7 +281,7 @@ export type StatusRequest = Message<"containerd.services.content.v1.StatusReques
  * Use `create(StatusRequestSchema)` to create a new message.
  */
 export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 11);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.StatusRequest", 11);
 
 /**
  * @generated from message containerd.services.content.v1.StatusResponse
@@ -298,7 +298,7 @@ export type StatusResponse = Message<"containerd.services.content.v1.StatusRespo
  * Use `create(StatusResponseSchema)` to create a new message.
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 12);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.StatusResponse", 12);
 
 /**
  * @generated from message containerd.services.content.v1.ListStatusesRequest
@@ -315,7 +315,7 @@ export type ListStatusesRequest = Message<"containerd.services.content.v1.ListSt
  * Use `create(ListStatusesRequestSchema)` to create a new message.
  */
 export const ListStatusesRequestSchema: GenMessage<ListStatusesRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 13);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ListStatusesRequest", 13);
 
 /**
  * @generated from message containerd.services.content.v1.ListStatusesResponse
@@ -332,7 +332,7 @@ export type ListStatusesResponse = Message<"containerd.services.content.v1.ListS
  * Use `create(ListStatusesResponseSchema)` to create a new message.
  */
 export const ListStatusesResponseSchema: GenMessage<ListStatusesResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 14);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.ListStatusesResponse", 14);
 
 /**
  * @generated from message containerd.services.content.v1.WriteContentRequest
@@ -379,7 +379,7 @@ export type WriteContentRequest = Message<"containerd.services.content.v1.WriteC
  * Use `create(WriteContentRequestSchema)` to create a new message.
  */
 export const WriteContentRequestSchema: GenMessage<WriteContentRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 15);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.WriteContentRequest", 15);
 
 /**
  * @generated from message containerd.services.content.v1.WriteContentResponse
@@ -421,7 +421,7 @@ export type WriteContentResponse = Message<"containerd.services.content.v1.Write
  * Use `create(WriteContentResponseSchema)` to create a new message.
  */
 export const WriteContentResponseSchema: GenMessage<WriteContentResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 16);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.WriteContentResponse", 16);
 
 /**
  * @generated from message containerd.services.content.v1.AbortRequest
@@ -438,7 +438,7 @@ export type AbortRequest = Message<"containerd.services.content.v1.AbortRequest"
  * Use `create(AbortRequestSchema)` to create a new message.
  */
 export const AbortRequestSchema: GenMessage<AbortRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_content_v1_content, 17);
+  messageDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.AbortRequest", 17);
 
 /**
  * @generated from enum containerd.services.content.v1.WriteAction
@@ -469,7 +469,7 @@ export type WriteAction = (typeof WriteAction)[keyof typeof WriteAction] | Unkno
  * Describes the enum containerd.services.content.v1.WriteAction.
  */
 export const WriteActionSchema: GenEnum<WriteAction> = /*@__PURE__*/
-  enumDesc(file_containerd_services_content_v1_content, 0);
+  enumDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.WriteAction", 0);
 
 /**
  * @generated from service containerd.services.content.v1.Content
@@ -548,5 +548,5 @@ export const Content: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_content_v1_content, 0);
+  serviceDesc(file_containerd_services_content_v1_content, "containerd.services.content.v1.Content", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Descriptor } from "../../../types/descriptor_pb.ts";
 import { file_containerd_types_descriptor } from "../../../types/descriptor_pb.ts";
 import type { Mount } from "../../../types/mount_pb.ts";
@@ -48,7 +48,7 @@ export type ApplyRequest = Message<"containerd.services.diff.v1.ApplyRequest"> &
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_diff_v1_diff, 0);
+  messageDesc(file_containerd_services_diff_v1_diff, "containerd.services.diff.v1.ApplyRequest", 0);
 
 /**
  * @generated from message containerd.services.diff.v1.ApplyResponse
@@ -65,7 +65,7 @@ export type ApplyResponse = Message<"containerd.services.diff.v1.ApplyResponse">
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_diff_v1_diff, 1);
+  messageDesc(file_containerd_services_diff_v1_diff, "containerd.services.diff.v1.ApplyResponse", 1);
 
 /**
  * @generated from message containerd.services.diff.v1.DiffRequest
@@ -107,7 +107,7 @@ export type DiffRequest = Message<"containerd.services.diff.v1.DiffRequest"> & {
  * Use `create(DiffRequestSchema)` to create a new message.
  */
 export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_diff_v1_diff, 2);
+  messageDesc(file_containerd_services_diff_v1_diff, "containerd.services.diff.v1.DiffRequest", 2);
 
 /**
  * @generated from message containerd.services.diff.v1.DiffResponse
@@ -124,7 +124,7 @@ export type DiffResponse = Message<"containerd.services.diff.v1.DiffResponse"> &
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_diff_v1_diff, 3);
+  messageDesc(file_containerd_services_diff_v1_diff, "containerd.services.diff.v1.DiffResponse", 3);
 
 /**
  * @generated from service containerd.services.diff.v1.Diff
@@ -147,5 +147,5 @@ export const Diff: GenService<{
     output: typeof DiffResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_diff_v1_diff, 0);
+  serviceDesc(file_containerd_services_diff_v1_diff, "containerd.services.diff.v1.Diff", 0);
 

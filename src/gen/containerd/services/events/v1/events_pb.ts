@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Envelope, EnvelopeSchema } from "../../../types/event_pb.ts";
 import { file_containerd_types_event } from "../../../types/event_pb.ts";
 import type { Any, EmptySchema } from "@bufbuild/protobuf/wkt";
@@ -36,7 +36,7 @@ export type PublishRequest = Message<"containerd.services.events.v1.PublishReque
  * Use `create(PublishRequestSchema)` to create a new message.
  */
 export const PublishRequestSchema: GenMessage<PublishRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_events_v1_events, 0);
+  messageDesc(file_containerd_services_events_v1_events, "containerd.services.events.v1.PublishRequest", 0);
 
 /**
  * @generated from message containerd.services.events.v1.ForwardRequest
@@ -53,7 +53,7 @@ export type ForwardRequest = Message<"containerd.services.events.v1.ForwardReque
  * Use `create(ForwardRequestSchema)` to create a new message.
  */
 export const ForwardRequestSchema: GenMessage<ForwardRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_events_v1_events, 1);
+  messageDesc(file_containerd_services_events_v1_events, "containerd.services.events.v1.ForwardRequest", 1);
 
 /**
  * @generated from message containerd.services.events.v1.SubscribeRequest
@@ -70,7 +70,7 @@ export type SubscribeRequest = Message<"containerd.services.events.v1.SubscribeR
  * Use `create(SubscribeRequestSchema)` to create a new message.
  */
 export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_events_v1_events, 2);
+  messageDesc(file_containerd_services_events_v1_events, "containerd.services.events.v1.SubscribeRequest", 2);
 
 /**
  * @generated from service containerd.services.events.v1.Events
@@ -101,5 +101,5 @@ export const Events: GenService<{
     output: typeof EnvelopeSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_events_v1_events, 0);
+  serviceDesc(file_containerd_services_events_v1_events, "containerd.services.events.v1.Events", 0);
 

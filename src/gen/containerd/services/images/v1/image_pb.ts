@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -32,7 +32,7 @@ export type ImageCreate = Message<"containerd.services.images.v1.ImageCreate"> &
  * Use `create(ImageCreateSchema)` to create a new message.
  */
 export const ImageCreateSchema: GenMessage<ImageCreate> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_image, 0);
+  messageDesc(file_containerd_services_images_v1_image, "containerd.services.images.v1.ImageCreate", 0);
 
 /**
  * @generated from message containerd.services.images.v1.ImageUpdate
@@ -54,7 +54,7 @@ export type ImageUpdate = Message<"containerd.services.images.v1.ImageUpdate"> &
  * Use `create(ImageUpdateSchema)` to create a new message.
  */
 export const ImageUpdateSchema: GenMessage<ImageUpdate> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_image, 1);
+  messageDesc(file_containerd_services_images_v1_image, "containerd.services.images.v1.ImageUpdate", 1);
 
 /**
  * @generated from message containerd.services.images.v1.ImageDelete
@@ -71,5 +71,5 @@ export type ImageDelete = Message<"containerd.services.images.v1.ImageDelete"> &
  * Use `create(ImageDeleteSchema)` to create a new message.
  */
 export const ImageDeleteSchema: GenMessage<ImageDelete> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_image, 2);
+  messageDesc(file_containerd_services_images_v1_image, "containerd.services.images.v1.ImageDelete", 2);
 

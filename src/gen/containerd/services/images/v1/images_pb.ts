@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Descriptor } from "../../../types/descriptor_pb.ts";
 import { file_containerd_types_descriptor } from "../../../types/descriptor_pb.ts";
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -51,7 +51,7 @@ export type Image = Message<"containerd.services.images.v1.Image"> & {
  * Use `create(ImageSchema)` to create a new message.
  */
 export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 0);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.Image", 0);
 
 /**
  * @generated from message containerd.services.images.v1.GetImageRequest
@@ -68,7 +68,7 @@ export type GetImageRequest = Message<"containerd.services.images.v1.GetImageReq
  * Use `create(GetImageRequestSchema)` to create a new message.
  */
 export const GetImageRequestSchema: GenMessage<GetImageRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 1);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.GetImageRequest", 1);
 
 /**
  * @generated from message containerd.services.images.v1.GetImageResponse
@@ -85,7 +85,7 @@ export type GetImageResponse = Message<"containerd.services.images.v1.GetImageRe
  * Use `create(GetImageResponseSchema)` to create a new message.
  */
 export const GetImageResponseSchema: GenMessage<GetImageResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 2);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.GetImageResponse", 2);
 
 /**
  * @generated from message containerd.services.images.v1.CreateImageRequest
@@ -107,7 +107,7 @@ export type CreateImageRequest = Message<"containerd.services.images.v1.CreateIm
  * Use `create(CreateImageRequestSchema)` to create a new message.
  */
 export const CreateImageRequestSchema: GenMessage<CreateImageRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 3);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.CreateImageRequest", 3);
 
 /**
  * @generated from message containerd.services.images.v1.CreateImageResponse
@@ -124,7 +124,7 @@ export type CreateImageResponse = Message<"containerd.services.images.v1.CreateI
  * Use `create(CreateImageResponseSchema)` to create a new message.
  */
 export const CreateImageResponseSchema: GenMessage<CreateImageResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 4);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.CreateImageResponse", 4);
 
 /**
  * @generated from message containerd.services.images.v1.UpdateImageRequest
@@ -151,7 +151,7 @@ export type UpdateImageRequest = Message<"containerd.services.images.v1.UpdateIm
  * Use `create(UpdateImageRequestSchema)` to create a new message.
  */
 export const UpdateImageRequestSchema: GenMessage<UpdateImageRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 5);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.UpdateImageRequest", 5);
 
 /**
  * @generated from message containerd.services.images.v1.UpdateImageResponse
@@ -168,7 +168,7 @@ export type UpdateImageResponse = Message<"containerd.services.images.v1.UpdateI
  * Use `create(UpdateImageResponseSchema)` to create a new message.
  */
 export const UpdateImageResponseSchema: GenMessage<UpdateImageResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 6);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.UpdateImageResponse", 6);
 
 /**
  * @generated from message containerd.services.images.v1.ListImagesRequest
@@ -185,7 +185,7 @@ export type ListImagesRequest = Message<"containerd.services.images.v1.ListImage
  * Use `create(ListImagesRequestSchema)` to create a new message.
  */
 export const ListImagesRequestSchema: GenMessage<ListImagesRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 7);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.ListImagesRequest", 7);
 
 /**
  * @generated from message containerd.services.images.v1.ListImagesResponse
@@ -202,7 +202,7 @@ export type ListImagesResponse = Message<"containerd.services.images.v1.ListImag
  * Use `create(ListImagesResponseSchema)` to create a new message.
  */
 export const ListImagesResponseSchema: GenMessage<ListImagesResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 8);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.ListImagesResponse", 8);
 
 /**
  * @generated from message containerd.services.images.v1.DeleteImageRequest
@@ -229,7 +229,7 @@ export type DeleteImageRequest = Message<"containerd.services.images.v1.DeleteIm
  * Use `create(DeleteImageRequestSchema)` to create a new message.
  */
 export const DeleteImageRequestSchema: GenMessage<DeleteImageRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_images_v1_images, 9);
+  messageDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.DeleteImageRequest", 9);
 
 /**
  * @generated from service containerd.services.images.v1.Images
@@ -276,5 +276,5 @@ export const Images: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_images_v1_images, 0);
+  serviceDesc(file_containerd_services_images_v1_images, "containerd.services.images.v1.Images", 0);
 

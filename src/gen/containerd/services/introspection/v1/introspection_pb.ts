@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Platform } from "../../../types/platform_pb.ts";
 import { file_containerd_types_platform } from "../../../types/platform_pb.ts";
 import type { Any, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -63,7 +63,7 @@ export type Plugin = Message<"containerd.services.introspection.v1.Plugin"> & {
  * Use `create(PluginSchema)` to create a new message.
  */
 export const PluginSchema: GenMessage<Plugin> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 0);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.Plugin", 0);
 
 /**
  * @generated from message containerd.services.introspection.v1.PluginsRequest
@@ -80,7 +80,7 @@ export type PluginsRequest = Message<"containerd.services.introspection.v1.Plugi
  * Use `create(PluginsRequestSchema)` to create a new message.
  */
 export const PluginsRequestSchema: GenMessage<PluginsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 1);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.PluginsRequest", 1);
 
 /**
  * @generated from message containerd.services.introspection.v1.PluginsResponse
@@ -97,7 +97,7 @@ export type PluginsResponse = Message<"containerd.services.introspection.v1.Plug
  * Use `create(PluginsResponseSchema)` to create a new message.
  */
 export const PluginsResponseSchema: GenMessage<PluginsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 2);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.PluginsResponse", 2);
 
 /**
  * @generated from message containerd.services.introspection.v1.ServerResponse
@@ -129,7 +129,7 @@ export type ServerResponse = Message<"containerd.services.introspection.v1.Serve
  * Use `create(ServerResponseSchema)` to create a new message.
  */
 export const ServerResponseSchema: GenMessage<ServerResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 3);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.ServerResponse", 3);
 
 /**
  * @generated from message containerd.services.introspection.v1.DeprecationWarning
@@ -156,7 +156,7 @@ export type DeprecationWarning = Message<"containerd.services.introspection.v1.D
  * Use `create(DeprecationWarningSchema)` to create a new message.
  */
 export const DeprecationWarningSchema: GenMessage<DeprecationWarning> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 4);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.DeprecationWarning", 4);
 
 /**
  * @generated from message containerd.services.introspection.v1.PluginInfoRequest
@@ -183,7 +183,7 @@ export type PluginInfoRequest = Message<"containerd.services.introspection.v1.Pl
  * Use `create(PluginInfoRequestSchema)` to create a new message.
  */
 export const PluginInfoRequestSchema: GenMessage<PluginInfoRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 5);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.PluginInfoRequest", 5);
 
 /**
  * @generated from message containerd.services.introspection.v1.PluginInfoResponse
@@ -205,7 +205,7 @@ export type PluginInfoResponse = Message<"containerd.services.introspection.v1.P
  * Use `create(PluginInfoResponseSchema)` to create a new message.
  */
 export const PluginInfoResponseSchema: GenMessage<PluginInfoResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_introspection_v1_introspection, 6);
+  messageDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.PluginInfoResponse", 6);
 
 /**
  * @generated from service containerd.services.introspection.v1.Introspection
@@ -236,5 +236,5 @@ export const Introspection: GenService<{
     output: typeof PluginInfoResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_introspection_v1_introspection, 0);
+  serviceDesc(file_containerd_services_introspection_v1_introspection, "containerd.services.introspection.v1.Introspection", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -39,7 +39,7 @@ export type Lease = Message<"containerd.services.leases.v1.Lease"> & {
  * Use `create(LeaseSchema)` to create a new message.
  */
 export const LeaseSchema: GenMessage<Lease> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 0);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.Lease", 0);
 
 /**
  * @generated from message containerd.services.leases.v1.CreateRequest
@@ -61,7 +61,7 @@ export type CreateRequest = Message<"containerd.services.leases.v1.CreateRequest
  * Use `create(CreateRequestSchema)` to create a new message.
  */
 export const CreateRequestSchema: GenMessage<CreateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 1);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.CreateRequest", 1);
 
 /**
  * @generated from message containerd.services.leases.v1.CreateResponse
@@ -78,7 +78,7 @@ export type CreateResponse = Message<"containerd.services.leases.v1.CreateRespon
  * Use `create(CreateResponseSchema)` to create a new message.
  */
 export const CreateResponseSchema: GenMessage<CreateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 2);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.CreateResponse", 2);
 
 /**
  * @generated from message containerd.services.leases.v1.DeleteRequest
@@ -100,7 +100,7 @@ export type DeleteRequest = Message<"containerd.services.leases.v1.DeleteRequest
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 3);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.DeleteRequest", 3);
 
 /**
  * @generated from message containerd.services.leases.v1.ListRequest
@@ -117,7 +117,7 @@ export type ListRequest = Message<"containerd.services.leases.v1.ListRequest"> &
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 4);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.ListRequest", 4);
 
 /**
  * @generated from message containerd.services.leases.v1.ListResponse
@@ -134,7 +134,7 @@ export type ListResponse = Message<"containerd.services.leases.v1.ListResponse">
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 5);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.ListResponse", 5);
 
 /**
  * @generated from message containerd.services.leases.v1.Resource
@@ -156,7 +156,7 @@ export type Resource = Message<"containerd.services.leases.v1.Resource"> & {
  * Use `create(ResourceSchema)` to create a new message.
  */
 export const ResourceSchema: GenMessage<Resource> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 6);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.Resource", 6);
 
 /**
  * @generated from message containerd.services.leases.v1.AddResourceRequest
@@ -178,7 +178,7 @@ export type AddResourceRequest = Message<"containerd.services.leases.v1.AddResou
  * Use `create(AddResourceRequestSchema)` to create a new message.
  */
 export const AddResourceRequestSchema: GenMessage<AddResourceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 7);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.AddResourceRequest", 7);
 
 /**
  * @generated from message containerd.services.leases.v1.DeleteResourceRequest
@@ -200,7 +200,7 @@ export type DeleteResourceRequest = Message<"containerd.services.leases.v1.Delet
  * Use `create(DeleteResourceRequestSchema)` to create a new message.
  */
 export const DeleteResourceRequestSchema: GenMessage<DeleteResourceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 8);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.DeleteResourceRequest", 8);
 
 /**
  * @generated from message containerd.services.leases.v1.ListResourcesRequest
@@ -217,7 +217,7 @@ export type ListResourcesRequest = Message<"containerd.services.leases.v1.ListRe
  * Use `create(ListResourcesRequestSchema)` to create a new message.
  */
 export const ListResourcesRequestSchema: GenMessage<ListResourcesRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 9);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.ListResourcesRequest", 9);
 
 /**
  * @generated from message containerd.services.leases.v1.ListResourcesResponse
@@ -234,7 +234,7 @@ export type ListResourcesResponse = Message<"containerd.services.leases.v1.ListR
  * Use `create(ListResourcesResponseSchema)` to create a new message.
  */
 export const ListResourcesResponseSchema: GenMessage<ListResourcesResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_leases_v1_leases, 10);
+  messageDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.ListResourcesResponse", 10);
 
 /**
  * @generated from service containerd.services.leases.v1.Leases
@@ -289,5 +289,5 @@ export const Leases: GenService<{
     output: typeof ListResourcesResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_leases_v1_leases, 0);
+  serviceDesc(file_containerd_services_leases_v1_leases, "containerd.services.leases.v1.Leases", 0);
 

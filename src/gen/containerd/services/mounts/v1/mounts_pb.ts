@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { ActivationInfo, Mount } from "../../../types/mount_pb.ts";
 import { file_containerd_types_mount } from "../../../types/mount_pb.ts";
 import type { EmptySchema, FieldMask } from "@bufbuild/protobuf/wkt";
@@ -46,7 +46,7 @@ export type ActivateRequest = Message<"containerd.services.mounts.v1.ActivateReq
  * Use `create(ActivateRequestSchema)` to create a new message.
  */
 export const ActivateRequestSchema: GenMessage<ActivateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 0);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.ActivateRequest", 0);
 
 /**
  * @generated from message containerd.services.mounts.v1.ActivateResponse
@@ -63,7 +63,7 @@ export type ActivateResponse = Message<"containerd.services.mounts.v1.ActivateRe
  * Use `create(ActivateResponseSchema)` to create a new message.
  */
 export const ActivateResponseSchema: GenMessage<ActivateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 1);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.ActivateResponse", 1);
 
 /**
  * @generated from message containerd.services.mounts.v1.DeactivateRequest
@@ -80,7 +80,7 @@ export type DeactivateRequest = Message<"containerd.services.mounts.v1.Deactivat
  * Use `create(DeactivateRequestSchema)` to create a new message.
  */
 export const DeactivateRequestSchema: GenMessage<DeactivateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 2);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.DeactivateRequest", 2);
 
 /**
  * @generated from message containerd.services.mounts.v1.InfoRequest
@@ -97,7 +97,7 @@ export type InfoRequest = Message<"containerd.services.mounts.v1.InfoRequest"> &
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 3);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.InfoRequest", 3);
 
 /**
  * @generated from message containerd.services.mounts.v1.InfoResponse
@@ -114,7 +114,7 @@ export type InfoResponse = Message<"containerd.services.mounts.v1.InfoResponse">
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 4);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.InfoResponse", 4);
 
 /**
  * @generated from message containerd.services.mounts.v1.UpdateRequest
@@ -136,7 +136,7 @@ export type UpdateRequest = Message<"containerd.services.mounts.v1.UpdateRequest
  * Use `create(UpdateRequestSchema)` to create a new message.
  */
 export const UpdateRequestSchema: GenMessage<UpdateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 5);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.UpdateRequest", 5);
 
 /**
  * @generated from message containerd.services.mounts.v1.UpdateResponse
@@ -153,7 +153,7 @@ export type UpdateResponse = Message<"containerd.services.mounts.v1.UpdateRespon
  * Use `create(UpdateResponseSchema)` to create a new message.
  */
 export const UpdateResponseSchema: GenMessage<UpdateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 6);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.UpdateResponse", 6);
 
 /**
  * @generated from message containerd.services.mounts.v1.ListRequest
@@ -170,7 +170,7 @@ export type ListRequest = Message<"containerd.services.mounts.v1.ListRequest"> &
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 7);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.ListRequest", 7);
 
 /**
  * @generated from message containerd.services.mounts.v1.ListMessage
@@ -187,7 +187,7 @@ export type ListMessage = Message<"containerd.services.mounts.v1.ListMessage"> &
  * Use `create(ListMessageSchema)` to create a new message.
  */
 export const ListMessageSchema: GenMessage<ListMessage> = /*@__PURE__*/
-  messageDesc(file_containerd_services_mounts_v1_mounts, 8);
+  messageDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.ListMessage", 8);
 
 /**
  * @generated from service containerd.services.mounts.v1.Mounts
@@ -234,5 +234,5 @@ export const Mounts: GenService<{
     output: typeof ListMessageSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_mounts_v1_mounts, 0);
+  serviceDesc(file_containerd_services_mounts_v1_mounts, "containerd.services.mounts.v1.Mounts", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { EmptySchema, FieldMask } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty, file_google_protobuf_field_mask } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -34,7 +34,7 @@ export type Namespace = Message<"containerd.services.namespaces.v1.Namespace"> &
  * Use `create(NamespaceSchema)` to create a new message.
  */
 export const NamespaceSchema: GenMessage<Namespace> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 0);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.Namespace", 0);
 
 /**
  * @generated from message containerd.services.namespaces.v1.GetNamespaceRequest
@@ -51,7 +51,7 @@ export type GetNamespaceRequest = Message<"containerd.services.namespaces.v1.Get
  * Use `create(GetNamespaceRequestSchema)` to create a new message.
  */
 export const GetNamespaceRequestSchema: GenMessage<GetNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 1);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.GetNamespaceRequest", 1);
 
 /**
  * @generated from message containerd.services.namespaces.v1.GetNamespaceResponse
@@ -68,7 +68,7 @@ export type GetNamespaceResponse = Message<"containerd.services.namespaces.v1.Ge
  * Use `create(GetNamespaceResponseSchema)` to create a new message.
  */
 export const GetNamespaceResponseSchema: GenMessage<GetNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 2);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.GetNamespaceResponse", 2);
 
 /**
  * @generated from message containerd.services.namespaces.v1.ListNamespacesRequest
@@ -85,7 +85,7 @@ export type ListNamespacesRequest = Message<"containerd.services.namespaces.v1.L
  * Use `create(ListNamespacesRequestSchema)` to create a new message.
  */
 export const ListNamespacesRequestSchema: GenMessage<ListNamespacesRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 3);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.ListNamespacesRequest", 3);
 
 /**
  * @generated from message containerd.services.namespaces.v1.ListNamespacesResponse
@@ -102,7 +102,7 @@ export type ListNamespacesResponse = Message<"containerd.services.namespaces.v1.
  * Use `create(ListNamespacesResponseSchema)` to create a new message.
  */
 export const ListNamespacesResponseSchema: GenMessage<ListNamespacesResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 4);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.ListNamespacesResponse", 4);
 
 /**
  * @generated from message containerd.services.namespaces.v1.CreateNamespaceRequest
@@ -119,7 +119,7 @@ export type CreateNamespaceRequest = Message<"containerd.services.namespaces.v1.
  * Use `create(CreateNamespaceRequestSchema)` to create a new message.
  */
 export const CreateNamespaceRequestSchema: GenMessage<CreateNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 5);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.CreateNamespaceRequest", 5);
 
 /**
  * @generated from message containerd.services.namespaces.v1.CreateNamespaceResponse
@@ -136,7 +136,7 @@ export type CreateNamespaceResponse = Message<"containerd.services.namespaces.v1
  * Use `create(CreateNamespaceResponseSchema)` to create a new message.
  */
 export const CreateNamespaceResponseSchema: GenMessage<CreateNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 6);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.CreateNamespaceResponse", 6);
 
 /**
  * @generated from message containerd.services.namespaces.v1.UpdateNamespaceRequest
@@ -158,7 +158,7 @@ export type UpdateNamespaceRequest = Message<"containerd.services.namespaces.v1.
  * Use `create(UpdateNamespaceRequestSchema)` to create a new message.
  */
 export const UpdateNamespaceRequestSchema: GenMessage<UpdateNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 7);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.UpdateNamespaceRequest", 7);
 
 /**
  * @generated from message containerd.services.namespaces.v1.UpdateNamespaceResponse
@@ -175,7 +175,7 @@ export type UpdateNamespaceResponse = Message<"containerd.services.namespaces.v1
  * Use `create(UpdateNamespaceResponseSchema)` to create a new message.
  */
 export const UpdateNamespaceResponseSchema: GenMessage<UpdateNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 8);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.UpdateNamespaceResponse", 8);
 
 /**
  * @generated from message containerd.services.namespaces.v1.DeleteNamespaceRequest
@@ -192,7 +192,7 @@ export type DeleteNamespaceRequest = Message<"containerd.services.namespaces.v1.
  * Use `create(DeleteNamespaceRequestSchema)` to create a new message.
  */
 export const DeleteNamespaceRequestSchema: GenMessage<DeleteNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_namespaces_v1_namespace, 9);
+  messageDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.DeleteNamespaceRequest", 9);
 
 /**
  * @generated from service containerd.services.namespaces.v1.Namespaces
@@ -239,5 +239,5 @@ export const Namespaces: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_namespaces_v1_namespace, 0);
+  serviceDesc(file_containerd_services_namespaces_v1_namespace, "containerd.services.namespaces.v1.Namespaces", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Metric } from "../../../types/metrics_pb.ts";
 import { file_containerd_types_metrics } from "../../../types/metrics_pb.ts";
 import type { Mount } from "../../../types/mount_pb.ts";
@@ -37,7 +37,7 @@ export type StoreCreateRequest = Message<"containerd.services.sandbox.v1.StoreCr
  * Use `create(StoreCreateRequestSchema)` to create a new message.
  */
 export const StoreCreateRequestSchema: GenMessage<StoreCreateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 0);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreCreateRequest", 0);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreCreateResponse
@@ -54,7 +54,7 @@ export type StoreCreateResponse = Message<"containerd.services.sandbox.v1.StoreC
  * Use `create(StoreCreateResponseSchema)` to create a new message.
  */
 export const StoreCreateResponseSchema: GenMessage<StoreCreateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 1);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreCreateResponse", 1);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreUpdateRequest
@@ -76,7 +76,7 @@ export type StoreUpdateRequest = Message<"containerd.services.sandbox.v1.StoreUp
  * Use `create(StoreUpdateRequestSchema)` to create a new message.
  */
 export const StoreUpdateRequestSchema: GenMessage<StoreUpdateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 2);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreUpdateRequest", 2);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreUpdateResponse
@@ -93,7 +93,7 @@ export type StoreUpdateResponse = Message<"containerd.services.sandbox.v1.StoreU
  * Use `create(StoreUpdateResponseSchema)` to create a new message.
  */
 export const StoreUpdateResponseSchema: GenMessage<StoreUpdateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 3);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreUpdateResponse", 3);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreDeleteRequest
@@ -110,7 +110,7 @@ export type StoreDeleteRequest = Message<"containerd.services.sandbox.v1.StoreDe
  * Use `create(StoreDeleteRequestSchema)` to create a new message.
  */
 export const StoreDeleteRequestSchema: GenMessage<StoreDeleteRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 4);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreDeleteRequest", 4);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreDeleteResponse
@@ -123,7 +123,7 @@ export type StoreDeleteResponse = Message<"containerd.services.sandbox.v1.StoreD
  * Use `create(StoreDeleteResponseSchema)` to create a new message.
  */
 export const StoreDeleteResponseSchema: GenMessage<StoreDeleteResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 5);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreDeleteResponse", 5);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreListRequest
@@ -140,7 +140,7 @@ export type StoreListRequest = Message<"containerd.services.sandbox.v1.StoreList
  * Use `create(StoreListRequestSchema)` to create a new message.
  */
 export const StoreListRequestSchema: GenMessage<StoreListRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 6);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreListRequest", 6);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreListResponse
@@ -157,7 +157,7 @@ export type StoreListResponse = Message<"containerd.services.sandbox.v1.StoreLis
  * Use `create(StoreListResponseSchema)` to create a new message.
  */
 export const StoreListResponseSchema: GenMessage<StoreListResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 7);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreListResponse", 7);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreGetRequest
@@ -174,7 +174,7 @@ export type StoreGetRequest = Message<"containerd.services.sandbox.v1.StoreGetRe
  * Use `create(StoreGetRequestSchema)` to create a new message.
  */
 export const StoreGetRequestSchema: GenMessage<StoreGetRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 8);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreGetRequest", 8);
 
 /**
  * @generated from message containerd.services.sandbox.v1.StoreGetResponse
@@ -191,7 +191,7 @@ export type StoreGetResponse = Message<"containerd.services.sandbox.v1.StoreGetR
  * Use `create(StoreGetResponseSchema)` to create a new message.
  */
 export const StoreGetResponseSchema: GenMessage<StoreGetResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 9);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.StoreGetResponse", 9);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerCreateRequest
@@ -238,7 +238,7 @@ export type ControllerCreateRequest = Message<"containerd.services.sandbox.v1.Co
  * Use `create(ControllerCreateRequestSchema)` to create a new message.
  */
 export const ControllerCreateRequestSchema: GenMessage<ControllerCreateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 10);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerCreateRequest", 10);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerCreateResponse
@@ -255,7 +255,7 @@ export type ControllerCreateResponse = Message<"containerd.services.sandbox.v1.C
  * Use `create(ControllerCreateResponseSchema)` to create a new message.
  */
 export const ControllerCreateResponseSchema: GenMessage<ControllerCreateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 11);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerCreateResponse", 11);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStartRequest
@@ -277,7 +277,7 @@ export type ControllerStartRequest = Message<"containerd.services.sandbox.v1.Con
  * Use `create(ControllerStartRequestSchema)` to create a new message.
  */
 export const ControllerStartRequestSchema: GenMessage<ControllerStartRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 12);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStartRequest", 12);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStartResponse
@@ -324,7 +324,7 @@ export type ControllerStartResponse = Message<"containerd.services.sandbox.v1.Co
  * Use `create(ControllerStartResponseSchema)` to create a new message.
  */
 export const ControllerStartResponseSchema: GenMessage<ControllerStartResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 13);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStartResponse", 13);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerPlatformRequest
@@ -346,7 +346,7 @@ export type ControllerPlatformRequest = Message<"containerd.services.sandbox.v1.
  * Use `create(ControllerPlatformRequestSchema)` to create a new message.
  */
 export const ControllerPlatformRequestSchema: GenMessage<ControllerPlatformRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 14);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerPlatformRequest", 14);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerPlatformResponse
@@ -363,7 +363,7 @@ export type ControllerPlatformResponse = Message<"containerd.services.sandbox.v1
  * Use `create(ControllerPlatformResponseSchema)` to create a new message.
  */
 export const ControllerPlatformResponseSchema: GenMessage<ControllerPlatformResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 15);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerPlatformResponse", 15);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStopRequest
@@ -390,7 +390,7 @@ export type ControllerStopRequest = Message<"containerd.services.sandbox.v1.Cont
  * Use `create(ControllerStopRequestSchema)` to create a new message.
  */
 export const ControllerStopRequestSchema: GenMessage<ControllerStopRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 16);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStopRequest", 16);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStopResponse
@@ -403,7 +403,7 @@ export type ControllerStopResponse = Message<"containerd.services.sandbox.v1.Con
  * Use `create(ControllerStopResponseSchema)` to create a new message.
  */
 export const ControllerStopResponseSchema: GenMessage<ControllerStopResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 17);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStopResponse", 17);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerWaitRequest
@@ -425,7 +425,7 @@ export type ControllerWaitRequest = Message<"containerd.services.sandbox.v1.Cont
  * Use `create(ControllerWaitRequestSchema)` to create a new message.
  */
 export const ControllerWaitRequestSchema: GenMessage<ControllerWaitRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 18);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerWaitRequest", 18);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerWaitResponse
@@ -447,7 +447,7 @@ export type ControllerWaitResponse = Message<"containerd.services.sandbox.v1.Con
  * Use `create(ControllerWaitResponseSchema)` to create a new message.
  */
 export const ControllerWaitResponseSchema: GenMessage<ControllerWaitResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 19);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerWaitResponse", 19);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStatusRequest
@@ -474,7 +474,7 @@ export type ControllerStatusRequest = Message<"containerd.services.sandbox.v1.Co
  * Use `create(ControllerStatusRequestSchema)` to create a new message.
  */
 export const ControllerStatusRequestSchema: GenMessage<ControllerStatusRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 20);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStatusRequest", 20);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerStatusResponse
@@ -531,7 +531,7 @@ export type ControllerStatusResponse = Message<"containerd.services.sandbox.v1.C
  * Use `create(ControllerStatusResponseSchema)` to create a new message.
  */
 export const ControllerStatusResponseSchema: GenMessage<ControllerStatusResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 21);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerStatusResponse", 21);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerShutdownRequest
@@ -553,7 +553,7 @@ export type ControllerShutdownRequest = Message<"containerd.services.sandbox.v1.
  * Use `create(ControllerShutdownRequestSchema)` to create a new message.
  */
 export const ControllerShutdownRequestSchema: GenMessage<ControllerShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 22);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerShutdownRequest", 22);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerShutdownResponse
@@ -566,7 +566,7 @@ export type ControllerShutdownResponse = Message<"containerd.services.sandbox.v1
  * Use `create(ControllerShutdownResponseSchema)` to create a new message.
  */
 export const ControllerShutdownResponseSchema: GenMessage<ControllerShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 23);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerShutdownResponse", 23);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerMetricsRequest
@@ -588,7 +588,7 @@ export type ControllerMetricsRequest = Message<"containerd.services.sandbox.v1.C
  * Use `create(ControllerMetricsRequestSchema)` to create a new message.
  */
 export const ControllerMetricsRequestSchema: GenMessage<ControllerMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 24);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerMetricsRequest", 24);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerMetricsResponse
@@ -605,7 +605,7 @@ export type ControllerMetricsResponse = Message<"containerd.services.sandbox.v1.
  * Use `create(ControllerMetricsResponseSchema)` to create a new message.
  */
 export const ControllerMetricsResponseSchema: GenMessage<ControllerMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 25);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerMetricsResponse", 25);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerUpdateRequest
@@ -637,7 +637,7 @@ export type ControllerUpdateRequest = Message<"containerd.services.sandbox.v1.Co
  * Use `create(ControllerUpdateRequestSchema)` to create a new message.
  */
 export const ControllerUpdateRequestSchema: GenMessage<ControllerUpdateRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 26);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerUpdateRequest", 26);
 
 /**
  * @generated from message containerd.services.sandbox.v1.ControllerUpdateResponse
@@ -650,7 +650,7 @@ export type ControllerUpdateResponse = Message<"containerd.services.sandbox.v1.C
  * Use `create(ControllerUpdateResponseSchema)` to create a new message.
  */
 export const ControllerUpdateResponseSchema: GenMessage<ControllerUpdateResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_sandbox_v1_sandbox, 27);
+  messageDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.ControllerUpdateResponse", 27);
 
 /**
  * @generated from service containerd.services.sandbox.v1.Store
@@ -697,7 +697,7 @@ export const Store: GenService<{
     output: typeof StoreGetResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_sandbox_v1_sandbox, 0);
+  serviceDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.Store", 0);
 
 /**
  * @generated from service containerd.services.sandbox.v1.Controller
@@ -776,5 +776,5 @@ export const Controller: GenService<{
     output: typeof ControllerUpdateResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_sandbox_v1_sandbox, 1);
+  serviceDesc(file_containerd_services_sandbox_v1_sandbox, "containerd.services.sandbox.v1.Controller", 1);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Mount } from "../../../types/mount_pb.ts";
 import { file_containerd_types_mount } from "../../../types/mount_pb.ts";
 import type { EmptySchema, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -46,7 +46,7 @@ export type PrepareSnapshotRequest = Message<"containerd.services.snapshots.v1.P
  * Use `create(PrepareSnapshotRequestSchema)` to create a new message.
  */
 export const PrepareSnapshotRequestSchema: GenMessage<PrepareSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 0);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.PrepareSnapshotRequest", 0);
 
 /**
  * @generated from message containerd.services.snapshots.v1.PrepareSnapshotResponse
@@ -63,7 +63,7 @@ export type PrepareSnapshotResponse = Message<"containerd.services.snapshots.v1.
  * Use `create(PrepareSnapshotResponseSchema)` to create a new message.
  */
 export const PrepareSnapshotResponseSchema: GenMessage<PrepareSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 1);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.PrepareSnapshotResponse", 1);
 
 /**
  * @generated from message containerd.services.snapshots.v1.ViewSnapshotRequest
@@ -95,7 +95,7 @@ export type ViewSnapshotRequest = Message<"containerd.services.snapshots.v1.View
  * Use `create(ViewSnapshotRequestSchema)` to create a new message.
  */
 export const ViewSnapshotRequestSchema: GenMessage<ViewSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 2);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.ViewSnapshotRequest", 2);
 
 /**
  * @generated from message containerd.services.snapshots.v1.ViewSnapshotResponse
@@ -112,7 +112,7 @@ export type ViewSnapshotResponse = Message<"containerd.services.snapshots.v1.Vie
  * Use `create(ViewSnapshotResponseSchema)` to create a new message.
  */
 export const ViewSnapshotResponseSchema: GenMessage<ViewSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 3);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.ViewSnapshotResponse", 3);
 
 /**
  * @generated from message containerd.services.snapshots.v1.MountsRequest
@@ -134,7 +134,7 @@ export type MountsRequest = Message<"containerd.services.snapshots.v1.MountsRequ
  * Use `create(MountsRequestSchema)` to create a new message.
  */
 export const MountsRequestSchema: GenMessage<MountsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 4);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.MountsRequest", 4);
 
 /**
  * @generated from message containerd.services.snapshots.v1.MountsResponse
@@ -151,7 +151,7 @@ export type MountsResponse = Message<"containerd.services.snapshots.v1.MountsRes
  * Use `create(MountsResponseSchema)` to create a new message.
  */
 export const MountsResponseSchema: GenMessage<MountsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 5);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.MountsResponse", 5);
 
 /**
  * @generated from message containerd.services.snapshots.v1.RemoveSnapshotRequest
@@ -173,7 +173,7 @@ export type RemoveSnapshotRequest = Message<"containerd.services.snapshots.v1.Re
  * Use `create(RemoveSnapshotRequestSchema)` to create a new message.
  */
 export const RemoveSnapshotRequestSchema: GenMessage<RemoveSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 6);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.RemoveSnapshotRequest", 6);
 
 /**
  * @generated from message containerd.services.snapshots.v1.CommitSnapshotRequest
@@ -210,7 +210,7 @@ export type CommitSnapshotRequest = Message<"containerd.services.snapshots.v1.Co
  * Use `create(CommitSnapshotRequestSchema)` to create a new message.
  */
 export const CommitSnapshotRequestSchema: GenMessage<CommitSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 7);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.CommitSnapshotRequest", 7);
 
 /**
  * @generated from message containerd.services.snapshots.v1.StatSnapshotRequest
@@ -232,7 +232,7 @@ export type StatSnapshotRequest = Message<"containerd.services.snapshots.v1.Stat
  * Use `create(StatSnapshotRequestSchema)` to create a new message.
  */
 export const StatSnapshotRequestSchema: GenMessage<StatSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 8);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.StatSnapshotRequest", 8);
 
 /**
  * @generated from message containerd.services.snapshots.v1.Info
@@ -274,7 +274,7 @@ export type Info = Message<"containerd.services.snapshots.v1.Info"> & {
  * Use `create(InfoSchema)` to create a new message.
  */
 export const InfoSchema: GenMessage<Info> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 9);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.Info", 9);
 
 /**
  * @generated from message containerd.services.snapshots.v1.StatSnapshotResponse
@@ -291,7 +291,7 @@ export type StatSnapshotResponse = Message<"containerd.services.snapshots.v1.Sta
  * Use `create(StatSnapshotResponseSchema)` to create a new message.
  */
 export const StatSnapshotResponseSchema: GenMessage<StatSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 10);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.StatSnapshotResponse", 10);
 
 /**
  * @generated from message containerd.services.snapshots.v1.UpdateSnapshotRequest
@@ -318,7 +318,7 @@ export type UpdateSnapshotRequest = Message<"containerd.services.snapshots.v1.Up
  * Use `create(UpdateSnapshotRequestSchema)` to create a new message.
  */
 export const UpdateSnapshotRequestSchema: GenMessage<UpdateSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 11);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.UpdateSnapshotRequest", 11);
 
 /**
  * @generated from message containerd.services.snapshots.v1.UpdateSnapshotResponse
@@ -335,7 +335,7 @@ export type UpdateSnapshotResponse = Message<"containerd.services.snapshots.v1.U
  * Use `create(UpdateSnapshotResponseSchema)` to create a new message.
  */
 export const UpdateSnapshotResponseSchema: GenMessage<UpdateSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 12);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.UpdateSnapshotResponse", 12);
 
 /**
  * @generated from message containerd.services.snapshots.v1.ListSnapshotsRequest
@@ -357,7 +357,7 @@ export type ListSnapshotsRequest = Message<"containerd.services.snapshots.v1.Lis
  * Use `create(ListSnapshotsRequestSchema)` to create a new message.
  */
 export const ListSnapshotsRequestSchema: GenMessage<ListSnapshotsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 13);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.ListSnapshotsRequest", 13);
 
 /**
  * @generated from message containerd.services.snapshots.v1.ListSnapshotsResponse
@@ -374,7 +374,7 @@ export type ListSnapshotsResponse = Message<"containerd.services.snapshots.v1.Li
  * Use `create(ListSnapshotsResponseSchema)` to create a new message.
  */
 export const ListSnapshotsResponseSchema: GenMessage<ListSnapshotsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 14);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.ListSnapshotsResponse", 14);
 
 /**
  * @generated from message containerd.services.snapshots.v1.UsageRequest
@@ -396,7 +396,7 @@ export type UsageRequest = Message<"containerd.services.snapshots.v1.UsageReques
  * Use `create(UsageRequestSchema)` to create a new message.
  */
 export const UsageRequestSchema: GenMessage<UsageRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 15);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.UsageRequest", 15);
 
 /**
  * @generated from message containerd.services.snapshots.v1.UsageResponse
@@ -418,7 +418,7 @@ export type UsageResponse = Message<"containerd.services.snapshots.v1.UsageRespo
  * Use `create(UsageResponseSchema)` to create a new message.
  */
 export const UsageResponseSchema: GenMessage<UsageResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 16);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.UsageResponse", 16);
 
 /**
  * @generated from message containerd.services.snapshots.v1.CleanupRequest
@@ -435,7 +435,7 @@ export type CleanupRequest = Message<"containerd.services.snapshots.v1.CleanupRe
  * Use `create(CleanupRequestSchema)` to create a new message.
  */
 export const CleanupRequestSchema: GenMessage<CleanupRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_snapshots_v1_snapshots, 17);
+  messageDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.CleanupRequest", 17);
 
 /**
  * @generated from enum containerd.services.snapshots.v1.Kind
@@ -471,7 +471,7 @@ export type Kind = (typeof Kind)[keyof typeof Kind] | UnknownEnum;
  * Describes the enum containerd.services.snapshots.v1.Kind.
  */
 export const KindSchema: GenEnum<Kind> = /*@__PURE__*/
-  enumDesc(file_containerd_services_snapshots_v1_snapshots, 0);
+  enumDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.Kind", 0);
 
 /**
  * @generated from service containerd.services.snapshots.v1.Snapshots
@@ -558,5 +558,5 @@ export const Snapshots: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_snapshots_v1_snapshots, 0);
+  serviceDesc(file_containerd_services_snapshots_v1_snapshots, "containerd.services.snapshots.v1.Snapshots", 0);
 

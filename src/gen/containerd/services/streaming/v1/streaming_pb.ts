@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { AnySchema } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -29,7 +29,7 @@ export type StreamInit = Message<"containerd.services.streaming.v1.StreamInit"> 
  * Use `create(StreamInitSchema)` to create a new message.
  */
 export const StreamInitSchema: GenMessage<StreamInit> = /*@__PURE__*/
-  messageDesc(file_containerd_services_streaming_v1_streaming, 0);
+  messageDesc(file_containerd_services_streaming_v1_streaming, "containerd.services.streaming.v1.StreamInit", 0);
 
 /**
  * @generated from service containerd.services.streaming.v1.Streaming
@@ -44,5 +44,5 @@ export const Streaming: GenService<{
     output: typeof AnySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_streaming_v1_streaming, 0);
+  serviceDesc(file_containerd_services_streaming_v1_streaming, "containerd.services.streaming.v1.Streaming", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Descriptor } from "../../../types/descriptor_pb.ts";
 import { file_containerd_types_descriptor } from "../../../types/descriptor_pb.ts";
 import type { Metric } from "../../../types/metrics_pb.ts";
@@ -87,7 +87,7 @@ export type CreateTaskRequest = Message<"containerd.services.tasks.v1.CreateTask
  * Use `create(CreateTaskRequestSchema)` to create a new message.
  */
 export const CreateTaskRequestSchema: GenMessage<CreateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 0);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.CreateTaskRequest", 0);
 
 /**
  * @generated from message containerd.services.tasks.v1.CreateTaskResponse
@@ -109,7 +109,7 @@ export type CreateTaskResponse = Message<"containerd.services.tasks.v1.CreateTas
  * Use `create(CreateTaskResponseSchema)` to create a new message.
  */
 export const CreateTaskResponseSchema: GenMessage<CreateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 1);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.CreateTaskResponse", 1);
 
 /**
  * @generated from message containerd.services.tasks.v1.StartRequest
@@ -131,7 +131,7 @@ export type StartRequest = Message<"containerd.services.tasks.v1.StartRequest"> 
  * Use `create(StartRequestSchema)` to create a new message.
  */
 export const StartRequestSchema: GenMessage<StartRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 2);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.StartRequest", 2);
 
 /**
  * @generated from message containerd.services.tasks.v1.StartResponse
@@ -148,7 +148,7 @@ export type StartResponse = Message<"containerd.services.tasks.v1.StartResponse"
  * Use `create(StartResponseSchema)` to create a new message.
  */
 export const StartResponseSchema: GenMessage<StartResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 3);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.StartResponse", 3);
 
 /**
  * @generated from message containerd.services.tasks.v1.DeleteTaskRequest
@@ -165,7 +165,7 @@ export type DeleteTaskRequest = Message<"containerd.services.tasks.v1.DeleteTask
  * Use `create(DeleteTaskRequestSchema)` to create a new message.
  */
 export const DeleteTaskRequestSchema: GenMessage<DeleteTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 4);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.DeleteTaskRequest", 4);
 
 /**
  * @generated from message containerd.services.tasks.v1.DeleteResponse
@@ -197,7 +197,7 @@ export type DeleteResponse = Message<"containerd.services.tasks.v1.DeleteRespons
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 5);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.DeleteResponse", 5);
 
 /**
  * @generated from message containerd.services.tasks.v1.DeleteProcessRequest
@@ -219,7 +219,7 @@ export type DeleteProcessRequest = Message<"containerd.services.tasks.v1.DeleteP
  * Use `create(DeleteProcessRequestSchema)` to create a new message.
  */
 export const DeleteProcessRequestSchema: GenMessage<DeleteProcessRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 6);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.DeleteProcessRequest", 6);
 
 /**
  * @generated from message containerd.services.tasks.v1.GetRequest
@@ -241,7 +241,7 @@ export type GetRequest = Message<"containerd.services.tasks.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 7);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.GetRequest", 7);
 
 /**
  * @generated from message containerd.services.tasks.v1.GetResponse
@@ -258,7 +258,7 @@ export type GetResponse = Message<"containerd.services.tasks.v1.GetResponse"> & 
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 8);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.GetResponse", 8);
 
 /**
  * @generated from message containerd.services.tasks.v1.ListTasksRequest
@@ -275,7 +275,7 @@ export type ListTasksRequest = Message<"containerd.services.tasks.v1.ListTasksRe
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 9);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ListTasksRequest", 9);
 
 /**
  * @generated from message containerd.services.tasks.v1.ListTasksResponse
@@ -292,7 +292,7 @@ export type ListTasksResponse = Message<"containerd.services.tasks.v1.ListTasksR
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 10);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ListTasksResponse", 10);
 
 /**
  * @generated from message containerd.services.tasks.v1.KillRequest
@@ -324,7 +324,7 @@ export type KillRequest = Message<"containerd.services.tasks.v1.KillRequest"> & 
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 11);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.KillRequest", 11);
 
 /**
  * @generated from message containerd.services.tasks.v1.ExecProcessRequest
@@ -371,7 +371,7 @@ export type ExecProcessRequest = Message<"containerd.services.tasks.v1.ExecProce
  * Use `create(ExecProcessRequestSchema)` to create a new message.
  */
 export const ExecProcessRequestSchema: GenMessage<ExecProcessRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 12);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ExecProcessRequest", 12);
 
 /**
  * @generated from message containerd.services.tasks.v1.ExecProcessResponse
@@ -384,7 +384,7 @@ export type ExecProcessResponse = Message<"containerd.services.tasks.v1.ExecProc
  * Use `create(ExecProcessResponseSchema)` to create a new message.
  */
 export const ExecProcessResponseSchema: GenMessage<ExecProcessResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 13);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ExecProcessResponse", 13);
 
 /**
  * @generated from message containerd.services.tasks.v1.ResizePtyRequest
@@ -416,7 +416,7 @@ export type ResizePtyRequest = Message<"containerd.services.tasks.v1.ResizePtyRe
  * Use `create(ResizePtyRequestSchema)` to create a new message.
  */
 export const ResizePtyRequestSchema: GenMessage<ResizePtyRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 14);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ResizePtyRequest", 14);
 
 /**
  * @generated from message containerd.services.tasks.v1.CloseIORequest
@@ -443,7 +443,7 @@ export type CloseIORequest = Message<"containerd.services.tasks.v1.CloseIOReques
  * Use `create(CloseIORequestSchema)` to create a new message.
  */
 export const CloseIORequestSchema: GenMessage<CloseIORequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 15);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.CloseIORequest", 15);
 
 /**
  * @generated from message containerd.services.tasks.v1.PauseTaskRequest
@@ -460,7 +460,7 @@ export type PauseTaskRequest = Message<"containerd.services.tasks.v1.PauseTaskRe
  * Use `create(PauseTaskRequestSchema)` to create a new message.
  */
 export const PauseTaskRequestSchema: GenMessage<PauseTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 16);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.PauseTaskRequest", 16);
 
 /**
  * @generated from message containerd.services.tasks.v1.ResumeTaskRequest
@@ -477,7 +477,7 @@ export type ResumeTaskRequest = Message<"containerd.services.tasks.v1.ResumeTask
  * Use `create(ResumeTaskRequestSchema)` to create a new message.
  */
 export const ResumeTaskRequestSchema: GenMessage<ResumeTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 17);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ResumeTaskRequest", 17);
 
 /**
  * @generated from message containerd.services.tasks.v1.ListPidsRequest
@@ -494,7 +494,7 @@ export type ListPidsRequest = Message<"containerd.services.tasks.v1.ListPidsRequ
  * Use `create(ListPidsRequestSchema)` to create a new message.
  */
 export const ListPidsRequestSchema: GenMessage<ListPidsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 18);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ListPidsRequest", 18);
 
 /**
  * @generated from message containerd.services.tasks.v1.ListPidsResponse
@@ -511,7 +511,7 @@ export type ListPidsResponse = Message<"containerd.services.tasks.v1.ListPidsRes
  * Use `create(ListPidsResponseSchema)` to create a new message.
  */
 export const ListPidsResponseSchema: GenMessage<ListPidsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 19);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.ListPidsResponse", 19);
 
 /**
  * @generated from message containerd.services.tasks.v1.CheckpointTaskRequest
@@ -538,7 +538,7 @@ export type CheckpointTaskRequest = Message<"containerd.services.tasks.v1.Checkp
  * Use `create(CheckpointTaskRequestSchema)` to create a new message.
  */
 export const CheckpointTaskRequestSchema: GenMessage<CheckpointTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 20);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.CheckpointTaskRequest", 20);
 
 /**
  * @generated from message containerd.services.tasks.v1.CheckpointTaskResponse
@@ -555,7 +555,7 @@ export type CheckpointTaskResponse = Message<"containerd.services.tasks.v1.Check
  * Use `create(CheckpointTaskResponseSchema)` to create a new message.
  */
 export const CheckpointTaskResponseSchema: GenMessage<CheckpointTaskResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 21);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.CheckpointTaskResponse", 21);
 
 /**
  * @generated from message containerd.services.tasks.v1.UpdateTaskRequest
@@ -582,7 +582,7 @@ export type UpdateTaskRequest = Message<"containerd.services.tasks.v1.UpdateTask
  * Use `create(UpdateTaskRequestSchema)` to create a new message.
  */
 export const UpdateTaskRequestSchema: GenMessage<UpdateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 22);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.UpdateTaskRequest", 22);
 
 /**
  * @generated from message containerd.services.tasks.v1.MetricsRequest
@@ -599,7 +599,7 @@ export type MetricsRequest = Message<"containerd.services.tasks.v1.MetricsReques
  * Use `create(MetricsRequestSchema)` to create a new message.
  */
 export const MetricsRequestSchema: GenMessage<MetricsRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 23);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.MetricsRequest", 23);
 
 /**
  * @generated from message containerd.services.tasks.v1.MetricsResponse
@@ -616,7 +616,7 @@ export type MetricsResponse = Message<"containerd.services.tasks.v1.MetricsRespo
  * Use `create(MetricsResponseSchema)` to create a new message.
  */
 export const MetricsResponseSchema: GenMessage<MetricsResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 24);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.MetricsResponse", 24);
 
 /**
  * @generated from message containerd.services.tasks.v1.WaitRequest
@@ -638,7 +638,7 @@ export type WaitRequest = Message<"containerd.services.tasks.v1.WaitRequest"> & 
  * Use `create(WaitRequestSchema)` to create a new message.
  */
 export const WaitRequestSchema: GenMessage<WaitRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 25);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.WaitRequest", 25);
 
 /**
  * @generated from message containerd.services.tasks.v1.WaitResponse
@@ -660,7 +660,7 @@ export type WaitResponse = Message<"containerd.services.tasks.v1.WaitResponse"> 
  * Use `create(WaitResponseSchema)` to create a new message.
  */
 export const WaitResponseSchema: GenMessage<WaitResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_tasks_v1_tasks, 26);
+  messageDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.WaitResponse", 26);
 
 /**
  * @generated from service containerd.services.tasks.v1.Tasks
@@ -803,5 +803,5 @@ export const Tasks: GenService<{
     output: typeof WaitResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_tasks_v1_tasks, 0);
+  serviceDesc(file_containerd_services_tasks_v1_tasks, "containerd.services.tasks.v1.Tasks", 0);
 

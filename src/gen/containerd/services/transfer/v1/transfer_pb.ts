@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { Any, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_any, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -39,7 +39,7 @@ export type TransferRequest = Message<"containerd.services.transfer.v1.TransferR
  * Use `create(TransferRequestSchema)` to create a new message.
  */
 export const TransferRequestSchema: GenMessage<TransferRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_transfer_v1_transfer, 0);
+  messageDesc(file_containerd_services_transfer_v1_transfer, "containerd.services.transfer.v1.TransferRequest", 0);
 
 /**
  * @generated from message containerd.services.transfer.v1.TransferOptions
@@ -56,7 +56,7 @@ export type TransferOptions = Message<"containerd.services.transfer.v1.TransferO
  * Use `create(TransferOptionsSchema)` to create a new message.
  */
 export const TransferOptionsSchema: GenMessage<TransferOptions> = /*@__PURE__*/
-  messageDesc(file_containerd_services_transfer_v1_transfer, 1);
+  messageDesc(file_containerd_services_transfer_v1_transfer, "containerd.services.transfer.v1.TransferOptions", 1);
 
 /**
  * @generated from service containerd.services.transfer.v1.Transfer
@@ -71,5 +71,5 @@ export const Transfer: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_transfer_v1_transfer, 0);
+  serviceDesc(file_containerd_services_transfer_v1_transfer, "containerd.services.transfer.v1.Transfer", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../lib/descriptors.ts";
 import type { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -34,7 +34,7 @@ export type VersionResponse = Message<"containerd.services.version.v1.VersionRes
  * Use `create(VersionResponseSchema)` to create a new message.
  */
 export const VersionResponseSchema: GenMessage<VersionResponse> = /*@__PURE__*/
-  messageDesc(file_containerd_services_version_v1_version, 0);
+  messageDesc(file_containerd_services_version_v1_version, "containerd.services.version.v1.VersionResponse", 0);
 
 /**
  * @generated from service containerd.services.version.v1.Version
@@ -49,5 +49,5 @@ export const Version: GenService<{
     output: typeof VersionResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_version_v1_version, 0);
+  serviceDesc(file_containerd_services_version_v1_version, "containerd.services.version.v1.Version", 0);
 

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -67,7 +67,7 @@ export type Metrics = Message<"io.containerd.cgroups.v1.Metrics"> & {
  * Use `create(MetricsSchema)` to create a new message.
  */
 export const MetricsSchema: GenMessage<Metrics> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 0);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.Metrics", 0);
 
 /**
  * @generated from message io.containerd.cgroups.v1.HugetlbStat
@@ -99,7 +99,7 @@ export type HugetlbStat = Message<"io.containerd.cgroups.v1.HugetlbStat"> & {
  * Use `create(HugetlbStatSchema)` to create a new message.
  */
 export const HugetlbStatSchema: GenMessage<HugetlbStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 1);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.HugetlbStat", 1);
 
 /**
  * @generated from message io.containerd.cgroups.v1.PidsStat
@@ -121,7 +121,7 @@ export type PidsStat = Message<"io.containerd.cgroups.v1.PidsStat"> & {
  * Use `create(PidsStatSchema)` to create a new message.
  */
 export const PidsStatSchema: GenMessage<PidsStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 2);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.PidsStat", 2);
 
 /**
  * @generated from message io.containerd.cgroups.v1.CPUStat
@@ -143,7 +143,7 @@ export type CPUStat = Message<"io.containerd.cgroups.v1.CPUStat"> & {
  * Use `create(CPUStatSchema)` to create a new message.
  */
 export const CPUStatSchema: GenMessage<CPUStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 3);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.CPUStat", 3);
 
 /**
  * @generated from message io.containerd.cgroups.v1.CPUUsage
@@ -175,7 +175,7 @@ export type CPUUsage = Message<"io.containerd.cgroups.v1.CPUUsage"> & {
  * Use `create(CPUUsageSchema)` to create a new message.
  */
 export const CPUUsageSchema: GenMessage<CPUUsage> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 4);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.CPUUsage", 4);
 
 /**
  * @generated from message io.containerd.cgroups.v1.Throttle
@@ -202,7 +202,7 @@ export type Throttle = Message<"io.containerd.cgroups.v1.Throttle"> & {
  * Use `create(ThrottleSchema)` to create a new message.
  */
 export const ThrottleSchema: GenMessage<Throttle> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 5);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.Throttle", 5);
 
 /**
  * @generated from message io.containerd.cgroups.v1.MemoryStat
@@ -394,7 +394,7 @@ export type MemoryStat = Message<"io.containerd.cgroups.v1.MemoryStat"> & {
  * Use `create(MemoryStatSchema)` to create a new message.
  */
 export const MemoryStatSchema: GenMessage<MemoryStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 6);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.MemoryStat", 6);
 
 /**
  * @generated from message io.containerd.cgroups.v1.MemoryEntry
@@ -426,7 +426,7 @@ export type MemoryEntry = Message<"io.containerd.cgroups.v1.MemoryEntry"> & {
  * Use `create(MemoryEntrySchema)` to create a new message.
  */
 export const MemoryEntrySchema: GenMessage<MemoryEntry> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 7);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.MemoryEntry", 7);
 
 /**
  * @generated from message io.containerd.cgroups.v1.MemoryOomControl
@@ -453,7 +453,7 @@ export type MemoryOomControl = Message<"io.containerd.cgroups.v1.MemoryOomContro
  * Use `create(MemoryOomControlSchema)` to create a new message.
  */
 export const MemoryOomControlSchema: GenMessage<MemoryOomControl> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 8);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.MemoryOomControl", 8);
 
 /**
  * @generated from message io.containerd.cgroups.v1.BlkIOStat
@@ -505,7 +505,7 @@ export type BlkIOStat = Message<"io.containerd.cgroups.v1.BlkIOStat"> & {
  * Use `create(BlkIOStatSchema)` to create a new message.
  */
 export const BlkIOStatSchema: GenMessage<BlkIOStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 9);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.BlkIOStat", 9);
 
 /**
  * @generated from message io.containerd.cgroups.v1.BlkIOEntry
@@ -542,7 +542,7 @@ export type BlkIOEntry = Message<"io.containerd.cgroups.v1.BlkIOEntry"> & {
  * Use `create(BlkIOEntrySchema)` to create a new message.
  */
 export const BlkIOEntrySchema: GenMessage<BlkIOEntry> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 10);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.BlkIOEntry", 10);
 
 /**
  * @generated from message io.containerd.cgroups.v1.RdmaStat
@@ -564,7 +564,7 @@ export type RdmaStat = Message<"io.containerd.cgroups.v1.RdmaStat"> & {
  * Use `create(RdmaStatSchema)` to create a new message.
  */
 export const RdmaStatSchema: GenMessage<RdmaStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 11);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.RdmaStat", 11);
 
 /**
  * @generated from message io.containerd.cgroups.v1.RdmaEntry
@@ -591,7 +591,7 @@ export type RdmaEntry = Message<"io.containerd.cgroups.v1.RdmaEntry"> & {
  * Use `create(RdmaEntrySchema)` to create a new message.
  */
 export const RdmaEntrySchema: GenMessage<RdmaEntry> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 12);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.RdmaEntry", 12);
 
 /**
  * @generated from message io.containerd.cgroups.v1.NetworkStat
@@ -648,7 +648,7 @@ export type NetworkStat = Message<"io.containerd.cgroups.v1.NetworkStat"> & {
  * Use `create(NetworkStatSchema)` to create a new message.
  */
 export const NetworkStatSchema: GenMessage<NetworkStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 13);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.NetworkStat", 13);
 
 /**
  * @generated from message io.containerd.cgroups.v1.CgroupStats
@@ -685,5 +685,5 @@ export type CgroupStats = Message<"io.containerd.cgroups.v1.CgroupStats"> & {
  * Use `create(CgroupStatsSchema)` to create a new message.
  */
 export const CgroupStatsSchema: GenMessage<CgroupStats> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v1_metrics, 14);
+  messageDesc(file_io_containerd_cgroups_v1_metrics, "io.containerd.cgroups.v1.CgroupStats", 14);
 

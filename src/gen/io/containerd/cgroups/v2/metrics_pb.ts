@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "../../../../../lib/descriptors.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -62,7 +62,7 @@ export type Metrics = Message<"io.containerd.cgroups.v2.Metrics"> & {
  * Use `create(MetricsSchema)` to create a new message.
  */
 export const MetricsSchema: GenMessage<Metrics> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 0);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.Metrics", 0);
 
 /**
  * @generated from message io.containerd.cgroups.v2.PSIData
@@ -94,7 +94,7 @@ export type PSIData = Message<"io.containerd.cgroups.v2.PSIData"> & {
  * Use `create(PSIDataSchema)` to create a new message.
  */
 export const PSIDataSchema: GenMessage<PSIData> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 1);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.PSIData", 1);
 
 /**
  * @generated from message io.containerd.cgroups.v2.PSIStats
@@ -116,7 +116,7 @@ export type PSIStats = Message<"io.containerd.cgroups.v2.PSIStats"> & {
  * Use `create(PSIStatsSchema)` to create a new message.
  */
 export const PSIStatsSchema: GenMessage<PSIStats> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 2);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.PSIStats", 2);
 
 /**
  * @generated from message io.containerd.cgroups.v2.PidsStat
@@ -138,7 +138,7 @@ export type PidsStat = Message<"io.containerd.cgroups.v2.PidsStat"> & {
  * Use `create(PidsStatSchema)` to create a new message.
  */
 export const PidsStatSchema: GenMessage<PidsStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 3);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.PidsStat", 3);
 
 /**
  * @generated from message io.containerd.cgroups.v2.CPUStat
@@ -195,7 +195,7 @@ export type CPUStat = Message<"io.containerd.cgroups.v2.CPUStat"> & {
  * Use `create(CPUStatSchema)` to create a new message.
  */
 export const CPUStatSchema: GenMessage<CPUStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 4);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.CPUStat", 4);
 
 /**
  * @generated from message io.containerd.cgroups.v2.MemoryStat
@@ -397,7 +397,7 @@ export type MemoryStat = Message<"io.containerd.cgroups.v2.MemoryStat"> & {
  * Use `create(MemoryStatSchema)` to create a new message.
  */
 export const MemoryStatSchema: GenMessage<MemoryStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 5);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.MemoryStat", 5);
 
 /**
  * @generated from message io.containerd.cgroups.v2.MemoryEvents
@@ -439,7 +439,7 @@ export type MemoryEvents = Message<"io.containerd.cgroups.v2.MemoryEvents"> & {
  * Use `create(MemoryEventsSchema)` to create a new message.
  */
 export const MemoryEventsSchema: GenMessage<MemoryEvents> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 6);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.MemoryEvents", 6);
 
 /**
  * @generated from message io.containerd.cgroups.v2.RdmaStat
@@ -461,7 +461,7 @@ export type RdmaStat = Message<"io.containerd.cgroups.v2.RdmaStat"> & {
  * Use `create(RdmaStatSchema)` to create a new message.
  */
 export const RdmaStatSchema: GenMessage<RdmaStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 7);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.RdmaStat", 7);
 
 /**
  * @generated from message io.containerd.cgroups.v2.RdmaEntry
@@ -488,7 +488,7 @@ export type RdmaEntry = Message<"io.containerd.cgroups.v2.RdmaEntry"> & {
  * Use `create(RdmaEntrySchema)` to create a new message.
  */
 export const RdmaEntrySchema: GenMessage<RdmaEntry> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 8);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.RdmaEntry", 8);
 
 /**
  * @generated from message io.containerd.cgroups.v2.IOStat
@@ -510,7 +510,7 @@ export type IOStat = Message<"io.containerd.cgroups.v2.IOStat"> & {
  * Use `create(IOStatSchema)` to create a new message.
  */
 export const IOStatSchema: GenMessage<IOStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 9);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.IOStat", 9);
 
 /**
  * @generated from message io.containerd.cgroups.v2.IOEntry
@@ -552,7 +552,7 @@ export type IOEntry = Message<"io.containerd.cgroups.v2.IOEntry"> & {
  * Use `create(IOEntrySchema)` to create a new message.
  */
 export const IOEntrySchema: GenMessage<IOEntry> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 10);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.IOEntry", 10);
 
 /**
  * @generated from message io.containerd.cgroups.v2.HugeTlbStat
@@ -584,7 +584,7 @@ export type HugeTlbStat = Message<"io.containerd.cgroups.v2.HugeTlbStat"> & {
  * Use `create(HugeTlbStatSchema)` to create a new message.
  */
 export const HugeTlbStatSchema: GenMessage<HugeTlbStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 11);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.HugeTlbStat", 11);
 
 /**
  * @generated from message io.containerd.cgroups.v2.NetworkStat
@@ -641,5 +641,5 @@ export type NetworkStat = Message<"io.containerd.cgroups.v2.NetworkStat"> & {
  * Use `create(NetworkStatSchema)` to create a new message.
  */
 export const NetworkStatSchema: GenMessage<NetworkStat> = /*@__PURE__*/
-  messageDesc(file_io_containerd_cgroups_v2_metrics, 12);
+  messageDesc(file_io_containerd_cgroups_v2_metrics, "io.containerd.cgroups.v2.NetworkStat", 12);
 

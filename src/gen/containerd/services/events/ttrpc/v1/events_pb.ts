@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "../../../../../../lib/descriptors.ts";
 import type { Envelope } from "../../../../types/event_pb.ts";
 import { file_containerd_types_event } from "../../../../types/event_pb.ts";
 import type { EmptySchema } from "@bufbuild/protobuf/wkt";
@@ -31,7 +31,7 @@ export type ForwardRequest = Message<"containerd.services.events.ttrpc.v1.Forwar
  * Use `create(ForwardRequestSchema)` to create a new message.
  */
 export const ForwardRequestSchema: GenMessage<ForwardRequest> = /*@__PURE__*/
-  messageDesc(file_containerd_services_events_ttrpc_v1_events, 0);
+  messageDesc(file_containerd_services_events_ttrpc_v1_events, "containerd.services.events.ttrpc.v1.ForwardRequest", 0);
 
 /**
  * @generated from service containerd.services.events.ttrpc.v1.Events
@@ -46,5 +46,5 @@ export const Events: GenService<{
     output: typeof EmptySchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_containerd_services_events_ttrpc_v1_events, 0);
+  serviceDesc(file_containerd_services_events_ttrpc_v1_events, "containerd.services.events.ttrpc.v1.Events", 0);
 
