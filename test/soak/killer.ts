@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { hostSocketPath } from "../../src/core/tasks/index.ts";
 import { Host } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { connectTtrpc } from "../../src/wire/ttrpc/index.ts";
@@ -77,10 +78,22 @@ export function startKiller(daemon: Daemon, { victim, killAfterMs }: KillerOptio
   };
 }
 
-/** The process of the daemon's shim host; undefined while there is none. */
+/**
+ * The process of the daemon's shim host; undefined while there is none.
+ * Shape: what it is about to start has its command line for a moment, and may have a lower number.
+ */
 export async function hostPid(daemon: Daemon): Promise<number | undefined> {
-  const found = (await findProcesses(daemon.workspace.token)).find((line) => / host --socket /.test(line));
-  return found === undefined ? undefined : Number.parseInt(found, 10);
+  const found = (await findProcesses(daemon.workspace.token)).filter((line) => / host --socket /.test(line));
+  const pids = new Set(found.map((line) => Number.parseInt(line, 10)));
+  return [...pids].find((pid) => !pids.has(parentOf(pid)));
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return 0; // it ended meanwhile
+  }
 }
 
 async function serves(daemon: Daemon): Promise<boolean> {
