@@ -9,7 +9,8 @@ import { deleteRemoval, hasRemoval, isNeeded, putRemoval, removalsAfter } from "
 
 /** How many notes a round takes, and how many files go at once: the disk has others to serve. */
 const roundPaths = 64;
-const parallel = 4;
+const parallel = 2;
+const mostRestMs = 20;
 
 export interface RemovalQueueOptions {
   readonly root: string;
@@ -57,7 +58,10 @@ export class RemovalQueue {
       const forgotten: Promise<void>[] = [];
       // A path that could not be removed stays noted; it is passed over until the next run.
       for (let paths = this.#pathsAfter(""); paths.length > 0; paths = this.#pathsAfter(paths.at(-1) ?? "")) {
+        const start = performance.now();
         const gone = await this.#removeAll(paths);
+        // As long a rest: the filesystem's journal takes removals along with every sync that a caller waits for.
+        if (paths.length === roundPaths) await Bun.sleep(Math.min(performance.now() - start, mostRestMs));
         if (gone.size > 0) forgotten.push(this.#forget(gone));
       }
       await Promise.all(forgotten);

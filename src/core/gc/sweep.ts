@@ -3,9 +3,11 @@ import type { Collectable, Resource, ResourceNode } from "./gc.ts";
 import type { Marking } from "./marking.ts";
 import { type Busy, note, type Pace } from "./pace.ts";
 
-/** How many rows are looked at at once, and how many are removed in one transaction. */
+/** How many rows are looked at at once, and how many are removed in one transaction at most: no more than fill a slice. */
 const pageRows = 48;
 const batchRows = 16;
+/** A commit costs about a slice by itself: fewer rows for each would make more of them. */
+const removalSlices = 2;
 /** How much of what was touched meanwhile is followed inside a transaction; more is followed outside, in slices. */
 const settleSteps = 24;
 
@@ -69,8 +71,8 @@ async function removeAll(table: Collectable, dead: readonly Resource[], options:
   while (left.length > 0) {
     options.signal.throwIfAborted();
     const batch = left.slice(0, batchRows);
-    const { settled, next } = await removeBatch(table, batch, options);
-    if (settled) left = [...left.slice(batchRows), ...next];
+    const { settled, looked, next } = await removeBatch(table, batch, options);
+    if (settled) left = [...left.slice(looked), ...next];
     else await options.drain();
     await options.pace.rest();
   }
@@ -79,24 +81,32 @@ async function removeAll(table: Collectable, dead: readonly Resource[], options:
 interface Outcome {
   /** False when too much was touched meanwhile to be followed here: nothing was removed then. */
   readonly settled: boolean;
+  /** So many rows were looked at before the slice was over. */
+  readonly looked: number;
   readonly next: readonly ResourceNode[];
 }
 
 async function removeBatch(
   table: Collectable,
   batch: readonly ResourceNode[],
-  { metadata, marking, busy, removed, pending }: SweepOptions,
+  { metadata, marking, pace, busy, removed, pending }: SweepOptions,
 ): Promise<Outcome> {
   const applied = Promise.withResolvers<Outcome>();
+  const sliceMs = pace.sliceMs();
   const commit = metadata.update(
     (tx) => {
       const start = performance.now();
       const settled = marking.settle(tx.db, settleSteps);
-      const done = settled ? batch.map((node) => removeOne(tx, table, node, marking)) : [];
+      const done: Done[] = [];
+      // Rows of one kind cost ten times as much as those of another: the time decides, not their number.
+      for (const node of settled ? batch : []) {
+        done.push(removeOne(tx, table, node, marking));
+        if (performance.now() - start >= removalSlices * sliceMs) break;
+      }
       const count = done.filter((one) => one.removed).length;
       if (count > 0) tx.afterCommit(() => removed.set(table.kind, (removed.get(table.kind) ?? 0) + count));
       note(busy, performance.now() - start);
-      applied.resolve({ settled, next: done.flatMap((one) => one.next) });
+      applied.resolve({ settled, looked: done.length, next: done.flatMap((one) => one.next) });
     },
     { background: true },
   );

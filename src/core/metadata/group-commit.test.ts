@@ -197,4 +197,30 @@ describe("GroupCommit", () => {
     await turn();
     expect(insert(commits, [], "b")).rejects.toThrow("check the disk and restart the daemon");
   });
+
+  test("work in the background lets calls that arrive after it go first, and shares no transaction with them", async () => {
+    const disk = fakeDisk(true);
+    const { commits } = commitsOn(disk);
+    const order: string[] = [];
+    const note = (name: string, background: boolean): Promise<unknown> =>
+      commits.add(() => void order.push(name), { background });
+    void note("sweep", true);
+    const calls = [note("call", false), note("other call", false)];
+    await Promise.all(calls);
+    expect(order).toEqual(["call", "other call"]);
+    await turn();
+    expect(order).toEqual(["call", "other call", "sweep"]);
+  });
+
+  test("work in the background goes on though calls never end", async () => {
+    const { commits } = commitsOn(fakeDisk(true));
+    let swept = false;
+    void commits.add(() => void (swept = true), { background: true });
+    const start = performance.now();
+    while (!swept) {
+      if (performance.now() - start > 5000) throw new Error("nothing was swept");
+      void commits.add(() => {});
+      await turn();
+    }
+  });
 });

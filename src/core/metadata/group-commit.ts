@@ -10,6 +10,8 @@ import type { WalSync } from "./wal-sync.ts";
 const defaultTurnMs = 0.8;
 /** How long a commit that nobody waits for may stay in memory, unless another one takes it along to the disk. */
 const lazyMs = 25;
+/** How long work that no caller waits for lets calls go first. */
+const patienceMs = 25;
 /** How long nobody must have wanted anything before the log is emptied for its own sake. */
 const quietMs = 20;
 /** The most mutations that may wait. Callers are bounded by the server's streams long before. */
@@ -54,6 +56,9 @@ export interface GroupCommitOptions {
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   #waiting: Mutation[] = [];
+  /** Those that no caller waits for; they go when no other does, or when the first of them has been here for long. */
+  #unhurried: Mutation[] = [];
+  #unhurriedSince = 0;
   #committed: Done[] = [];
   #scheduled = false;
   #syncing: Promise<void> | undefined;
@@ -76,10 +81,12 @@ export class GroupCommit {
   add<T>(action: (tx: Transaction) => T, { background = false }: UpdateOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
-      if (this.#waiting.length >= maxWaiting) {
+      if (this.#waiting.length + this.#unhurried.length >= maxWaiting) {
         return reject(fault("resourceExhausted", `${maxWaiting} metadata mutations wait already`));
       }
-      this.#waiting.push({ background, action, resolve: resolve as (value: unknown) => void, reject });
+      const mutation = { background, action, resolve: resolve as (value: unknown) => void, reject };
+      if (!background) this.#waiting.push(mutation);
+      else if (this.#unhurried.push(mutation) === 1) this.#unhurriedSince = performance.now();
       this.#schedule();
     });
   }
@@ -89,7 +96,7 @@ export class GroupCommit {
     this.#refusal ??= unavailable(`metadata database ${quote(this.#options.path)} is closed`);
     clearTimeout(this.#quiet);
     await this.#emptying;
-    while (this.#waiting.length > 0) this.#turn();
+    while (this.#anyWaits) this.#turn();
     await this.#allDurable();
   }
 
@@ -99,12 +106,16 @@ export class GroupCommit {
     setImmediate(() => {
       this.#scheduled = false;
       this.#turn();
-      if (this.#waiting.length > 0) this.#schedule();
+      if (this.#anyWaits) this.#schedule();
     });
   }
 
+  get #anyWaits(): boolean {
+    return this.#waiting.length + this.#unhurried.length > 0;
+  }
+
   #turn(): void {
-    if (this.#waiting.length === 0 || this.#emptying !== undefined) return;
+    if (!this.#anyWaits || this.#emptying !== undefined) return;
     const done: Done[] = [];
     const { db, turnMs = defaultTurnMs } = this.#options;
     try {
@@ -144,7 +155,7 @@ export class GroupCommit {
       .catch((error: unknown) => this.#fail([], error))
       .finally(() => {
         this.#emptying = undefined;
-        if (this.#waiting.length > 0) this.#schedule();
+        if (this.#anyWaits) this.#schedule();
       });
   }
 
@@ -155,9 +166,14 @@ export class GroupCommit {
     }
   }
 
+  /** Either those of calls or those that no caller waits for: a call does not wait for the other sort's time. */
   *#takeUntil(deadline: number): Generator<Mutation> {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const now = performance.now();
+    const patient = this.#waiting.length > 0 && now - this.#unhurriedSince < patienceMs;
+    const unhurried = this.#unhurried.length > 0 && !patient;
+    const waiting = unhurried ? this.#unhurried : this.#waiting;
+    if (unhurried) [this.#unhurried, this.#unhurriedSince] = [[], now];
+    else this.#waiting = [];
     let taken = 0;
     try {
       for (const mutation of waiting) {
@@ -166,7 +182,9 @@ export class GroupCommit {
         if (performance.now() > deadline) break;
       }
     } finally {
-      this.#waiting = [...waiting.slice(taken), ...this.#waiting];
+      const left = waiting.slice(taken);
+      if (unhurried) this.#unhurried = [...left, ...this.#unhurried];
+      else this.#waiting = [...left, ...this.#waiting];
     }
   }
 
@@ -216,7 +234,7 @@ export class GroupCommit {
     if (isStorageError(error)) log.error("metadata transaction failed", { error: reason, mutations: done.length });
     for (const { mutation } of done) mutation.reject(reason);
     // BEGIN itself failed: those that wait learn of it too, rather than be tried for ever.
-    if (done.length === 0) for (const mutation of this.#waiting.splice(0)) mutation.reject(reason);
+    if (done.length === 0) for (const mutation of this.#takeAll()) mutation.reject(reason);
   }
 
   #makeDurable(now = false): void {
@@ -284,6 +302,10 @@ export class GroupCommit {
     this.#refusal ??= reason;
     log.error("metadata log cannot be made durable", { error: reason });
     for (const { mutation } of [...batch, ...this.#committed.splice(0)]) mutation.reject(reason);
-    for (const mutation of this.#waiting.splice(0)) mutation.reject(reason);
+    for (const mutation of this.#takeAll()) mutation.reject(reason);
+  }
+
+  #takeAll(): readonly Mutation[] {
+    return [...this.#waiting.splice(0), ...this.#unhurried.splice(0)];
   }
 }

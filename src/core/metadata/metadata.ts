@@ -39,7 +39,7 @@ export interface MutationWatcher {
 export interface UpdateOptions {
   /**
    * For work that no caller waits for: it settles a moment later, with others where there are such, the disk is never waited
-   * for on the loop, and watchers hear nothing of the commit.
+   * for on the loop, and watchers hear nothing of the commit. Mutations of calls that arrive meanwhile go first.
    */
   readonly background?: boolean;
 }
@@ -52,7 +52,8 @@ export interface Metadata extends AsyncDisposable {
    */
   read<T>(action: (db: Database) => T): T;
   /**
-   * Runs a mutation in the next transaction, all or nothing; those that arrive together commit together, in order.
+   * Runs a mutation in the next transaction, all or nothing; those that arrive together commit together, in order, but for
+   * those in the background.
    * Errors: whatever `action` throws, with nothing of it kept; resourceExhausted when the disk is full, unavailable when it
    * refuses otherwise or the database is closed.
    * Effects: settles when the commit is durable. Readers may see the mutation a moment before that.
