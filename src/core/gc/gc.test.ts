@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureOf } from "../content/testing.ts";
@@ -214,6 +214,25 @@ describe("a collection", () => {
       ["image", 28, 8],
       ["again", 20, 0],
     ]);
+  });
+
+  test("who uses how much counts what a container has written, and leaves out what goes meanwhile", async () => {
+    await putLayer(rooms, "base");
+    await putContainer(rooms, "writer", "active");
+    const [mount] = await rooms.overlay.prepare(testing, "active", "base");
+    const upper = mount?.options.find((option) => option.startsWith("upperdir="))?.slice("upperdir=".length) ?? "";
+    await rooms.overlay.prepare(createCtx({ namespace: "other" }), "elsewhere", "");
+    const before = await rooms.gc.usage(testing);
+    writeFileSync(join(upper, "written"), Buffer.alloc(1 << 20, "x"));
+    const usage = await rooms.gc.usage(testing);
+    const grown = (of: typeof usage): number => of.kinds.get("snapshot")?.sizeBytes ?? 0;
+    expect(usage.kinds.get("snapshot")?.objects).toBe(2);
+    expect(grown(usage) - grown(before)).toBe(1 << 20);
+    const holder = usage.holders.find(({ node }) => node.key === "writer");
+    expect(holder?.uniqueBytes).toBeGreaterThanOrEqual(1 << 20);
+    const going = rooms.gc.usage(testing);
+    await rooms.overlay.remove(testing, "active");
+    expect((await going).kinds.get("snapshot")?.objects).toBeLessThanOrEqual(2);
   });
 
   test("what is made, changed or referred to while it runs is kept", async () => {

@@ -59,6 +59,11 @@ export interface Collectable {
   clean?(): Promise<void>;
   /** For disk usage: what the object itself takes. */
   sizeBytes?(db: Database, namespace: string, key: string): number;
+  /**
+   * The same for objects that still change, and whose rows therefore tell nothing: bytes by namespace, a line's end, and key.
+   * Shape: those of one namespace, or of all. Effects: looks at files, off the loop; what cannot be looked at is left out.
+   */
+  measure?(signal: AbortSignal, namespace: string | undefined): Promise<ReadonlyMap<string, number>>;
 }
 
 export interface Removal {

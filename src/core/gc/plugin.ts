@@ -61,7 +61,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
       collectableContainers,
       collectableSandboxes,
       collectableImages(exchange),
-      snapshotsToCollect([...snapshotters.values()], exchange),
+      snapshotsToCollect([...snapshotters.values()], { metadata, exchange, log }),
       ...("collectables" in content ? (content as OwnContentStore).collectables : []),
       mounts.collectable,
     ];

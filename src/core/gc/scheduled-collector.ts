@@ -9,7 +9,7 @@ import type { Collectable, CollectionStats, GarbageCollector, ResourceCollector 
 import { type Busy, createPace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
 import { CollectionScheduler, type ScheduleConfig, type Timers } from "./scheduler.ts";
-import { UsageCount } from "./usage.ts";
+import { measureAll, UsageCount } from "./usage.ts";
 
 export interface GarbageCollectorOptions {
   readonly metadata: Metadata;
@@ -89,7 +89,9 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
 
   async usage(ctx: Ctx): ReturnType<GarbageCollector["usage"]> {
     const { metadata, tables } = this.#options;
-    const count = new UsageCount({ graph: this.#graph(), metadata, tables, namespace: ctx.namespace });
+    const signal = AbortSignal.any([ctx.signal, this.#stopped.signal]);
+    const measured = await measureAll(tables, signal, ctx.namespace);
+    const count = new UsageCount({ graph: this.#graph(), metadata, tables, namespace: ctx.namespace, measured });
     await this.#run(count.steps(), ctx);
     return count.result();
   }

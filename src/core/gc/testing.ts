@@ -74,7 +74,7 @@ export async function openRooms(root: string = mkdtempSync(join(tmpdir(), "light
     collectableLeases,
     collectableContainers,
     collectableImages(exchange),
-    snapshotsToCollect([overlay, native], exchange),
+    snapshotsToCollect([overlay, native], { metadata, exchange, log }),
     ...content.collectables,
   ];
   const gc = stack.use(createGarbageCollector({ metadata, tables, log, config: onDemand }));

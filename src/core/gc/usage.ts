@@ -8,6 +8,22 @@ export interface UsageCountOptions {
   readonly tables: readonly Collectable[];
   /** All of them when undefined. */
   readonly namespace: string | undefined;
+  /** What the objects take that still change, by `nodeKey`. */
+  readonly measured: ReadonlyMap<string, number>;
+}
+
+/** Measures all objects that still change. */
+export async function measureAll(
+  tables: readonly Collectable[],
+  signal: AbortSignal,
+  namespace: string | undefined,
+): Promise<ReadonlyMap<string, number>> {
+  const all = new Map<string, number>();
+  for (const table of tables) {
+    const sizes = (await table.measure?.(signal, namespace)) ?? [];
+    for (const [name, sizeBytes] of sizes) all.set(`${table.kind}\n${name}`, sizeBytes);
+  }
+  return all;
 }
 
 interface Holder {
@@ -25,7 +41,7 @@ interface Reached {
   shared: boolean;
 }
 
-/** Counts what everything takes on disk, and who keeps it. Unmeasured: what active snapshots have written so far. */
+/** Counts what everything takes on disk, and who keeps it. */
 export class UsageCount {
   readonly #options: UsageCountOptions;
   readonly #holders = new Map<string, Holder>();
@@ -97,7 +113,10 @@ export class UsageCount {
     else before.shared = true;
   }
 
-  #sizeOf({ kind, namespace, key }: ResourceNode): number {
+  #sizeOf(node: ResourceNode): number {
+    const measured = this.#options.measured.get(nodeKey(node));
+    if (measured !== undefined) return measured;
+    const { kind, namespace, key } = node;
     const table = this.#options.tables.find((one) => one.kind === kind);
     return this.#options.metadata.read((db) => table?.sizeBytes?.(db, namespace, key)) ?? 0;
   }

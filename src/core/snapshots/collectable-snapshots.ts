@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { SnapshotRemoveSchema } from "../../gen/containerd/events/snapshot_pb.ts";
-import { createCtx } from "../../lib/ctx.ts";
+import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
-import type { Transaction } from "../metadata/index.ts";
+import type { Metadata, Transaction } from "../metadata/index.ts";
+import type { SnapshotUsage } from "./snapshotter.ts";
 import { deleteSnapshot, findSnapshot, hasChildren, type SnapshotRow, snapshotRow, snapshotsAfter } from "./store.ts";
 
 export interface CollectableSnapshotsOptions {
@@ -13,7 +14,13 @@ export interface CollectableSnapshotsOptions {
   readonly discard: (snapshotter: string, id: number) => void;
   /** Settles when no folder is being removed any more. */
   readonly settle: () => Promise<void>;
+  readonly metadata: Metadata;
+  /** Looks at what an active snapshot takes by now; undefined when that cannot be told. */
+  readonly usage: (ctx: Ctx, snapshotter: string, name: string) => Promise<SnapshotUsage | undefined>;
 }
+
+/** How many rows are looked at in one turn of the loop. */
+const pageRows = 64;
 
 /** The snapshots of all built-in snapshotters, as garbage collection sees them; children go before their parents. */
 export function collectableSnapshots(options: CollectableSnapshotsOptions): Collectable {
@@ -30,7 +37,33 @@ export function collectableSnapshots(options: CollectableSnapshotsOptions): Coll
     remove: (tx, { namespace, key }) => remove(tx, namespace, key, options),
     clean: () => options.settle(),
     sizeBytes: (db, namespace, key) => findSnapshot(db, ...at(namespace, key))?.usage.sizeBytes ?? 0,
+    measure: (signal, namespace) => measureActive(options, signal, namespace),
   };
+}
+
+/** What containers and builds have written so far: no row tells. */
+async function measureActive(
+  { metadata, usage }: CollectableSnapshotsOptions,
+  signal: AbortSignal,
+  namespace: string | undefined,
+): Promise<ReadonlyMap<string, number>> {
+  const sizes = new Map<string, number>();
+  let last: SnapshotRow | undefined;
+  do {
+    signal.throwIfAborted();
+    const [after, page] = [last, pageRows];
+    const rows = metadata.read((db) =>
+      snapshotsAfter(db, after?.snapshotter ?? "", after?.namespace ?? "", after?.name ?? "", page),
+    );
+    for (const row of rows) {
+      if (row.kind !== "active" || (namespace !== undefined && row.namespace !== namespace)) continue;
+      const found = await usage(createCtx({ namespace: row.namespace, signal }), row.snapshotter, row.name);
+      if (found !== undefined) sizes.set(`${row.namespace}\n${row.snapshotter}/${row.name}`, found.sizeBytes);
+    }
+    last = rows.at(-1);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  } while (last !== undefined);
+  return sizes;
 }
 
 function remove(

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import type { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
-import { FaultError } from "../../lib/faults.ts";
+import { FaultError, isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { ServiceClient } from "../../wire/service.ts";
 import type { Exchange } from "../events/index.ts";
@@ -102,15 +102,30 @@ export function createSnapshotters(all: readonly Snapshotter[]): Snapshotters {
   };
 }
 
-/** The snapshots of the daemon's own snapshotters, for garbage collection. */
-export function snapshotsToCollect(all: readonly Snapshotter[], exchange: Exchange): Collectable {
-  const own = new Map(all.filter(isOwn).map((one) => [one.name, one.folders]));
+/** The snapshots of all snapshotters, for garbage collection. */
+export function snapshotsToCollect(
+  all: readonly Snapshotter[],
+  { metadata, exchange, log }: Pick<SnapshotterOptions, "metadata" | "exchange" | "log">,
+): Collectable {
+  const own = new Map(all.filter(isOwn).map((one) => [one.name, one]));
   return collectableSnapshots({
+    metadata,
     exchange,
     // Of a snapshotter that is not in use the folder goes when it is again.
-    discard: (snapshotter, id) => own.get(snapshotter)?.discard(id),
+    discard: (snapshotter, id) => own.get(snapshotter)?.folders.discard(id),
     settle: async () => {
-      await Promise.all([...own.values()].map((folders) => folders.settle()));
+      await Promise.all([...own.values()].map(({ folders }) => folders.settle()));
+    },
+    usage: async (ctx, snapshotter, name) => {
+      try {
+        return await own.get(snapshotter)?.usage(ctx, name);
+      } catch (error) {
+        if (ctx.aborted) throw error;
+        // One that went meanwhile, or whose process does not answer: the rest is counted all the same.
+        if (!isFault(error, "notFound"))
+          log.warn("a snapshot is not counted", { snapshotter, name, error: messageOf(error) });
+        return undefined;
+      }
     },
   });
 }

@@ -60,7 +60,7 @@ async function open(wrap: (backend: OwnSnapshotter) => Snapshotter = (backend) =
   const mine = rooms("mine");
   const connect = async () => connection.client(Snapshots);
   const snapshotter = stack.use(openProxySnapshotter({ ...mine, name: "remote", connect }));
-  const table = snapshotsToCollect([snapshotter], mine.exchange);
+  const table = snapshotsToCollect([snapshotter], mine);
   const kernel = createKernel();
   const owned = stack.move();
   return {

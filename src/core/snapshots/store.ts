@@ -85,10 +85,11 @@ export interface SnapshotRow {
   readonly namespace: string;
   readonly name: string;
   readonly parent_name: string | null;
+  readonly kind: string;
   readonly labels: string;
 }
 
-const selectRow = `SELECT s.snapshotter, s.namespace, s.name, p.name AS parent_name,
+const selectRow = `SELECT s.snapshotter, s.namespace, s.name, p.name AS parent_name, s.kind,
     CASE WHEN instr(s.labels, 'containerd.io/gc.') > 0 THEN s.labels ELSE '{}' END AS labels
   FROM snapshots s LEFT JOIN snapshots p ON p.snapshotter = s.snapshotter AND p.id = s.parent`;
 
