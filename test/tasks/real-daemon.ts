@@ -2,7 +2,7 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { SchemaPart } from "../../src/core/metadata/index.ts";
-import { hostCommand } from "../../src/core/tasks/host-command.ts";
+import { hostCommand } from "../../src/core/tasks/host/host-command.ts";
 import { createHostProcess, hostSocketPath, type ProcessIo } from "../../src/core/tasks/index.ts";
 import { creation, noIo, TestDaemon } from "../../src/core/tasks/test-daemon.ts";
 import { OptionsSchema } from "../../src/gen/containerd/runc/v1/oci_pb.ts";

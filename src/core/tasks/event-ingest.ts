@@ -5,7 +5,7 @@ import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/index.ts";
-import type { HostConnection } from "./host.ts";
+import type { HostConnection } from "./host/host.ts";
 import type { RecentExits } from "./recent-exits.ts";
 import type { DaemonFailpoint } from "./steps.ts";
 

@@ -6,8 +6,8 @@ export {
   storeCheckpoint,
   writeBlob,
 } from "./checkpoint-content.ts";
-export type { HostLauncher, LaunchedHost } from "./host.ts";
-export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host-process.ts";
+export type { HostLauncher, LaunchedHost } from "./host/host.ts";
+export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host/host-process.ts";
 export { createRuntimeInfo } from "./runtime-info.ts";
 export { createTasksService, type TasksServiceOptions } from "./service.ts";
 export { diedUnder } from "./shim-calls.ts";

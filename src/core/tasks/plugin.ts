@@ -13,7 +13,7 @@ import {
 } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { containersToken, exchangeToken, GRPC, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
-import { hostCommand, publishCommand } from "./host-command.ts";
+import { hostCommand, publishCommand } from "./host/host-command.ts";
 import {
   createHostProcess,
   createTaskManager,

@@ -11,7 +11,7 @@ import { isErrno } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Bundle, Bundles } from "./bundles.ts";
-import type { HostConnection } from "./host.ts";
+import type { HostConnection } from "./host/host.ts";
 import type { OwnShims } from "./own-shims.ts";
 import { pause } from "./pause.ts";
 import type { Scratch } from "./scratch.ts";

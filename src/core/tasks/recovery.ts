@@ -1,7 +1,7 @@
 import { isFault, messageOf, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Bundles } from "./bundles.ts";
-import type { HostConnection, SharedHost } from "./host.ts";
+import type { HostConnection, SharedHost } from "./host/host.ts";
 import type { OwnShims } from "./own-shims.ts";
 import { pause } from "./pause.ts";
 import type { Reconciler } from "./reconciler.ts";

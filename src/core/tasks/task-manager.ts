@@ -9,7 +9,8 @@ import type { Exchange } from "../events/index.ts";
 import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
 import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
-import type { HostConnection, HostLauncher } from "./host.ts";
+import type { HostConnection, HostLauncher } from "./host/host.ts";
+import { SupervisedHost } from "./host/supervised-host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
 import { OwnShims } from "./own-shims.ts";
 import { RecentExits } from "./recent-exits.ts";
@@ -20,7 +21,6 @@ import { createRuntimeResolver } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
 import type { DaemonFailpoint } from "./steps.ts";
-import { SupervisedHost } from "./supervised-host.ts";
 import { TaskTable } from "./task-table.ts";
 import type { TaskManager } from "./tasks.ts";
 

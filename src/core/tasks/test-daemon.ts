@@ -14,7 +14,7 @@ import { createExchange, type Exchange } from "../events/index.ts";
 import { createLeaseManager, type LeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata, type SchemaPart } from "../metadata/index.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
-import type { HostLauncher } from "./host.ts";
+import type { HostLauncher } from "./host/host.ts";
 import { createTaskManager } from "./task-manager.ts";
 import type { ProcessIo, TaskCreation, TaskManager } from "./tasks.ts";
 

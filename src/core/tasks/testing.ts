@@ -21,7 +21,7 @@ import { silentLogger } from "../../lib/log.ts";
 import { anyOf } from "../../wire/any.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { connectTtrpc, createTtrpcServer, type TtrpcServer } from "../../wire/ttrpc/index.ts";
-import type { HostLauncher } from "./host.ts";
+import type { HostLauncher } from "./host/host.ts";
 
 interface FakeProcess {
   readonly pid: number;

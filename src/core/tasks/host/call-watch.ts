@@ -1,5 +1,5 @@
-import { fault, unavailable } from "../../lib/faults.ts";
-import type { Logger } from "../../lib/log.ts";
+import { fault, unavailable } from "../../../lib/faults.ts";
+import type { Logger } from "../../../lib/log.ts";
 
 /** How long a call takes before the host is asked whether it is there at all; less than a state may take. */
 const patienceMs = 1_500;

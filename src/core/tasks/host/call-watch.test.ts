@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { isFault, messageOf } from "../../lib/faults.ts";
-import { createLogger } from "../../lib/log.ts";
+import { isFault, messageOf } from "../../../lib/faults.ts";
+import { createLogger } from "../../../lib/log.ts";
+import { until } from "../test-daemon.ts";
 import { CallWatch } from "./call-watch.ts";
-import { until } from "./test-daemon.ts";
 
 /** A host that answers when it is told to. */
 class SlowHost {

@@ -1,6 +1,6 @@
-import type { Host } from "../../gen/lighter/shim/v1/host_pb.ts";
-import type { ClientConnection, ServiceClient } from "../../wire/service.ts";
-import type { Shim, ShimConnection } from "../shims/index.ts";
+import type { Host } from "../../../gen/lighter/shim/v1/host_pb.ts";
+import type { ClientConnection, ServiceClient } from "../../../wire/service.ts";
+import type { Shim, ShimConnection } from "../../shims/index.ts";
 
 /** The version of lighter.shim.v1.Host that this daemon speaks. */
 export const hostProtocol = 1;

@@ -1,9 +1,9 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { messageOf, unavailable } from "../../lib/faults.ts";
-import type { LogLevel } from "../../lib/log.ts";
-import type { ClientConnection } from "../../wire/service.ts";
-import { connectTtrpc } from "../../wire/ttrpc/index.ts";
+import { messageOf, unavailable } from "../../../lib/faults.ts";
+import type { LogLevel } from "../../../lib/log.ts";
+import type { ClientConnection } from "../../../wire/service.ts";
+import { connectTtrpc } from "../../../wire/ttrpc/index.ts";
 import type { HostLauncher, LaunchedHost } from "./host.ts";
 
 export interface HostProcessOptions {

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
-import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
-import { unavailable } from "../../lib/faults.ts";
-import { anyTo } from "../../wire/any.ts";
-import { anyBytes, creation, failure, TestDaemon, until } from "./test-daemon.ts";
-import { FakeHost } from "./testing.ts";
+import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
+import { Status } from "../../../gen/containerd/v1/types/task_pb.ts";
+import { unavailable } from "../../../lib/faults.ts";
+import { anyTo } from "../../../wire/any.ts";
+import { anyBytes, creation, failure, TestDaemon, until } from "../test-daemon.ts";
+import { FakeHost } from "../testing.ts";
 
 describe("the shared host", () => {
   test("is not started while there is nothing to run", async () => {

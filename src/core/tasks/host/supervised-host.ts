@@ -1,8 +1,8 @@
-import { Task as TaskApi } from "../../gen/containerd/task/v3/shim_pb.ts";
-import { Host } from "../../gen/lighter/shim/v1/host_pb.ts";
-import { FaultError, isFault, messageOf, unavailable } from "../../lib/faults.ts";
-import type { Logger } from "../../lib/log.ts";
-import type { ClientConnection } from "../../wire/service.ts";
+import { Task as TaskApi } from "../../../gen/containerd/task/v3/shim_pb.ts";
+import { Host } from "../../../gen/lighter/shim/v1/host_pb.ts";
+import { FaultError, isFault, messageOf, unavailable } from "../../../lib/faults.ts";
+import type { Logger } from "../../../lib/log.ts";
+import type { ClientConnection } from "../../../wire/service.ts";
 import { adviceFor, CallWatch } from "./call-watch.ts";
 import { type HostConnection, type HostLauncher, hostProtocol, type LaunchedHost, type SharedHost } from "./host.ts";
 

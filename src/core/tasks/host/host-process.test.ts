@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { failure, until } from "../test-daemon.ts";
 import { createHostProcess, hostSocketPath } from "./host-process.ts";
-import { failure, until } from "./test-daemon.ts";
 
 /** Writes down how it was started, and ends. */
 const witness = `
