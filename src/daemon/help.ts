@@ -9,6 +9,8 @@ Usage:
   ${name} config default      print the default configuration
   ${name} config dump         print the configuration in force: the file, its imports and the defaults
   ${name} publish             publish an event for a shim: --topic, --namespace, the event's Any on standard input
+  ${name} oci-hook -- PROGRAM run a program as an OCI hook; {{id}}, {{bundle}}, {{rootfs}}, {{pid}}, {{status}} and
+                              {{annotation "NAME"}} in its arguments stand for the container's
 
 Flags:
   -c, --config FILE           configuration, containerd's format, versions 1 to 4 (default ${configPath})

@@ -11,6 +11,7 @@ import { type Flavour, flavourOf } from "./flavours.ts";
 import { helpText } from "./help.ts";
 import { stderrSink } from "./log-sink.ts";
 import { type ServiceManager, serviceManagerOf } from "./notify.ts";
+import { runHook } from "./oci-hook.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
 import { resolveSettings } from "./settings.ts";
@@ -44,6 +45,8 @@ export async function main(options: MainOptions): Promise<number> {
       case "publish":
         await publish(parsed, parsed.address ?? flavour.address, await Bun.stdin.bytes());
         return 0;
+      case "oci-hook":
+        return await runHook({ args: parsed.hook, env: process.env, state: await Bun.stdin.text() });
       case "run":
         await run(parsed, flavour, options.plugins);
         return 0;

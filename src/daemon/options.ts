@@ -5,7 +5,7 @@ import { type LogLevel, logLevels } from "../lib/log.ts";
 
 /** The command line. What was not given is undefined. */
 export interface DaemonOptions {
-  readonly command: "run" | "help" | "version" | "config-default" | "config-dump" | "publish";
+  readonly command: "run" | "help" | "version" | "config-default" | "config-dump" | "publish" | "oci-hook";
   readonly configPath: string | undefined;
   readonly root: string | undefined;
   readonly state: string | undefined;
@@ -14,7 +14,11 @@ export interface DaemonOptions {
   /** Of `publish`. */
   readonly topic: string;
   readonly namespace: string;
+  /** Of `oci-hook`: what to run. */
+  readonly hook: readonly string[];
 }
+
+const hookCommand = "oci-hook";
 
 const flags = {
   config: { type: "string", short: "c" },
@@ -30,7 +34,10 @@ const flags = {
 
 /** Reads the command line. Errors: invalidArgument, in words for the one who typed it. */
 export function parseOptions(args: readonly string[]): DaemonOptions {
-  const { values, positionals } = parse(args);
+  // What follows is another program's, flags and all.
+  const at = args.indexOf(hookCommand);
+  const { values, positionals } = parse(at < 0 ? args : args.slice(0, at + 1));
+  const hook = at < 0 ? [] : args.slice(at + 1);
   const given = (name: "config" | "root" | "state" | "address"): string | undefined => {
     const value = values[name];
     if (value === "") throw new FaultError("invalidArgument", `--${name} must not be empty`);
@@ -49,6 +56,7 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     logLevel: values["log-level"] === undefined ? undefined : parseLevel(values["log-level"], "--log-level"),
     topic: values.topic ?? "",
     namespace: values.namespace ?? "",
+    hook: hook[0] === "--" ? hook.slice(1) : hook,
   };
 }
 
@@ -92,6 +100,7 @@ function commandOf(positionals: readonly string[]): DaemonOptions["command"] {
   if (words === "config default") return "config-default";
   if (words === "config dump" || words === "config migrate") return "config-dump";
   if (words === "publish") return "publish";
+  if (words === hookCommand) return hookCommand;
   if (words === "help") return "help";
   throw new FaultError("invalidArgument", `unknown command ${quote(words)}; --help shows what there is`);
 }
