@@ -155,7 +155,9 @@ describe.skipIf(foreignLacks !== undefined)(
 /** The shim's `delete` says how the task ended. */
 async function endsWithItsShim(daemon: Daemon, id: string): Promise<void> {
   await using followed = await followEvents(daemon);
-  const [served] = (await findProcesses(daemon.workspace.token)).filter((line) => line.endsWith(`-id ${id} serve`));
+  const [served] = (await findProcesses(daemon.workspace.token)).filter(
+    (line) => line.includes(`-id ${id} `) && line.endsWith(" serve"),
+  );
   process.kill(Number.parseInt(served ?? "", 10), "SIGKILL");
   await waitFor("the end's events", () => followed.taskTopics().length >= 2);
   const exit = followed.events.find(({ topic }) => topic === "/tasks/exit");
