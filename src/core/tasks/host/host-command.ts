@@ -12,7 +12,7 @@ export function hostCommand(
   executable: string = process.execPath,
 ): { readonly command: readonly string[]; readonly env: Readonly<Record<string, string>> } {
   if (!source.startsWith(compiledPrefix)) {
-    return { command: [resolve(source, "../../../bin", program)], env: {} };
+    return { command: [resolve(source, "../../../../bin", program)], env: {} };
   }
   const beside = resolve(dirname(executable), program);
   if (existsSync(beside)) return { command: [beside], env: {} };
@@ -22,7 +22,7 @@ export function hostCommand(
 
 /** The daemon's own program, which shims start to publish events. */
 export function publishCommand(source: string = import.meta.dir, executable: string = process.execPath): string {
-  if (!source.startsWith(compiledPrefix)) return resolve(source, "../../../bin/lighterd");
+  if (!source.startsWith(compiledPrefix)) return resolve(source, "../../../../bin/lighterd");
   const beside = resolve(dirname(executable), "lighterd");
   return existsSync(beside) ? beside : executable;
 }
