@@ -14,7 +14,7 @@ describe("what a program was started with beyond its three streams", () => {
     "is kept by the daemon from hosts, keepers, shims, loggers and containers",
     async () => {
       await using scene = await Scene.create();
-      const program = await scene.script("lighterd", `${scene.opened}; exec ${top}/bin/lighterd "$@"`);
+      const program = await scene.script("lighterd", `${scene.opened}; exec "${top}/bin/lighterd" "$@"`);
       const logger = await scene.script("logger", "exec 5>&-; exec cat <&3 >/dev/null");
       await using daemon = await startLighter({ program });
       await importBusybox(daemon);
@@ -39,7 +39,7 @@ describe("what a program was started with beyond its three streams", () => {
       const args = "-namespace ns -address /nobody -id c1 start";
       const start = await scene.script(
         "start",
-        `${scene.opened}; exec ${top}/bin/containerd-shim-lighter-v2 ${args} </dev/null`,
+        `${scene.opened}; exec "${top}/bin/containerd-shim-lighter-v2" ${args} </dev/null`,
       );
       const child = Bun.spawn([start], { cwd: bundle, stdout: "pipe" });
       expect(await child.stdout.text()).toStartWith("unix://");

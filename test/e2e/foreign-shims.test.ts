@@ -113,7 +113,7 @@ async function writeShims(folder: string): Promise<void> {
   const script = path.resolve(import.meta.dir, "../support/foreign-shim.ts");
   await fs.mkdir(folder);
   for (const form of ["line", "json", "proto"]) {
-    const text = `#!/bin/sh\nFORM=${form} exec ${process.execPath} --config=/dev/null ${script} "$@"\n`;
+    const text = `#!/bin/sh\nFORM=${form} exec "${process.execPath}" --config=/dev/null "${script}" "$@"\n`;
     await fs.writeFile(path.join(folder, `containerd-shim-${form}-v1`), text, { mode: 0o755 });
   }
 }
