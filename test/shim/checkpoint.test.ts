@@ -362,6 +362,7 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
       expect((await h.tasks.pids({ id: next })).processes.length).toBeLessThanOrEqual(2);
       await end(next);
       expect(existsSync(join("/sys/fs/cgroup/memory", h.namespace, next))).toBe(false);
+      expect(criuOf(bundle.bundle)).toEqual([]);
     }
   }, 60_000);
 
@@ -379,6 +380,18 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     await end(again);
   }, 60_000);
 });
+
+/** Processes that CRIU runs, or ran, in for a bundle's restore. */
+const criuOf = (bundle: string): string[] =>
+  readdirSync("/proc").flatMap((pid) => {
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      return environment.includes(join(bundle, "criu.conf")) ? [`${pid} ${command}`] : [];
+    } catch {
+      return []; // no process, or one that ended
+    }
+  });
 
 const failure = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
