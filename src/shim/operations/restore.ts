@@ -6,6 +6,7 @@ import { locateCgroup } from "../cgroup/locate.ts";
 import { criuConfigVariable, restoreConfig } from "../criu/config-file.ts";
 import { withCriuLog } from "../criu/criu-log.ts";
 import { type RestoreNotes, readNotes } from "../criu/restore-notes.ts";
+import { endCriu } from "../criu/stray-criu.ts";
 import type { HostParts } from "../parts.ts";
 import type { RuntimeKind } from "../runtime/runtime-kind.ts";
 import { specForRestore, takeSpecBack } from "../runtime/spec-version.ts";
@@ -17,7 +18,7 @@ import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
 /** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
 export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
   const { runtimeRecord: settings, bundle } = task;
-  const work = settings.criuWorkPath || join(bundle, "criu-work");
+  const work = workFolder(task);
   const config = join(bundle, "criu.conf");
   const kind = await parts.kinds.of(settings.binary);
   const notes = await readNotes(task.checkpoint);
@@ -54,9 +55,15 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
   watchOom(parts, task);
 }
 
+/** Where CRIU works, and leaves its log. */
+function workFolder({ runtimeRecord, bundle }: Task): string {
+  return runtimeRecord.criuWorkPath || join(bundle, "criu-work");
+}
+
 /** A runtime that fails to restore, or is killed, leaves a cgroup behind, and perhaps what CRIU has half restored in it. */
 async function dropLeftOvers(parts: HostParts, task: Task): Promise<void> {
   try {
+    await endCriu(parts, workFolder(task));
     dropCriuRoots(parts, task);
     await task.runtime.delete(task.id, { force: true });
     const cgroup = cgroupOfSpec(task.bundle, parts.cgroupMounts);
