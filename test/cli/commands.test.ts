@@ -228,7 +228,10 @@ describe("the lighter command", () => {
       try() { COMP_LINE="$L $1"; COMP_POINT=\${#COMP_LINE}; COMP_WORDS=("$L" "\${@:2}"); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _lighter; echo "\${COMPREPLY[*]}"; }
       try "exec we" exec we; try "image rm ${busyboxImage.slice(0, -1)}" image rm lighter.test/busybox ":"; try "run --net=h" run --net "=" h
       try "image import /etc/passw" image import /etc/passw; try "kill -s US" kill -s US; try "stop webby " stop webby ""; try "ima" ima; try "run --rea" run --rea`;
-    const { stdout, stderr } = await run(["bash", "-c", script], { env: { ...environment(daemon), L: program } });
+    // Under a name that needs no quotes, wherever the checkout lies.
+    const name = path.join(daemon.workspace.folder, "lighter");
+    await fs.symlink(program, name);
+    const { stdout, stderr } = await run(["bash", "-c", script], { env: { ...environment(daemon), L: name } });
     expect(stderr).toBe("");
     expect(stdout.split("\n").slice(0, 3)).toEqual(["webby", "1", "host"]);
     expect(stdout).toMatch(/\n\/etc\/passwd[^\n]*\nUSR1 USR2\n\nimage\n--read-only\n$/);

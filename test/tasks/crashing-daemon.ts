@@ -196,7 +196,8 @@ if [ -e "${folder}/hold.$command" ]; then
   : > "${folder}/held.$command"
   while [ -e "${folder}/hold.$command" ]; do sleep 0.02; done
 fi
-for at in $(echo "$PATH" | tr : ' '); do
+IFS=:
+for at in $PATH; do
   if [ -x "$at/${runtime}" ] && [ "$at" != "${folder}" ]; then exec "$at/${runtime}" "$@"; fi
 done
 `;
