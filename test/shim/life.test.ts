@@ -384,6 +384,16 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await end(id);
   });
 
+  test("poststop hooks run when it is deleted", async () => {
+    const mark = join(h.folder, `${runtime}-stopped`);
+    const hooks = { poststop: [{ path: "/bin/sh", args: ["sh", "-c", `cat > ${mark}`] }] };
+    const id = await run(["true"], { hooks });
+    await h.tasks.wait({ id });
+    expect(existsSync(mark)).toBe(false);
+    await h.tasks.delete({ id });
+    expect(readFileSync(mark, "utf8")).toContain(id);
+  });
+
   test("without a pid namespace of its own, what init leaves behind is ended with it", async () => {
     const id = await run(["sh", "-c", "sleep 1000 & sleep 1000 & echo $! ; exit 4"], {
       namespaces: ["mount", "ipc", "uts"],

@@ -78,6 +78,17 @@ export function cgroupAt(path: string, mounts: CgroupMounts): CgroupRecord | und
   return parseCgroup([...lines, `0::${path}`].join("\n"), mounts);
 }
 
+/** Where runc puts a container into the v2 hierarchy beside its v1 controllers as well. Source: runc libcontainer/cgroups/fs, hybrid mode. */
+export function unifiedBeside(cgroup: CgroupRecord, { v1, v2 }: CgroupMounts): string | undefined {
+  if (cgroup.version === 2 || v2 === undefined || v2.root !== "/") return undefined;
+  for (const [controller, mount] of v1) {
+    const folder = cgroup.paths[controller.replace(/^name=/, "")];
+    if (mount.root === "/" && folder?.startsWith(`${mount.folder}/`) === true)
+      return v2.folder + folder.slice(mount.folder.length);
+  }
+  return undefined;
+}
+
 function folderOf(mount: CgroupMount | undefined, path: string): string | undefined {
   if (mount === undefined) return undefined;
   if (mount.root === "/" || mount.root === "") return mount.folder + path;

@@ -77,6 +77,7 @@ function newTask(parts: HostParts, namespace: string, request: CreateTaskRequest
     hasRootfsMounts: request.rootfs.length > 0,
     hasPrivatePids: spec.hasPrivatePids,
     hasPoststartHooks: spec.hasPoststartHooks,
+    needsRuntimeDelete: spec.needsRuntimeDelete,
     checkpoint: request.checkpoint,
     parentCheckpoint: request.parentCheckpoint,
     init: new TaskProcess("", { stdin, stdout, stderr, terminal }),

@@ -10,6 +10,7 @@ import { waitForEnd } from "../process/process-handle.ts";
 import type { PidRecord } from "../state/records.ts";
 import { stopLogger } from "../stdio/logger-process.ts";
 import { lastOfLife } from "../task/journaled.ts";
+import { clearCgroup } from "../task/leftovers.ts";
 import { statusOf } from "../task/status.ts";
 import { initPidFile, type Task } from "../task/task.ts";
 import { dropTerminal } from "./create.ts";
@@ -63,9 +64,7 @@ export async function finishDelete(parts: HostParts, task: Task, isResumed = fal
   task.phase = "deleting";
   save(parts, task);
   parts.failpoint("delete.marked");
-  // Where nobody could tell how init ended it may live, under a number that the state does not say.
-  const hasEnded = init.status === "stopped" && init.exitKnown;
-  await task.runtime.delete(task.id, { force: !hasEnded });
+  await forget(parts, task);
   parts.failpoint("delete.forgotten");
   if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
   for (const process of task.processes()) await releaseProcess(parts, process);
@@ -83,6 +82,23 @@ export async function finishDelete(parts: HostParts, task: Task, isResumed = fal
   parts.failpoint("delete.removed");
   parts.tasks.remove(task);
   init.settleExited();
+}
+
+/**
+ * Makes the runtime forget a container.
+ * Shape: of one that has ended, and whose spec asks for no more, runtimes keep a folder and a cgroup: those go without a
+ * process of theirs, which would take longer than all the rest of a delete.
+ * Source: runc libcontainer/state_linux.go, destroy; crun src/libcrun/container.c, libcrun_container_delete.
+ */
+async function forget(parts: HostParts, task: Task): Promise<void> {
+  const { init, cgroup, runtimeRecord } = task;
+  // Where nobody could tell how init ended it may live, under a number that the state does not say.
+  const hasEnded = init.status === "stopped" && init.exitKnown;
+  const isPlain = hasEnded && !task.needsRuntimeDelete && task.checkpoint === "" && !runtimeRecord.systemdCgroup;
+  const isKnown = isPlain && (await parts.kinds.of(runtimeRecord.binary)) !== "other";
+  if (isKnown && cgroup !== undefined && (await clearCgroup(parts, cgroup, task)))
+    return rmSync(join(runtimeRecord.root, task.id), { recursive: true, force: true });
+  await task.runtime.delete(task.id, { force: !hasEnded });
 }
 
 function publishDelete(parts: HostParts, task: Task): void {

@@ -82,6 +82,8 @@ export interface TaskRecord {
   readonly hasRootfsMounts: boolean;
   readonly hasPrivatePids: boolean;
   readonly hasPoststartHooks: boolean;
+  /** Not said by earlier versions: then it does. */
+  readonly needsRuntimeDelete?: boolean | undefined;
   readonly cgroup: CgroupRecord | undefined;
   /** Where a restored task comes from; empty for one that starts afresh. */
   readonly checkpoint: string;

@@ -3,18 +3,19 @@ import { join } from "node:path";
 import { isErrno, unmountAll } from "../../sys/index.ts";
 import { cgroupPids, removeEmptyCgroup } from "../cgroup/cgroup-files.ts";
 import { freezerState, thaw } from "../cgroup/freezer.ts";
-import { type CgroupMounts, cgroupAt } from "../cgroup/locate.ts";
+import { type CgroupMounts, cgroupAt, unifiedBeside } from "../cgroup/locate.ts";
 import type { HostParts } from "../parts.ts";
 import { readStat, waitForEnd } from "../process/process-handle.ts";
 import type { CgroupRecord, PidRecord } from "../state/records.ts";
 import { readBundleSpec } from "./spec.ts";
+import type { Task } from "./task.ts";
 
 const sigkill = 9;
 /** How long killed processes may take to end, all together. */
 const endTimeoutMs = 10_000;
-/** A cgroup stays busy for a moment after its last process is gone. */
-const busyTries = 50;
-const busyPauseMs = 10;
+/** A cgroup stays busy for a moment after its last process is gone: the pauses before the next tries grow from one to the other. */
+const busyPauseMs = 0.5;
+const busyMs = 500;
 
 /** Kills one process, if it is still the one that is meant, and waits for its end. */
 export async function endProcess(
@@ -30,12 +31,12 @@ export async function endProcess(
 /**
  * Ends what is left in a container's cgroup and removes it.
  * Shape: a cgroup that another task has as well is left alone. Effects: processes that can't be ended, and the cgroup with
- * them, stay, with a warning.
+ * them, stay, with a warning; false then.
  */
-export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord): Promise<void> {
+export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord, owner?: Task): Promise<boolean> {
   const folders = foldersOf(cgroup);
-  const isShared = parts.tasks.all().some((task) => foldersOf(task.cgroup).some((folder) => folders.includes(folder)));
-  if (isShared) return;
+  const others = parts.tasks.all().filter((task) => task !== owner);
+  if (others.some((task) => foldersOf(task.cgroup).some((folder) => folders.includes(folder)))) return false;
   if (freezerState(cgroup) === "frozen") thaw(cgroup);
   const deadline = performance.now() + endTimeoutMs;
   for (let pids = cgroupPids(cgroup); pids.length > 0 && performance.now() < deadline; pids = cgroupPids(cgroup)) {
@@ -44,12 +45,15 @@ export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord): Promi
       await endProcess(parts, { pid, startTime }, Math.max(1, deadline - performance.now()));
     }
   }
-  for (let tries = 0; tries < busyTries; tries++) {
+  const beside = unifiedBeside(cgroup, parts.cgroupMounts);
+  for (let pauseMs = busyPauseMs; pauseMs < busyMs; pauseMs *= 2) {
     removeEmptyCgroup(cgroup);
-    if (!folders.some((folder) => existsSync(folder))) return;
-    await Bun.sleep(busyPauseMs);
+    if (beside !== undefined) removeEmptyCgroup({ version: 2, path: beside });
+    if (!folders.some((folder) => existsSync(folder))) return true;
+    await Bun.sleep(pauseMs);
   }
   parts.log.warn("a cgroup can't be removed", { folders });
+  return false;
 }
 
 /** Where a bundle's spec puts its container; undefined where it doesn't say, or can't be read any more. */

@@ -6,6 +6,8 @@ import { FaultError, messageOf } from "../../lib/faults.ts";
 export interface BundleSpec {
   /** The runtime must run `start` itself, since it runs these hooks then. */
   readonly hasPoststartHooks: boolean;
+  /** The runtime must run `delete` itself: it has hooks to run then, or more to remove than a cgroup and its state. */
+  readonly needsRuntimeDelete: boolean;
   /** With a pid namespace of its own, the kernel ends everything in it when init ends. */
   readonly hasPrivatePids: boolean;
   readonly terminal: boolean;
@@ -24,6 +26,8 @@ export function readBundleSpec(bundle: string): BundleSpec {
   const namespaces = list(field(field(spec, "linux"), "namespaces"));
   return {
     hasPoststartHooks: list(field(field(spec, "hooks"), "poststart")).length > 0,
+    needsRuntimeDelete:
+      list(field(field(spec, "hooks"), "poststop")).length > 0 || field(field(spec, "linux"), "intelRdt") !== undefined,
     hasPrivatePids: namespaces.some((one) => field(one, "type") === "pid" && !field(one, "path")),
     terminal: field(field(spec, "process"), "terminal") === true,
     cgroupsPath: cgroupsPathOf(field(field(spec, "linux"), "cgroupsPath")),

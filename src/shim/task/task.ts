@@ -22,6 +22,7 @@ export interface TaskOptions {
   readonly hasRootfsMounts: boolean;
   readonly hasPrivatePids: boolean;
   readonly hasPoststartHooks: boolean;
+  readonly needsRuntimeDelete?: boolean | undefined;
   readonly checkpoint: string;
   readonly parentCheckpoint: string;
   readonly init: TaskProcess;
@@ -37,6 +38,7 @@ export class Task {
   readonly hasRootfsMounts: boolean;
   readonly hasPrivatePids: boolean;
   readonly hasPoststartHooks: boolean;
+  readonly needsRuntimeDelete: boolean;
   readonly checkpoint: string;
   readonly parentCheckpoint: string;
   readonly init: TaskProcess;
@@ -62,6 +64,7 @@ export class Task {
     this.hasRootfsMounts = options.hasRootfsMounts;
     this.hasPrivatePids = options.hasPrivatePids;
     this.hasPoststartHooks = options.hasPoststartHooks;
+    this.needsRuntimeDelete = options.needsRuntimeDelete ?? true;
     this.checkpoint = options.checkpoint;
     this.parentCheckpoint = options.parentCheckpoint;
     this.init = options.init;
@@ -95,6 +98,7 @@ export class Task {
       hasRootfsMounts: this.hasRootfsMounts,
       hasPrivatePids: this.hasPrivatePids,
       hasPoststartHooks: this.hasPoststartHooks,
+      needsRuntimeDelete: this.needsRuntimeDelete,
       cgroup: this.cgroup,
       checkpoint: this.checkpoint,
       parentCheckpoint: this.parentCheckpoint,
