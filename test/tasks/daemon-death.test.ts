@@ -162,16 +162,16 @@ describe.each<RuntimeName>(["runc", "crun"])("a daemon that dies in a call, on %
 
     test("while the runtime deletes: the name is free when it has", async () => {
       const id = "slow-delete";
+      // Of one that was never started: what has ended goes without the runtime.
       await crashing.container(id, "exit 4");
       await crashing.create(id);
-      await crashing.tasks.start({ containerId: id });
-      await crashing.tasks.wait({ containerId: id });
       const hold = await killedInside("delete", () => crashing.tasks.delete({ containerId: id }));
       const again = crashing.create(id);
       await hold[Symbol.asyncDispose]();
       await again;
       await crashing.tasks.delete({ containerId: id });
-      const lives = ["create", "start", "exit 4", "delete", "create", "exit 137", "delete"];
+      const life = ["create", "exit 137", "delete"];
+      const lives = [...life, ...life];
       expect(await crashing.events(id, lives.length)).toEqual(lives);
       expect(await crashing.clean(id)).toEqual([]);
     });
