@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
@@ -382,6 +382,18 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     const id = await run(["sleep", "1000"], { hooks });
     await eventually(() => existsSync(mark));
     await end(id);
+  });
+
+  test("its cgroup goes with it also where its spec names it in another way", async () => {
+    const name = `${h.namespace}-${runtime}-other`;
+    const id = await run(["true"], { linux: { cgroupsPath: `${name}/x` } });
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    const found = [...new Bun.Glob(`**/${name}/x`).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false })];
+    expect(found).toEqual([]);
+    // The one above it is not the task's; runtimes leave it.
+    for (const above of new Bun.Glob(`**/${name}`).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false }))
+      rmdirSync(join("/sys/fs/cgroup", above));
   });
 
   test("poststop hooks run when it is deleted", async () => {

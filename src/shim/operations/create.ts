@@ -18,6 +18,7 @@ import type { RuntimeRecord } from "../state/records.ts";
 import { openIo } from "../stdio/process-io.ts";
 import { watchExit } from "../task/exits.ts";
 import { keepProcess } from "../task/keep.ts";
+import { isCgroupOfSpec } from "../task/leftovers.ts";
 import { watchOom } from "../task/oom.ts";
 import { readBundleSpec } from "../task/spec.ts";
 import { initPidFile, Task } from "../task/task.ts";
@@ -144,6 +145,8 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   keepProcess(parts, task, task.init);
   parts.failpoint("create.kept");
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
+  // Where init stands elsewhere than the spec says, there is more of it than its own folder.
+  if (!isCgroupOfSpec(parts, task)) task.needsRuntimeDelete = true;
   watchOom(parts, task);
   undo.defer(() => task.oom?.[Symbol.dispose]());
 }

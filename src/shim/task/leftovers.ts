@@ -67,6 +67,13 @@ export function cgroupOfSpec(bundle: string, mounts: CgroupMounts): CgroupRecord
   }
 }
 
+/** Whether a task is exactly where its spec puts it. */
+export function isCgroupOfSpec({ cgroupMounts }: HostParts, { bundle, cgroup }: Task): boolean {
+  const wanted = foldersOf(cgroupOfSpec(bundle, cgroupMounts));
+  const found = foldersOf(cgroup);
+  return found.length > 0 && found.every((folder) => wanted.includes(folder));
+}
+
 /** Unmounts the root of a bundle. */
 export function unmountRootfs(parts: HostParts, bundle: string): void {
   unmountAll(parts.kernel, join(bundle, "rootfs"));

@@ -38,7 +38,8 @@ export class Task {
   readonly hasRootfsMounts: boolean;
   readonly hasPrivatePids: boolean;
   readonly hasPoststartHooks: boolean;
-  readonly needsRuntimeDelete: boolean;
+  /** Its end is the runtime's own business: it has hooks to run then, or more to remove than one cgroup and a folder. */
+  needsRuntimeDelete: boolean;
   readonly checkpoint: string;
   readonly parentCheckpoint: string;
   readonly init: TaskProcess;
