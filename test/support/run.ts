@@ -63,10 +63,13 @@ export interface TerminalSession {
   kill(): void;
 }
 
+const lastBytesMs = 1_000;
+
 /** Starts a command on a new terminal, 80 columns by 24 rows. */
 export function runInTerminal(command: readonly string[], options: RunOptions = {}): TerminalSession {
   let shown = "";
   const decoder = new TextDecoder();
+  const ended = Promise.withResolvers<void>();
   const child = Bun.spawn([...command], {
     env: { ...process.env, TERM: "xterm", NO_COLOR: "", ...options.env },
     terminal: {
@@ -75,13 +78,19 @@ export function runInTerminal(command: readonly string[], options: RunOptions = 
       data: (_terminal, bytes) => {
         shown += decoder.decode(bytes, { stream: true });
       },
+      exit: () => ended.resolve(),
     },
   });
   return {
     output: () => shown,
     type: (text) => void child.terminal?.write(text),
     resize: (columns, rows) => child.terminal?.resize(columns, rows),
-    exited: child.exited.finally(() => child.terminal?.close()),
+    exited: child.exited.then(async (code) => {
+      // Its last bytes may come after its end; one that left the terminal to another process has none.
+      await Promise.race([ended.promise, Bun.sleep(lastBytesMs)]);
+      child.terminal?.close();
+      return code;
+    }),
     kill: () => child.kill("SIGKILL"),
   };
 }
