@@ -12,10 +12,15 @@ const letGoMs = 5000;
 
 type ReaderKind = "person" | "log";
 
-/** Says that this process reads the pipes of a folder; in one of another client's nothing is written. */
-export function claimOutput({ env }: Pick<CommandContext, "env">, folder: string, kind: ReaderKind = "person"): void {
+/** Says that a process, most often this one, reads the pipes of a folder; in one of another client's nothing is written. */
+export function claimOutput(
+  { env }: Pick<CommandContext, "env">,
+  folder: string,
+  kind: ReaderKind = "person",
+  pid: number = process.pid,
+): void {
   if (dirname(folder) !== fifoFolder(env)) return;
-  writeFileSync(`${folder}/${fileName}`, `${process.pid} ${startOf(process.pid) ?? ""} ${kind}`, { mode: 0o600 });
+  writeFileSync(`${folder}/${fileName}`, `${pid} ${startOf(pid) ?? ""} ${kind}`, { mode: 0o600 });
 }
 
 /**
@@ -53,11 +58,15 @@ function readerOf(folder: string): { readonly pid: number; readonly kind: Reader
   }
 }
 
-/** When a process began, which tells it from a later one of its number. Source: proc_pid_stat(5), starttime. */
+/**
+ * When a process began, which tells it from a later one of its number; undefined once it has ended, though nobody has
+ * asked for its end yet. Source: proc_pid_stat(5), state and starttime.
+ */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH")) return undefined;
     throw error;

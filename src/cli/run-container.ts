@@ -5,7 +5,7 @@ import { containerLabels } from "../client/containers/labels.ts";
 import { createTask, deleteTask, type ExitRecord, removeContainer, retireTask } from "../client/containers/tasks.ts";
 import { fifoFolder } from "../client/paths.ts";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
-import { makeFifos } from "../client/stdio/fifo-set.ts";
+import { type FifoSet, makeFifos } from "../client/stdio/fifo-set.ts";
 import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
 import { createKernel, isErrno } from "../sys/index.ts";
 import type { CommandContext } from "./command.ts";
@@ -83,7 +83,7 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
       exit: started.exit,
     });
     await created.settled;
-    if (end === "detached") return leaveRunning(context, plan, () => fifos.keep());
+    if (end === "detached") return leaveRunning(context, plan, fifos);
     await finish(client, created, plan, end);
     return end.status;
   } finally {
@@ -129,7 +129,7 @@ async function startForLater(context: CommandContext, plan: RunPlan, created: Cr
   using fifos = makeFifos({ kernel: createKernel(), root: fifoFolder(context.env), stdin: true, terminal });
   await start(context, plan, created, { ...fifos.paths }, () => fifos.release());
   fifos.keep();
-  keepReading(context, plan.id);
+  keepReading(context, plan.id, fifos.folder);
 }
 
 function create(
@@ -211,10 +211,10 @@ async function finish(client: Client, created: CreatedContainer, plan: RunPlan, 
   removeLog(plan.log);
 }
 
-function leaveRunning(context: CommandContext, plan: RunPlan, keep: () => void): number {
-  keep();
+function leaveRunning(context: CommandContext, plan: RunPlan, fifos: Pick<FifoSet, "folder" | "keep">): number {
+  fifos.keep();
   context.output.note(`\r\ndetached; lighter attach ${plan.id} comes back`);
-  keepReading(context, plan.id);
+  keepReading(context, plan.id, fifos.folder);
   if (plan.remove) removeLater(context, plan.id);
   return 0;
 }

@@ -133,7 +133,7 @@ describe("lighter logs", () => {
       expect(second).toMatchObject({ code: 125, stderr: expect.stringContaining("hint: lighter logs -f left") });
       first.type("go\n\x10\x11");
       expect(await first.exited).toBe(0);
-      await waitFor("all it prints", async () => (await logs(daemon, "-n", "1", "left")) === "enough\r\n", 30_000);
+      await waitFor("all it prints", async () => (await logs(daemon, "-n", "1", "left")) === "enough\r\n");
       const back = run(["attach", "left"]);
       back.type("word\n");
       expect(await back.exited).toBe(0);

@@ -10,6 +10,13 @@ import type { Need } from "../support/requirements.ts";
 import { CrashingDaemon } from "./crashing-daemon.ts";
 
 const needs: readonly Need[] = ["root", "busybox", "lighterd"];
+/** What is told of a call. */
+const toldOf: Readonly<Record<string, string>> = {
+  create: "create",
+  start: "start",
+  exec: "exec-added",
+  "exec-start": "exec-started",
+};
 const wholeLife = ["create", "start", "exec-added", "exec-started", "exit 6", "exit 137", "delete"];
 const hasCriu = missing(["criu"]) === undefined;
 
@@ -98,10 +105,10 @@ describe.each<RuntimeName>(["runc", "crun"])("a daemon that dies in a call, on %
           });
         }
         const told = await crashing.events(id);
-        // In order and once; what is told before anybody has subscribed again, to the daemon that follows, nobody hears.
-        const heard = wholeLife.filter((event) => told.includes(event));
+        // In order and once. The daemon that follows may tell of the call before anybody has subscribed to it again.
+        const [, call = ""] = step.split(".");
+        const heard = wholeLife.filter((event) => told.includes(event) || event !== toldOf[call]);
         expect(told).toEqual(heard);
-        expect(heard.length).toBeGreaterThanOrEqual(wholeLife.length - 1);
         expect(await crashing.clean(id)).toEqual([]);
         expect(await crashing.daemon.logs()).not.toContain("a task was lost");
       },

@@ -76,7 +76,7 @@ async function attach(context: CommandContext): Promise<number> {
       exit,
     });
     if (end === "detached") {
-      keepReading(context, id);
+      keepReading(context, id, dirname(paths.stdout));
       return 0;
     }
     await retireTask(client, id, end);

@@ -127,7 +127,7 @@ async function startAttached(context: CommandContext, word: string): Promise<num
     });
     if (end === "detached") {
       fifos.keep();
-      keepReading(context, id);
+      keepReading(context, id, fifos.folder);
       return 0;
     }
     await retireTask(client, id, end);
