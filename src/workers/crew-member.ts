@@ -1,7 +1,7 @@
 import { closeSync } from "node:fs";
 import type { Kernel } from "../sys/index.ts";
 import type { LayerJob, UnpackResult } from "./jobs.ts";
-import { givenFd } from "./serve-job.ts";
+import { ReplyChannel } from "./reply-channel.ts";
 import { readText, resultOf, stderrLimit, workerCommand } from "./spawn-worker.ts";
 import { wholeMark } from "./unpacking/layer-file.ts";
 
@@ -18,9 +18,9 @@ export class CrewMember {
   readonly #kernel: Kernel;
   readonly #child: Bun.Subprocess<"pipe", "ignore", "pipe">;
   readonly #socket: number;
-  readonly #replies: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #replies: ReplyChannel;
   readonly #stderr: Promise<string>;
-  #held: Buffer = Buffer.alloc(0);
+  #gone = false;
 
   constructor(kernel: Kernel, kind: string) {
     this.kind = kind;
@@ -28,7 +28,10 @@ export class CrewMember {
     const { command, env } = workerCommand(name);
     const [own, theirs] = kernel.socketPair();
     try {
-      this.#child = Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", "ignore", "pipe", "pipe", theirs] });
+      const { child, replies } = ReplyChannel.startWith((reply) =>
+        Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", "ignore", "pipe", reply, theirs] }),
+      );
+      [this.#child, this.#replies] = [child, replies];
     } catch (error) {
       closeSync(own);
       throw error;
@@ -36,10 +39,13 @@ export class CrewMember {
       closeSync(theirs);
     }
     this.#socket = own;
-    const replies = Bun.file(this.#child.stdio[givenFd - 1] as unknown as number).stream();
-    this.#replies = replies.getReader() as ReadableStreamDefaultReader<Uint8Array>;
     this.#stderr = readText(this.#child.stderr, stderrLimit);
-    this.ended = this.#child.exited.then(() => closeSync(own));
+    this.ended = this.#untilEnded(own);
+  }
+
+  /** Whether the process is known to have ended: its socket is closed, and the number may be another file's. */
+  get gone(): boolean {
+    return this.#gone;
   }
 
   /** Applies a layer. Errors: as spawnWorker; after any of them the process is gone. */
@@ -60,7 +66,7 @@ export class CrewMember {
         broken = { error };
         kill();
       });
-      const reply = await this.#reply();
+      const reply = await this.#replies.next();
       const stderr = reply === "" ? await this.#stderr : "";
       if (reply === "") await this.ended;
       signal.throwIfAborted();
@@ -119,18 +125,10 @@ export class CrewMember {
     }
   }
 
-  /** The next line of what it answers; empty when it has ended. */
-  async #reply(): Promise<string> {
-    for (;;) {
-      const end = this.#held.indexOf(0x0a);
-      if (end >= 0) {
-        const line = this.#held.toString("utf8", 0, end);
-        this.#held = this.#held.subarray(end + 1);
-        return line;
-      }
-      const { done, value } = await this.#replies.read();
-      if (done) return "";
-      this.#held = Buffer.concat([this.#held, value]);
-    }
+  async #untilEnded(socket: number): Promise<void> {
+    await this.#child.exited;
+    this.#gone = true;
+    closeSync(socket);
+    await this.#replies.ended;
   }
 }

@@ -87,19 +87,27 @@ class ProcessCrew implements LayerCrew {
 
   /** One kind of tree takes rights that another does not: what gave them up cannot have them again. */
   #member(kind: string): CrewMember {
-    for (const [member, timer] of this.#idle) {
-      if (member.kind !== kind) continue;
-      clearTimeout(timer);
-      this.#idle.delete(member);
+    for (const member of this.#idle.keys()) {
+      if (member.kind !== kind || member.gone) continue;
+      this.#forgetIdle(member);
       return member;
     }
     const member = new CrewMember(this.#kernel, kind);
     this.#members.add(member);
-    void member.ended.then(() => this.#members.delete(member));
+    void member.ended.then(() => {
+      this.#members.delete(member);
+      this.#forgetIdle(member);
+    });
     return member;
   }
 
+  #forgetIdle(member: CrewMember): void {
+    clearTimeout(this.#idle.get(member));
+    this.#idle.delete(member);
+  }
+
   #rest(member: CrewMember): void {
+    if (member.gone) return;
     if (this.#closed || member.layers >= this.#maxLayers) {
       member.sendHome();
       return;

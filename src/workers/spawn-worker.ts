@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { FaultError, type FaultKind, fault, kindText } from "../lib/faults.ts";
 import type { WorkerJobs, WorkerName } from "./jobs.ts";
+import { ReplyChannel } from "./reply-channel.ts";
 
 export interface WorkerRunOptions {
   /** Kills the worker when it fires. */
@@ -41,17 +42,11 @@ export async function spawnWorker<N extends WorkerName>(
 ): Promise<WorkerJobs[N]["result"]> {
   options.signal?.throwIfAborted();
   const { command, env } = workerCommand(name);
-  const child = Bun.spawn(command, {
+  const { child, replies } = ReplyChannel.startWith((reply) => {
+    const output = options.output === undefined ? "ignore" : "pipe";
+    const file = options.file === undefined ? [] : [options.file];
     // Nothing in the caller's working folder or environment may change what the runtime does.
-    cwd: "/",
-    env,
-    stdio: [
-      "pipe",
-      options.output === undefined ? "ignore" : "pipe",
-      "pipe",
-      "pipe",
-      ...(options.file === undefined ? [] : [options.file]),
-    ],
+    return Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", output, "pipe", reply, ...file] });
   });
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
@@ -63,7 +58,7 @@ export async function spawnWorker<N extends WorkerName>(
       kill();
     });
     const [reply, stderr] = await Promise.all([
-      readText(Bun.file(child.stdio[3] as unknown as number).stream()),
+      replies.next(),
       readText(child.stderr as ReadableStream<Uint8Array>, stderrLimit),
       options.output === undefined ? undefined : drain(child.stdout as ReadableStream<Uint8Array>, options.output),
     ]);
@@ -74,7 +69,7 @@ export async function spawnWorker<N extends WorkerName>(
   } finally {
     options.signal?.removeEventListener("abort", kill);
     if (child.exitCode === null && child.signalCode === null) kill();
-    await child.exited;
+    await Promise.all([child.exited, replies.ended]);
   }
 }
 
@@ -125,10 +120,8 @@ async function send(stdin: Bun.FileSink, job: string, lines: AsyncIterable<strin
   }
 }
 
-export async function readText(
-  stream: ReadableStream<Uint8Array>,
-  limit: number = Number.POSITIVE_INFINITY,
-): Promise<string> {
+/** The first bytes of a stream, which is read to its end. */
+export async function readText(stream: ReadableStream<Uint8Array>, limit: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {

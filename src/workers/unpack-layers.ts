@@ -13,9 +13,10 @@ import { unpackArchive } from "./unpacking/unpack-archive.ts";
 await serveJobs<"unpack-layers">(unpackLayer);
 
 /**
- * Applies one layer after another, each to a tree of its own that is this thread's root meanwhile. What reads the archive can
- * do no more than one layer's process can; only between layers this thread may go to another root, and it knows of none but by
- * the descriptors that come with a layer and are closed with it.
+ * Applies one layer after another, each to a tree of its own that is this thread's root meanwhile. While an archive is read
+ * only those rights count that one layer's process has, and no name in it leads out of the tree. CAP_SYS_CHROOT stays
+ * permitted, for the next layer: whoever makes this thread run code of theirs, by a fault of the runtime, can have it count
+ * and leave the root. Of other roots it is told by nothing but the descriptors that come with a layer and are closed with it.
  */
 async function unpackLayer(
   job: LayerJob,

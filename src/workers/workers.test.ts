@@ -73,6 +73,24 @@ function lastingJob(folder: string): Parameters<typeof spawnWorker<"unpack">>[1]
 }
 
 describe("spawnWorker", () => {
+  test("workers leave no descriptor open, whether they did their job or could not", async () => {
+    const useOne = async (): Promise<void> => {
+      const folder = freshFolder();
+      await spawnWorker("remove-tree", { paths: [join(folder, "a")] });
+      const lasting = spawnWorker("unpack", lastingJob(folder), { signal: AbortSignal.timeout(50) });
+      expect(await lasting.catch((error: unknown) => String(error))).toContain("timed out");
+      rmSync(folder, { recursive: true });
+    };
+    await useOne();
+    Bun.gc(true);
+    const before = readdirSync("/proc/self/fd").length;
+    for (let n = 0; n < 5; n++) await useOne();
+    await until(() => {
+      Bun.gc(true);
+      return readdirSync("/proc/self/fd").length <= before;
+    });
+  });
+
   test("a worker dies with the process that started it", async () => {
     const folder = freshFolder();
     try {
