@@ -164,6 +164,28 @@ test("finishes removals, and leaves alone files that it does not know", async ()
   expect([existsSync(foreign), existsSync(blobFile(fixture.root, digest))]).toEqual([true, false]);
 });
 
+test("removals end with the store, which forgets what it has removed and leaves the rest to the next start", async () => {
+  await using fixture = await open();
+  const noted = (): number =>
+    fixture.metadata.read(
+      (db) => db.query<{ n: number }, []>("SELECT count(*) AS n FROM content_removals").get()?.n ?? 0,
+    );
+  const digests = Array.from({ length: 1000 }, (_, n) => digestOf(`${n}`));
+  for (const digest of digests) writeFileSync(blobFile(fixture.root, digest), "x");
+  await fixture.metadata.update((tx) => {
+    const query = tx.db.query("INSERT INTO content_removals (path) VALUES (?)");
+    for (const digest of digests) query.run(`blobs/sha256/${encodedOf(digest)}`);
+  });
+  fixture.store.removeFiles();
+  await fixture.store[Symbol.asyncDispose]();
+  const left = digests.filter((digest) => existsSync(blobFile(fixture.root, digest))).length;
+  expect(left).toBeGreaterThan(500);
+  expect(noted()).toBe(left);
+  await fixture.reopen();
+  await fixture.store.idle();
+  expect([noted(), digests.some((digest) => existsSync(blobFile(fixture.root, digest)))]).toEqual([0, false]);
+});
+
 test("the policy isolated wants the bytes, unless a namespace shares its own", async () => {
   await using fixture = await open("isolated");
   const digest = await put(fixture.store, "one", "x");

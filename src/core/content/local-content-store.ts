@@ -111,6 +111,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
       log: this.#log,
       mutex: this.mutex,
       removeFolder: (folder) => this.#removeFolder(folder),
+      signal: this.signal,
     });
     this.collectables = collectableContent({
       removals: this.#removals,

@@ -10,6 +10,7 @@ import { deleteRemoval, hasRemoval, isNeeded, putRemoval, removalsAfter } from "
 /** How many notes a round takes, and how many files go at once: the disk has others to serve. */
 const roundPaths = 64;
 const parallel = 2;
+/** How long a full round is rested after at most, however long it took: what is noted has to go some day. */
 const mostRestMs = 20;
 
 export interface RemovalQueueOptions {
@@ -20,6 +21,8 @@ export interface RemovalQueueOptions {
   readonly mutex: KeyedMutex;
   /** Removes an ingest's folder; whoever makes it anew waits for that. */
   readonly removeFolder: (folder: string) => Promise<void>;
+  /** Ends the work after the round that is under way; the next start does the rest. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -43,7 +46,7 @@ export class RemovalQueue {
     this.#notes.set(path, (this.#notes.get(path) ?? 0) + 1);
   }
 
-  /** Removes everything that is noted; settles when it is gone. */
+  /** Removes everything that is noted; settles when it is gone, or the signal has fired. */
   async run(): Promise<void> {
     this.#again = true;
     this.#round ??= this.#runRounds().finally(() => {
@@ -53,16 +56,18 @@ export class RemovalQueue {
   }
 
   async #runRounds(): Promise<void> {
-    while (this.#again) {
+    const { signal } = this.#options;
+    while (this.#again && !signal.aborted) {
       this.#again = false;
       const forgotten: Promise<void>[] = [];
       // A path that could not be removed stays noted; it is passed over until the next run.
       for (let paths = this.#pathsAfter(""); paths.length > 0; paths = this.#pathsAfter(paths.at(-1) ?? "")) {
         const start = performance.now();
         const gone = await this.#removeAll(paths);
-        // As long a rest: the filesystem's journal takes removals along with every sync that a caller waits for.
-        if (paths.length === roundPaths) await Bun.sleep(Math.min(performance.now() - start, mostRestMs));
         if (gone.size > 0) forgotten.push(this.#forget(gone));
+        // As long a rest: the filesystem's journal takes removals along with every sync that a caller waits for.
+        if (paths.length === roundPaths) await rest(Math.min(performance.now() - start, mostRestMs), signal);
+        if (signal.aborted) break;
       }
       await Promise.all(forgotten);
     }
@@ -118,6 +123,20 @@ export class RemovalQueue {
       return false;
     }
   }
+}
+
+/** Settles after a while, at once when the signal fires. */
+function rest(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
 }
 
 function blobOf(path: string): Digest | undefined {
