@@ -48,6 +48,15 @@ export function createDiffer(options: DifferOptions): Differ {
   return new WorkerDiffer(options);
 }
 
+interface UnpackRequest {
+  /** A path, or a descriptor where the archive is still arriving. */
+  readonly archive: string | number;
+  readonly chain: ReturnType<typeof processorChain>;
+  readonly mounts: readonly MountSpec[];
+  readonly options: ApplyOptions;
+  readonly signal: AbortSignal;
+}
+
 class WorkerDiffer implements Differ {
   readonly #content: ContentStore;
   readonly #root: string;
@@ -91,28 +100,16 @@ class WorkerDiffer implements Differ {
     const { arriving } = options;
     // Opened at once: when all has arrived the file goes elsewhere.
     using file = arriving === undefined ? undefined : openForWorker(arriving.file);
-    const blob = arriving === undefined ? this.#pathOf(ctx, layer.digest) : undefined;
+    const archive = file?.fd ?? this.#pathOf(ctx, layer.digest);
     const chain = processorChain(this.#processors, layer.mediaType, options.payloads ?? new Map());
     await this.#prepared();
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
     using _slot = arriving === undefined ? await this.#slots.take(ctx.signal) : undefined;
     try {
-      const job = {
-        mediaType: chain.mediaType,
-        syncFs: this.#syncFs || options.syncFs === true,
-        limits: this.#limits,
-        measure: options.measure,
-      };
-      const lines = arriving === undefined ? undefined : asLines(arriving.growth);
-      const archive = file?.fd ?? blob ?? "";
-      const { digest, sizeBytes, notes, impliedFolders, usage } =
-        crew?.takes(mounts) === true && chain.processors.length === 0
-          ? await crew.apply({ ...job, mounts, archive, lines, signal: ctx.signal })
-          : await spawnWorker(
-              "unpack",
-              { ...job, blob, processors: chain.processors, target: { mounts, mountPoint: join(this.#root, "upper") } },
-              { signal: ctx.signal, file: file?.fd, lines },
-            );
+      const { digest, sizeBytes, notes, impliedFolders, usage } = await this.#unpack(
+        crew?.takes(mounts) === true && chain.processors.length === 0 ? crew : undefined,
+        { archive, chain, mounts, options, signal: ctx.signal },
+      );
       if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
       return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
     } catch (error) {
@@ -121,6 +118,23 @@ class WorkerDiffer implements Differ {
       const kind = error instanceof FaultError && error.kind !== "notFound" ? error.kind : "unknown";
       throw new FaultError(kind, `apply layer ${layer.digest}: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  #unpack(
+    crew: LayerCrew | undefined,
+    { archive, chain, mounts, options, signal }: UnpackRequest,
+  ): ReturnType<LayerCrew["apply"]> {
+    const job = {
+      mediaType: chain.mediaType,
+      syncFs: this.#syncFs || options.syncFs === true,
+      limits: this.#limits,
+      measure: options.measure,
+    };
+    const lines = options.arriving === undefined ? undefined : asLines(options.arriving.growth);
+    if (crew !== undefined) return crew.apply({ ...job, mounts, archive, lines, signal });
+    const [blob, file] = typeof archive === "string" ? [archive] : [undefined, archive];
+    const target = { mounts, mountPoint: join(this.#root, "upper") };
+    return spawnWorker("unpack", { ...job, blob, processors: chain.processors, target }, { signal, file, lines });
   }
 
   #pathOf(ctx: Ctx, digest: Digest): string {
