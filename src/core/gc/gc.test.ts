@@ -229,9 +229,11 @@ describe("a collection", () => {
     expect(usage.kinds.get("snapshot")?.objects).toBe(2);
     expect(grown(usage) - grown(before)).toBe(1 << 20);
     const holder = usage.holders.find(({ node }) => node.key === "writer");
+    // Its folders take blocks of their own, as many as the filesystem likes.
     expect(holder?.uniqueBytes).toBeGreaterThanOrEqual(1 << 20);
     const going = rooms.gc.usage(testing);
     await rooms.overlay.remove(testing, "active");
+    // It was counted before it went, or was not: either is right.
     expect((await going).kinds.get("snapshot")?.objects).toBeLessThanOrEqual(2);
   });
 
