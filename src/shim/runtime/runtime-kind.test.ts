@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { readVersion } from "./runtime-kind.ts";
+import { RuntimeKinds, readVersion } from "./runtime-kind.ts";
+import type { SpawnResult } from "./spawner.ts";
 
 describe("readVersion", () => {
   test.each([
@@ -18,3 +19,23 @@ describe("readVersion", () => {
     expect(readVersion(output, binary)).toEqual({ kind: kind as "runc", checksSpecVersion });
   });
 });
+
+describe("RuntimeKinds", () => {
+  const answer = { exitStatus: 0, output: "crun version 1.8.1\n" };
+  test.each<[string, () => Promise<SpawnResult>]>([
+    ["could not be started", () => Promise.reject(new Error("EAGAIN"))],
+    ["failed", async () => ({ exitStatus: 126, output: "" })],
+  ])("asks a runtime again whose first --version %s, and no more once it has answered", async (_how, first) => {
+    const answers = [first, async () => answer];
+    let asked = 0;
+    const kinds = new RuntimeKinds({ inFlight: 0, run: async () => await (answers[asked++] ?? fail)() });
+    expect(await kinds.of("crun")).toBe("other");
+    expect(await kinds.of("crun")).toBe("crun");
+    expect(await kinds.checksSpecVersion("crun")).toBe(true);
+    expect(asked).toBe(2);
+  });
+});
+
+const fail = (): never => {
+  throw new Error("asked too often");
+};

@@ -4,7 +4,7 @@ import type { Spawner } from "./spawner.ts";
 /** The runtimes whose way of starting a created container is known. */
 export type RuntimeKind = "runc" | "crun" | "other";
 
-/** Says which runtime a binary is, by its own words, asked once a binary. */
+/** Says which runtime a binary is, by its own words, asked until it has answered once. */
 export class RuntimeKinds {
   readonly #spawner: Spawner;
   readonly #known = new Map<string, Promise<KnownRuntime>>();
@@ -33,9 +33,12 @@ export class RuntimeKinds {
 
   async #ask(binary: string): Promise<KnownRuntime> {
     try {
-      const { output } = await this.#spawner.run([binary, "--version"], { wantStdout: true });
+      const { exitStatus, output } = await this.#spawner.run([binary, "--version"], { wantStdout: true });
+      // Killed, or about to be replaced: another time it says something else.
+      if (exitStatus !== 0) this.#known.delete(binary);
       return readVersion(output, binary);
     } catch {
+      this.#known.delete(binary);
       // A binary that cannot be run fails its first real command with the reason.
       return { kind: "other", checksSpecVersion: false };
     }
