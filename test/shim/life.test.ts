@@ -137,6 +137,7 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
     expect(await h.tasks.state({ id })).toMatchObject({ status: Status.STOPPED, pid, exitStatus: 137 });
     expect(await h.tasks.delete({ id })).toMatchObject({ exitStatus: 137, pid });
+    // Beside the three seconds that the runtime is slow.
   }, 15_000);
 
   test("stdin reaches the process and ends once the client and CloseIO say so", async () => {

@@ -15,6 +15,7 @@ const envelope = (more: Given) => ({ envelope: { topic: "/a", namespace: "x", ti
 const published = (topic: string): Step => call(`publish to ${topic || "nothing"}`, publish, { topic, event });
 const heardBy = (filters: readonly string[], options: StepOptions = {}): Step =>
   call(`subscribe by ${filters.join(" or ") || "nothing"}`, subscribe, { filters: [...filters] }, options);
+/** Long enough for a busy machine to take the call: what comes too late is answered by nobody. */
 const soon = { timeout: "200m", differs: deadlineAtOnce };
 
 export const eventScenarios: readonly Scenario[] = [

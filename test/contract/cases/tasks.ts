@@ -127,6 +127,7 @@ const life: Scenario = scenario(
     call("get from another namespace", method.get, { containerId: "t" }, { namespace: "elsewhere" }),
     call("list", method.list, {}),
     call("pids", method.listPids, { containerId: "t" }, { vague: ["info"] }),
+    // Long enough for a busy machine to take the call.
     call("wait with a deadline", method.wait, { containerId: "t" }, { timeout: "500m", differs: deadlineAtOnce }),
     call("wait with a caller who leaves", method.wait, { containerId: "t" }, { leave: { afterMs: 20 } }),
     call("wait for no process", method.wait, { containerId: "t", execId: "none" }),

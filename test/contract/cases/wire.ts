@@ -119,6 +119,7 @@ const deadlines: Scenario = scenario("wire", "deadlines", [
       differs: toldWhy('INTERNAL malformed grpc-timeout: transport: timeout string is too long: "123456789S"'),
     },
   ),
+  // Long enough for a busy machine to take the call.
   call("of a stream", Events.method.subscribe, {}, { timeout: "200m", differs: deadlineAtOnce }),
 ]);
 
