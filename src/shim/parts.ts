@@ -47,13 +47,14 @@ export const hostSteps = [
   "delete.removed",
 ] as const;
 
-/** Those of a checkpoint. */
+/** Those of a checkpoint, and of its restore. */
 export const checkpointSteps = [
   "checkpoint.recorded",
   "checkpoint.dumped",
   "checkpoint.noted",
   "checkpoint.announced",
   "checkpoint.saved",
+  "restore.made",
 ] as const;
 
 export type HostStep = (typeof hostSteps)[number] | (typeof checkpointSteps)[number];

@@ -20,7 +20,7 @@ import { watchExit } from "../task/exits.ts";
 import { keepProcess } from "../task/keep.ts";
 import { isCgroupOfSpec } from "../task/leftovers.ts";
 import { watchOom } from "../task/oom.ts";
-import { readBundleSpec } from "../task/spec.ts";
+import { type BundleSpec, readBundleSpec } from "../task/spec.ts";
 import { initPidFile, Task } from "../task/task.ts";
 import { ConsoleSocket } from "../terminal/console-socket.ts";
 import { Terminal } from "../terminal/terminal.ts";
@@ -31,7 +31,7 @@ import { Terminal } from "../terminal/terminal.ts";
  * Effects: state on disk before and after; a failure undoes every step; event /tasks/create.
  */
 export async function createTask(parts: HostParts, namespace: string, request: CreateTaskRequest): Promise<Task> {
-  const task = newTask(parts, namespace, request);
+  const { task, spec } = newTask(parts, namespace, request);
   parts.tasks.add(task);
   using _lock = await task.lock.exclusive();
   await using undo = new AsyncDisposableStack();
@@ -44,7 +44,7 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   parts.failpoint("create.recorded");
   mountRootfs(parts, task, request, undo);
   parts.failpoint("create.mounted");
-  if (task.checkpoint === "") await createInit(parts, task, undo);
+  if (task.checkpoint === "") await createInit(parts, task, spec, undo);
   task.init.status = "created";
   task.phase = "ready";
   publish(parts, task, topics.create, TaskCreateSchema, {
@@ -63,13 +63,18 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   return task;
 }
 
-function newTask(parts: HostParts, namespace: string, request: CreateTaskRequest): Task {
+interface NewTask {
+  readonly task: Task;
+  readonly spec: BundleSpec;
+}
+
+function newTask(parts: HostParts, namespace: string, request: CreateTaskRequest): NewTask {
   const { id, bundle } = request;
   if (!isAbsolute(bundle)) throw invalidArgument(`bundle ${quote(bundle)} is not an absolute path`);
   const runtimeRecord = runtimeSettings(parts, namespace, readOptions(request.options));
   const spec = readBundleSpec(bundle);
   const { stdin, stdout, stderr, terminal } = request;
-  return new Task({
+  const task = new Task({
     namespace,
     id,
     bundle,
@@ -83,6 +88,7 @@ function newTask(parts: HostParts, namespace: string, request: CreateTaskRequest
     parentCheckpoint: request.parentCheckpoint,
     init: new TaskProcess("", { stdin, stdout, stderr, terminal }),
   });
+  return { task, spec };
 }
 
 function readOptions(options: Any | undefined): Options {
@@ -119,11 +125,16 @@ function undoing(parts: HostParts, task: Task, what: string, step: () => void | 
   };
 }
 
-async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableStack): Promise<void> {
+async function createInit(
+  parts: HostParts,
+  task: Task,
+  { ociVersion, cgroupsPath }: BundleSpec,
+  undo: AsyncDisposableStack,
+): Promise<void> {
   const { runtimeRecord: settings, bundle } = task;
   mkdirSync(settings.root, { recursive: true, mode: 0o711 });
   const pidFile = initPidFile(task);
-  using spec = await specForCreate(parts.kinds, settings.binary, bundle);
+  using spec = await specForCreate(parts.kinds, settings.binary, { bundle, ociVersion });
   const { config } = spec;
   const base = { bundle, config, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
   undo.defer(() => dropTerminal(task.init));
@@ -146,7 +157,7 @@ async function createInit(parts: HostParts, task: Task, undo: AsyncDisposableSta
   parts.failpoint("create.kept");
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   // Where init stands elsewhere than the spec says, there is more of it than its own folder.
-  if (!isCgroupOfSpec(parts, task)) task.needsRuntimeDelete = true;
+  if (!isCgroupOfSpec(parts, task, cgroupsPath)) task.needsRuntimeDelete = true;
   watchOom(parts, task);
   undo.defer(() => task.oom?.[Symbol.dispose]());
 }

@@ -41,6 +41,7 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     await runWithStreams(parts, task, task.init, async ({ stdio, consoleSocket }) => {
       const terminal = consoleSocket === undefined ? [] : ["--console-socket", consoleSocket];
       await task.runtime.command("OCI runtime restore failed", [...args, ...terminal, task.id], { stdio, env });
+      parts.failpoint("restore.made");
       holdProcess(parts, task.init, readPidFile(initPidFile(task)));
     });
   } catch (error) {
@@ -48,8 +49,9 @@ export async function restoreTask(parts: HostParts, task: Task): Promise<void> {
     throw withCriuLog(error, bundle, join(work, "restore.log"), "criu-restore.log");
   } finally {
     task.init.starting = false;
-    rmSync(config, { force: true });
     if (settings.criuWorkPath === "") rmSync(work, { recursive: true, force: true });
+    // The last to go: it tells a later host that there may be more.
+    rmSync(config, { force: true });
   }
   task.cgroup = locateCgroup(task.init.pid, parts.cgroupMounts);
   watchOom(parts, task);
@@ -83,12 +85,15 @@ function dropCriuRoots({ kernel }: HostParts, task: Task): void {
   }
 }
 
-/** Takes back a restore in which an earlier host died. */
-export async function retakeRestore(parts: HostParts, task: Task): Promise<void> {
+/**
+ * Takes up a restore in which an earlier host died: what is not done is taken back, to be done again.
+ * Effects: its files in the bundle go, and the bundle's own spec is back in its place.
+ */
+export async function takeUpRestore(parts: HostParts, task: Task, isDone: boolean): Promise<void> {
   const config = join(task.bundle, "criu.conf");
   if (!existsSync(config)) return;
   takeSpecBack(task.bundle);
-  await dropLeftOvers(parts, task);
+  if (!isDone) await dropLeftOvers(parts, task);
   rmSync(join(task.bundle, "criu-work"), { recursive: true, force: true });
   rmSync(config, { force: true });
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { messageOf } from "../../lib/faults.ts";
 import { dropTerminal } from "../operations/create.ts";
 import { finishDelete } from "../operations/delete.ts";
-import { retakeRestore } from "../operations/restore.ts";
+import { takeUpRestore } from "../operations/restore.ts";
 import { createRuntime, type HostParts, save } from "../parts.ts";
 import { TaskProcess } from "../process/process.ts";
 import { endRuntimeCommands } from "../runtime/stray-commands.ts";
@@ -58,7 +58,7 @@ async function recoverTask(parts: HostParts, record: TaskRecord, deadline: numbe
   const task = taskOf(parts, record);
   if (mayHaveCommands(task)) await endCommands(parts, task, deadline);
   if (task.phase === "creating") return await undoCreate(parts, task);
-  if (waitsForRestore(task)) await retakeRestore(parts, task);
+  if (task.checkpoint !== "") await takeUpRestore(parts, task, !waitsForRestore(task));
   parts.tasks.add(task);
   for (const exec of task.execs.values()) await adoptProcess(parts, task, exec);
   await adoptProcess(parts, task, task.init);

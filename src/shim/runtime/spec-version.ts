@@ -6,6 +6,12 @@ import type { RuntimeKinds } from "./runtime-kind.ts";
 /** Any that an old crun takes: it compares nothing but the name of the version, and reads what it knows of the rest. */
 const takenVersion = "1.0.2";
 
+/** A bundle whose spec has been read. */
+interface ReadBundle {
+  readonly bundle: string;
+  readonly ociVersion: string;
+}
+
 /** A spec in the place of a bundle's own, while a runtime reads it. */
 export interface SpecForRuntime extends Disposable {
   /** The file to name to the runtime; undefined where it reads the bundle's own. */
@@ -27,8 +33,13 @@ function askedConfig(bundle: string): string {
  * though it runs what is in the spec. Effects: one file in the bundle until the end of the scope.
  * Source: crun, libcrun_container_create, until commit 0860c0ff; its create takes --config since 0.14.
  */
-export async function specForCreate(kinds: RuntimeKinds, binary: string, bundle: string): Promise<SpecForRuntime> {
-  const text = await loweredSpec(kinds, binary, bundle);
+export async function specForCreate(
+  kinds: RuntimeKinds,
+  binary: string,
+  { bundle, ociVersion }: ReadBundle,
+): Promise<SpecForRuntime> {
+  const isTaken = isTakenByAll(ociVersion) || !(await kinds.checksSpecVersion(binary));
+  const text = isTaken ? undefined : loweredSpec(bundle);
   if (text === undefined) return { config: undefined, [Symbol.dispose]: () => {} };
   const config = loweredConfig(bundle);
   writeFileSync(config, text, { mode: 0o600 });
@@ -41,7 +52,7 @@ export async function specForCreate(kinds: RuntimeKinds, binary: string, bundle:
  */
 export async function specForRestore(kinds: RuntimeKinds, binary: string, bundle: string): Promise<Disposable> {
   takeSpecBack(bundle);
-  const text = await loweredSpec(kinds, binary, bundle);
+  const text = (await kinds.checksSpecVersion(binary)) ? loweredSpec(bundle) : undefined;
   if (text === undefined) return { [Symbol.dispose]: () => {} };
   const [own, lowered] = [join(bundle, "config.json"), loweredConfig(bundle)];
   writeFileSync(lowered, text, { mode: 0o600 });
@@ -50,17 +61,24 @@ export async function specForRestore(kinds: RuntimeKinds, binary: string, bundle
   return { [Symbol.dispose]: () => takeSpecBack(bundle) };
 }
 
-/** Puts a bundle's own spec back in its place, where a restore left it aside. */
+/** Puts a bundle's own spec back in its place, where a restore left it aside; done twice, it changes nothing. */
 export function takeSpecBack(bundle: string): void {
   const asked = askedConfig(bundle);
   if (existsSync(asked)) renameSync(asked, join(bundle, "config.json"));
+  // Of two names of one file, as between the link and the rename, rename(2) takes neither away, and succeeds.
+  rmSync(asked, { force: true });
   rmSync(loweredConfig(bundle), { force: true });
 }
 
-async function loweredSpec(kinds: RuntimeKinds, binary: string, bundle: string): Promise<string | undefined> {
+/** The bundle's spec with another version; undefined where it has one that every runtime takes. */
+function loweredSpec(bundle: string): string | undefined {
   const spec = parseExactJson(readFileSync(join(bundle, "config.json"), "utf8"));
   if (typeof spec !== "object" || spec === null || !("ociVersion" in spec)) return undefined;
-  if (typeof spec.ociVersion !== "string" || spec.ociVersion.includes("1.0")) return undefined;
-  if (!(await kinds.checksSpecVersion(binary))) return undefined;
+  if (typeof spec.ociVersion !== "string" || isTakenByAll(spec.ociVersion)) return undefined;
   return JSON.stringify({ ...spec, ociVersion: takenVersion });
+}
+
+/** One that isn't there is left to the runtime as well. */
+function isTakenByAll(ociVersion: string): boolean {
+  return ociVersion === "" || ociVersion.includes("1.0");
 }

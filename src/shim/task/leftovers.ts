@@ -67,9 +67,9 @@ export function cgroupOfSpec(bundle: string, mounts: CgroupMounts): CgroupRecord
   }
 }
 
-/** Whether a task is exactly where its spec puts it. */
-export function isCgroupOfSpec({ cgroupMounts }: HostParts, { bundle, cgroup }: Task): boolean {
-  const wanted = foldersOf(cgroupOfSpec(bundle, cgroupMounts));
+/** Whether a task is exactly where its spec, by the path in it, puts it. */
+export function isCgroupOfSpec({ cgroupMounts }: HostParts, { cgroup }: Task, cgroupsPath: string): boolean {
+  const wanted = foldersOf(cgroupsPath.length > 1 ? cgroupAt(cgroupsPath, cgroupMounts) : undefined);
   const found = foldersOf(cgroup);
   return found.length > 0 && found.every((folder) => wanted.includes(folder));
 }

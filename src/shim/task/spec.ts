@@ -4,6 +4,8 @@ import { FaultError, messageOf } from "../../lib/faults.ts";
 
 /** What the host needs to know of a bundle's config.json; the runtime reads and checks the rest. */
 export interface BundleSpec {
+  /** The version of the runtime-spec that it is written by; empty where it names none. */
+  readonly ociVersion: string;
   /** The runtime must run `start` itself, since it runs these hooks then. */
   readonly hasPoststartHooks: boolean;
   /** The runtime must run `delete` itself: it has hooks to run then, or more to remove than a cgroup and its state. */
@@ -24,7 +26,9 @@ export function readBundleSpec(bundle: string): BundleSpec {
     throw new FaultError("unknown", `OCI runtime create failed: config.json: ${messageOf(error)}`, { cause: error });
   }
   const namespaces = list(field(field(spec, "linux"), "namespaces"));
+  const ociVersion = field(spec, "ociVersion");
   return {
+    ociVersion: typeof ociVersion === "string" ? ociVersion : "",
     hasPoststartHooks: list(field(field(spec, "hooks"), "poststart")).length > 0,
     needsRuntimeDelete:
       list(field(field(spec, "hooks"), "poststop")).length > 0 || field(field(spec, "linux"), "intelRdt") !== undefined,
