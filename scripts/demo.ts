@@ -8,6 +8,8 @@ const top = path.resolve(import.meta.dir, "..");
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lighter-demo-"));
 const socket = path.join(folder, "d.sock");
 const hostSocket = path.join(folder, "state", "shim", "host.sock");
+// The command keeps its logs and pipes there too.
+const env = { ...process.env, LIGHTER_DATA: path.join(folder, "data"), LIGHTER_RUN: path.join(folder, "io") };
 const steps: { what: string; ms: number }[] = [];
 
 const daemon = spawn(
@@ -59,7 +61,7 @@ async function timed(what: string, action: () => Promise<unknown>): Promise<void
 }
 
 function lighter(args: readonly string[]): string {
-  const result = spawnSync(path.join(top, "bin/lighter"), ["-a", socket, ...args], { encoding: "utf8" });
+  const result = spawnSync(path.join(top, "bin/lighter"), ["-a", socket, ...args], { encoding: "utf8", env });
   if (result.status !== 0) throw new Error(`lighter ${args.join(" ")}: ${result.stderr.trim()}`);
   return result.stdout;
 }

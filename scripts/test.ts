@@ -4,7 +4,7 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { emptyTotals, type GroupResult, runGroup, type TestGroup } from "./gate/groups.ts";
-import { findLeftovers } from "./gate/leftovers.ts";
+import { findLeftovers, listOutside } from "./gate/leftovers.ts";
 import { top } from "./gate/steps.ts";
 
 const groups: readonly TestGroup[] = [
@@ -30,13 +30,14 @@ if (unknown.length > 0) {
 
 // Everything temporary lies in one short folder: unix sockets have short names, and what is left is easily found.
 const scratch = await fs.mkdtemp(path.join(os.tmpdir(), "lt-"));
+const outside = await listOutside();
 const results: GroupResult[] = [];
 for (const group of groups) {
   if (wanted.length > 0 && !wanted.includes(group.name)) continue;
   console.log(`\n== ${group.name}`);
   results.push(await runGroup(group, { top, scratch }));
 }
-const leftovers = await findLeftovers(scratch);
+const leftovers = await findLeftovers(scratch, outside);
 await fs.rm(scratch, { recursive: true, force: true });
 
 const total = results.reduce(

@@ -122,7 +122,7 @@ function argumentHint(text: string): string | undefined {
 function connectionHint(text: string): string {
   if (text.includes("permission denied")) return "the socket belongs to root: use sudo";
   if (text.includes("no such socket") || text.includes("nobody listens")) {
-    return "start the daemon (sudo lighterd), or name another with --address or $CONTAINERD_ADDRESS";
+    return "start the daemon (sudo lighterd; npm start in a checkout), or name another with --address or $CONTAINERD_ADDRESS";
   }
   return "lighter doctor looks for the reason";
 }

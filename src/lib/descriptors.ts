@@ -72,7 +72,7 @@ function lazily<T extends object>(known: Partial<T>, load: () => T): T {
 
 function make(object: object): object {
   const load = loaders.get(object);
-  if (load === undefined) return object;
+  if (load === undefined) throw new TypeError("a descriptor that is not made yet is no prototype");
   const made = load();
   loaders.delete(object);
   Object.setPrototypeOf(object, Object.getPrototypeOf(made) as object);

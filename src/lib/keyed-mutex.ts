@@ -1,22 +1,31 @@
+/** A key that is held. */
+interface Held {
+  /** Settles when the last of those who came so far is done. */
+  tail: Promise<void>;
+  /** How many hold or await it. */
+  count: number;
+}
+
 /** One lock a key, kept only while somebody holds or awaits it; first come, first served. */
 export class KeyedMutex {
-  readonly #tails = new Map<string, Promise<void>>();
-  /** How many hold or await each key. */
-  readonly #counts = new Map<string, number>();
+  readonly #held = new Map<string, Held>();
 
   /** Waits for the key and holds it until the answer is disposed. */
   async lock(key: string): Promise<Disposable> {
-    const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#tails.set(key, promise);
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    const held = this.#held.get(key) ?? { tail: Promise.resolve(), count: 0 };
+    const before = held.tail;
+    this.#held.set(key, held);
+    held.tail = promise;
+    held.count++;
     await before;
+    let isMine = true;
     return {
       [Symbol.dispose]: () => {
-        const left = (this.#counts.get(key) ?? 1) - 1;
-        if (left === 0) this.#counts.delete(key);
-        else this.#counts.set(key, left);
-        if (this.#tails.get(key) === promise) this.#tails.delete(key);
+        if (!isMine) return;
+        isMine = false;
+        held.count--;
+        if (held.count === 0) this.#held.delete(key);
         resolve();
       },
     };
@@ -24,16 +33,16 @@ export class KeyedMutex {
 
   /** Whether somebody holds that key. */
   holds(key: string): boolean {
-    return this.#tails.has(key);
+    return this.#held.has(key);
   }
 
   /** How many wait for that key while somebody holds it. */
   waiting(key: string): number {
-    return Math.max(0, (this.#counts.get(key) ?? 0) - 1);
+    return Math.max(0, (this.#held.get(key)?.count ?? 0) - 1);
   }
 
   /** How many keys are held. */
   get size(): number {
-    return this.#tails.size;
+    return this.#held.size;
   }
 }

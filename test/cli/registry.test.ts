@@ -35,6 +35,7 @@ if (missing(needs) === undefined) {
 const environment = (daemon: Daemon, namespace = daemon.namespace): Record<string, string> => ({
   CONTAINERD_ADDRESS: daemon.address,
   CONTAINERD_NAMESPACE: namespace,
+  LIGHTER_DATA: path.join(daemon.workspace.folder, "data"),
   DOCKER_CONFIG: path.join(daemon.workspace.folder, "docker"),
 });
 const lighter = (daemon: Daemon, args: readonly string[], input?: string): Promise<RunResult> =>

@@ -22,7 +22,8 @@ suite(`the daemon's memory${reason === undefined ? "" : ` [${reason}]`}`, () => 
     const reference = `${registry.host}/large:1`;
     await pushLargeImage(reference);
     const program = path.join(import.meta.dir, "../../bin/lighter");
-    const env = { CONTAINERD_ADDRESS: daemon.address, CONTAINERD_NAMESPACE: daemon.namespace };
+    const LIGHTER_DATA = path.join(daemon.workspace.folder, "data");
+    const env = { CONTAINERD_ADDRESS: daemon.address, CONTAINERD_NAMESPACE: daemon.namespace, LIGHTER_DATA };
     const before = await ownBytes(daemon.pid);
     let most = before;
     const watch = setInterval(() => {

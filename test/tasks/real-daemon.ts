@@ -104,6 +104,7 @@ export class RealDaemon implements AsyncDisposable {
       await expectNoLeaks(token);
     } finally {
       await killAll(token);
+      await removeCgroups(token);
       await daemon[Symbol.asyncDispose]();
     }
   }
@@ -118,6 +119,12 @@ export class RealDaemon implements AsyncDisposable {
       if (await fs.exists(hostSocketPath(this.daemon.state))) throw error;
     }
   }
+}
+
+/** The cgroups above the containers' are nobody's but this daemon's. */
+async function removeCgroups(token: string): Promise<void> {
+  for (const name of ["", ...(await fs.readdir("/sys/fs/cgroup"))])
+    await fs.rmdir(path.join("/sys/fs/cgroup", name, token)).catch(() => {}); // never made there
 }
 
 /** What a failed test left running must not disturb the next one. */

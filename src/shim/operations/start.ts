@@ -55,7 +55,7 @@ async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   if (kind === "other" || handle === undefined) return task.runtime.start(task.id);
   const fifo = execFifoPath(task.runtimeRecord.root, task.id);
   await releaseInit(kind, { kernel, watcher, fifo, pidfd: handle.pidfd }, (fd) => {
-    const kept = keepRelease(parts, task, fd);
+    const kept = keepRelease(parts, task, kind, fd);
     parts.failpoint("start.opened");
     return kept;
   });

@@ -1,9 +1,9 @@
 import { existsSync, rmSync } from "node:fs";
 import { messageOf } from "../../lib/faults.ts";
-import { OwnedFd } from "../../sys/index.ts";
+import { type Fd, OwnedFd } from "../../sys/index.ts";
 import { drawers, type Kept } from "../keeper/kept.ts";
 import type { HostParts } from "../parts.ts";
-import { execFifoPath, finishRelease, holdsFifo } from "../runtime/exec-fifo.ts";
+import { execFifoPath, finishRelease, holdsFifo, type KnownKind } from "../runtime/exec-fifo.ts";
 import { publishStart } from "../task/journaled.ts";
 import { takeRelease } from "../task/keep.ts";
 import type { Task } from "../task/task.ts";
@@ -18,7 +18,11 @@ export function takeUpStart(parts: HostParts, task: Task): void {
   const { init } = task;
   const fifo = execFifoPath(task.runtimeRecord.root, task.id);
   const kept = takeRelease(parts, task);
-  if (kept !== undefined) void finishStart(parts, task, kept, fifo);
+  if (kept !== undefined) {
+    finishStart(parts, task, kept, fifo).catch((error: unknown) =>
+      parts.log.warn("could not finish a start in which an earlier host died", { id: task.id, error }),
+    );
+  }
   if (init.status !== "created") return;
   if (kept === undefined) {
     const alive = init.handle !== undefined;
@@ -34,16 +38,23 @@ export function takeUpStart(parts: HostParts, task: Task): void {
 async function finishStart(parts: HostParts, task: Task, kept: Kept, fifo: string): Promise<void> {
   const { kernel, watcher, log } = parts;
   const { handle } = task.init;
+  using _kept = { [Symbol.dispose]: () => kept.dropAll() };
   try {
-    const fd = kept.copies(drawers.release).get("fifo");
-    if (fd === undefined || handle === undefined) return;
-    using owned = new OwnedFd(kernel, fd);
-    const kind = await parts.kinds.of(task.runtimeRecord.binary);
-    if (kind !== "other") await finishRelease(kind, { kernel, watcher, fifo, fd: owned.fd, pidfd: handle.pidfd });
+    using release = releaseOf(parts, kept);
+    if (release !== undefined && handle !== undefined) {
+      await finishRelease(release.kind, { kernel, watcher, fifo, fd: release.fd, pidfd: handle.pidfd });
+    }
   } catch (error) {
     log.info("a start in which an earlier host died needed no end", { id: task.id, reason: messageOf(error) });
-  } finally {
-    rmSync(fifo, { force: true });
-    kept.dropAll();
   }
+  rmSync(fifo, { force: true });
+}
+
+/** What is kept of a release, for the caller to own. */
+function releaseOf({ kernel }: HostParts, kept: Kept): (Disposable & { kind: KnownKind; fd: Fd }) | undefined {
+  const [found] = kept.copies(drawers.release);
+  if (found === undefined) return undefined;
+  const [kind, fd] = found;
+  const owned = new OwnedFd(kernel, fd);
+  return { kind: kind === "crun" ? "crun" : "runc", fd, [Symbol.dispose]: () => owned[Symbol.dispose]() };
 }

@@ -20,7 +20,8 @@ export interface ReleaseOptions {
 /** A FIFO whose other end is init's: init goes on from here, or dies when this is closed too early. */
 export type Release = ReleaseOptions & { readonly fd: Fd };
 
-type KnownKind = Exclude<RuntimeKind, "other">;
+/** Runtimes whose way of letting init go is known. */
+export type KnownKind = Exclude<RuntimeKind, "other">;
 
 /**
  * Starts a created container as its runtime's own `start` does, without a process for it.

@@ -2,6 +2,7 @@ import type { Fd } from "../../sys/index.ts";
 import { drawers, type Kept, type KeptRecord } from "../keeper/kept.ts";
 import type { HostParts } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
+import type { KnownKind } from "../runtime/exec-fifo.ts";
 import type { Task } from "./task.ts";
 
 /**
@@ -28,9 +29,12 @@ export function keptRecord({ namespace, id }: Task, { execId, pid, startTime }: 
 /** What a release is kept under beside its process: no exec can have this name. */
 const releaseName = "/release";
 
-/** Keeps the FIFO by which init is let go, until that is over: init must find its other end whoever dies. */
-export function keepRelease(parts: HostParts, task: Task, fifo: Fd): Disposable {
-  const streams = new Map([[drawers.release, new Map([["fifo", fifo]])]]);
+/**
+ * Keeps the FIFO by which init is let go, until that is over: init must find its other end whoever dies.
+ * Shape: in the drawer it has its runtime's kind for a name, so that the next host needs to ask nobody.
+ */
+export function keepRelease(parts: HostParts, task: Task, kind: KnownKind, fifo: Fd): Disposable {
+  const streams = new Map([[drawers.release, new Map([[kind, fifo]])]]);
   const kept = parts.keeper.keep(releaseRecord(task), undefined, streams);
   return { [Symbol.dispose]: () => kept.dropAll() };
 }

@@ -46,13 +46,14 @@ export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord, owner?
     }
   }
   const beside = unifiedBeside(cgroup, parts.cgroupMounts);
+  const all = beside === undefined ? folders : [...folders, beside];
   for (let pauseMs = busyPauseMs; pauseMs < busyMs; pauseMs *= 2) {
     removeEmptyCgroup(cgroup);
     if (beside !== undefined) removeEmptyCgroup({ version: 2, path: beside });
-    if (!folders.some((folder) => existsSync(folder))) return true;
+    if (!all.some((folder) => existsSync(folder))) return true;
     await Bun.sleep(pauseMs);
   }
-  parts.log.warn("a cgroup can't be removed", { folders });
+  parts.log.warn("a cgroup can't be removed", { folders: all });
   return false;
 }
 

@@ -42,6 +42,7 @@ const code = (name: (typeof grpcCodes)[number]): number => grpcCodes.indexOf(nam
 export class Routes {
   readonly #routes = new Map<string, Route>();
   readonly #services = new Map<string, ServiceDefinition>();
+  readonly #opened = new Set<ServiceDefinition>();
 
   constructor(services: readonly ServiceDefinition[]) {
     for (const service of services) {
@@ -75,7 +76,8 @@ export class Routes {
 
   #open(path: string): Route | undefined {
     const service = this.#services.get(path.slice(1, path.lastIndexOf("/")));
-    if (service === undefined) return undefined;
+    if (service === undefined || this.#opened.has(service)) return undefined;
+    this.#opened.add(service);
     const { desc, impl, borrows } = service;
     for (const method of desc.methods) {
       const route = {

@@ -52,10 +52,10 @@ export class CallWatch {
 
   /** What has a limit of its own needs no other: it is gone soon. */
   async #untilOver({ since, over }: Silence, timeoutMs: number): Promise<void> {
-    if (timeoutMs > 0) return withinTime(over, timeoutMs);
+    const { pid } = this.#options;
+    if (timeoutMs > 0) return withinTime(over, timeoutMs, `the shim host (pid ${pid}) does not answer`);
     if (this.#waiting >= waitingMax) {
       const seconds = Math.round((performance.now() - since) / 1000);
-      const { pid } = this.#options;
       throw unavailable(
         `the shim host (pid ${pid}) has not answered for ${seconds} s and ${waitingMax} calls wait for it; ${adviceFor(pid)}`,
       );
@@ -97,9 +97,9 @@ export function adviceFor(pid: number): string {
   return `see what holds it in /proc/${pid}/stack and in its log; if it stays so, kill -9 ${pid}: another host takes over its tasks and loses nothing`;
 }
 
-async function withinTime(over: Promise<void>, timeoutMs: number): Promise<void> {
+async function withinTime(over: Promise<void>, timeoutMs: number, late: string): Promise<void> {
   const { promise, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(() => reject(fault("deadlineExceeded", "")), timeoutMs);
+  const timer = setTimeout(() => reject(fault("deadlineExceeded", late)), timeoutMs);
   try {
     await Promise.race([over, promise]);
   } finally {
