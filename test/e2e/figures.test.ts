@@ -14,7 +14,9 @@ import {
 } from "../support/index.ts";
 
 const program = path.join(import.meta.dir, "../../bin/lighter");
-const script = "dd if=/dev/zero of=/file bs=1M count=4; x=$(head -c 3000000 /dev/zero | tr '\\0' x); sleep 1000";
+/** Uses memory, then processor time of its own and the kernel's. */
+const script =
+  "dd if=/dev/zero of=/file bs=1M count=4; x=$(head -c 3000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; sleep 1000";
 
 /** A container's figures as ctr prints them, once it has written and used what the script says. */
 async function figuresOf(daemon: Daemon): Promise<Record<string, unknown>> {
@@ -24,9 +26,10 @@ async function figuresOf(daemon: Daemon): Promise<Record<string, unknown>> {
   const figures = await waitFor("its use", async () => {
     const text = await daemon.ctrOk(["tasks", "metrics", "--format", "json", "c1"]);
     const found: Record<string, unknown> = JSON.parse(text);
-    return Number(valueAt(found, "pids.current")) === 1 && Number(valueAt(found, "cpu.throttling.periods")) > 0
-      ? found
-      : undefined;
+    const hasWorked = ["cpu.usage.user", "cpu.usage.kernel", "cpu.throttling.periods"].every(
+      (at) => Number(valueAt(found, at)) > 0,
+    );
+    return Number(valueAt(found, "pids.current")) === 1 && hasWorked ? found : undefined;
   });
   await daemon.ctrOk(["tasks", "rm", "-f", "c1"]);
   await daemon.ctrOk(["containers", "rm", "c1"]);

@@ -2,15 +2,16 @@ import { describe, expect } from "bun:test";
 import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
-import { busyboxImage, type Daemon, runOk, sharedDaemon, writeBusyboxImage } from "../support/index.ts";
+import {
+  busyboxImage,
+  collectsWhenAsked,
+  type Daemon,
+  runOk,
+  sharedDaemon,
+  writeBusyboxImage,
+} from "../support/index.ts";
 
-// Content that nothing refers to is there until the next collection: only those that a test asks for may come.
-const config = `[plugins."io.containerd.gc.v1.scheduler"]
-startup_delay = "1h"
-deletion_threshold = 1000000
-mutation_threshold = 0
-`;
-const shared = sharedDaemon({ config });
+const shared = sharedDaemon({ config: collectsWhenAsked });
 const rows = (text: string): readonly string[] =>
   text
     .split("\n")

@@ -18,6 +18,13 @@ export interface SharedDaemon {
   newId(): string;
 }
 
+/** What nothing refers to is there until the next collection: with this, only those that a test asks for come. */
+export const collectsWhenAsked = `[plugins."io.containerd.gc.v1.scheduler"]
+startup_delay = "1h"
+deletion_threshold = 1000000
+mutation_threshold = 0
+`;
+
 /** What every end-to-end test needs of the machine. */
 export function daemonNeeds(runtime: RuntimeName = "runc"): readonly Need[] {
   const daemon: Need = daemonKind === "containerd" ? "containerd" : "lighterd";
