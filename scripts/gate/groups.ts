@@ -20,6 +20,8 @@ export interface Totals {
   readonly failed: number;
   /** "name" of each, which says what it needs. */
   readonly skips: readonly string[];
+  /** The files in which a test failed, as `bun test` names them; empty also where a run broke without saying where. */
+  readonly failedFiles: readonly string[];
 }
 
 export interface GroupResult extends Totals {
@@ -27,7 +29,7 @@ export interface GroupResult extends Totals {
   readonly seconds: number;
 }
 
-export const emptyTotals: Totals = { passed: 0, failed: 0, skips: [] };
+export const emptyTotals: Totals = { passed: 0, failed: 0, skips: [], failedFiles: [] };
 
 /** The longest that a group may take before it counts as hung. */
 const groupTimeoutMs = 15 * 60_000;
@@ -43,15 +45,17 @@ async function runSteps(script: string, places: { top: string; scratch: string }
   const { code, output } = await runPassing(["bun", script], places);
   const passed = [...output.matchAll(/^ok {3}/gm)].length;
   const failed = [...output.matchAll(/^FAIL /gm)].length;
-  return { passed, failed: code !== 0 ? Math.max(failed, 1) : failed, skips: [] };
+  return { passed, failed: code !== 0 ? Math.max(failed, 1) : failed, skips: [], failedFiles: [] };
 }
 
-async function runTests(
+/** Runs the files of a group. Shape: `only` names the files to run of it. */
+export async function runTests(
   group: Extract<TestGroup, { kind: "tests" }>,
   places: { top: string; scratch: string },
+  only?: readonly string[],
 ): Promise<Totals> {
   const report = path.join(places.scratch, `${group.name}.xml`);
-  const paths = await existing(group.paths, places.top);
+  const paths = only ?? (await existing(group.paths, places.top));
   const flags = ["--only-failures", `--timeout=${group.timeoutMs}`, "--reporter=junit", `--reporter-outfile=${report}`];
   // Paths and not words: a bare word would match every test file whose path contains it, node_modules too.
   const command = [
@@ -74,17 +78,20 @@ export function readReport(text: string): Totals {
   let passed = 0;
   let failed = 0;
   const skips: string[] = [];
+  const failedFiles = new Set<string>();
   for (const [, attributes = "", , body = ""] of cases) {
-    if (body.includes("<failure") || body.includes("<error")) failed += 1;
-    else if (body.includes("<skipped")) skips.push(nameOf(attributes));
+    if (body.includes("<failure") || body.includes("<error")) {
+      failed += 1;
+      failedFiles.add(attribute(attributes, "file"));
+    } else if (body.includes("<skipped"))
+      skips.push(`${attribute(attributes, "classname")} > ${attribute(attributes, "name")}`);
     else passed += 1;
   }
-  return { passed, failed, skips };
+  return { passed, failed, skips, failedFiles: [...failedFiles] };
 }
 
-function nameOf(attributes: string): string {
-  const read = (key: string): string => new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1] ?? "";
-  return unescapeXml(`${read("classname")} > ${read("name")}`);
+function attribute(attributes: string, key: string): string {
+  return unescapeXml(new RegExp(`\\b${key}="([^"]*)"`).exec(attributes)?.[1] ?? "");
 }
 
 function unescapeXml(text: string): string {
