@@ -37,7 +37,7 @@ export const lockKinds = { shared: 1, exclusive: 2, unlock: 8 } as const;
 /** The folder descriptor that means "relative to the working folder". */
 export const currentFolder = -100;
 
-const [getFlags, setFlags, duplicate] = [3, 4, 1030];
+const [getFlags, setFlags, duplicate, setPipeSize, getPipeSize] = [3, 4, 1030, 1031, 1032];
 const noFollowSymlink = 0x100;
 
 /** Seconds and nanoseconds since the epoch; undefined leaves the time as it is. */
@@ -66,6 +66,10 @@ export interface FileCalls {
   duplicate(fd: Fd): Fd;
   /** Sets or clears O_NONBLOCK, which all descriptors of the open file share. Source: fcntl(2), F_SETFL. */
   setNonBlocking(fd: Fd, on: boolean): void;
+  /** How many bytes a pipe or FIFO holds. Source: fcntl(2), F_GETPIPE_SZ. */
+  pipeSize(fd: Fd): number;
+  /** Asks that a pipe or FIFO hold so many bytes; answers with how many it holds. Source: fcntl(2), F_SETPIPE_SZ. */
+  setPipeSize(fd: Fd, bytes: number): number;
   /** Tries to take a lock on the open file without waiting; false when another holds it. Source: flock(2). */
   tryLock(fd: Fd, kind: number): boolean;
   /** Source: fsync(2). Effects: blocks until the disk has it; not for the event loop of a daemon. */
@@ -145,6 +149,8 @@ export const fileCalls: FileCalls = {
     const wanted = on ? flags | openFlags.nonBlock : flags & ~openFlags.nonBlock;
     if (wanted !== flags) check("fcntl", () => libc().fcntl(fd, setFlags, wanted));
   },
+  pipeSize: (fd) => check("fcntl", () => libc().fcntl(fd, getPipeSize, 0)),
+  setPipeSize: (fd, bytes) => check("fcntl", () => libc().fcntl(fd, setPipeSize, bytes)),
   tryLock: (fd, kind) => {
     try {
       check("flock", () => libc().flock(fd, kind | lockNonBlocking));

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { parseExactJson } from "../../src/lib/exact-json.ts";
+import { openFlags } from "../../src/sys/index.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
 import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
@@ -111,6 +112,19 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
       await h.tasks.delete({ id });
     },
   );
+
+  test("a process writes a quarter of a mebibyte ahead of its reader, and all of it is read", async () => {
+    const stdout = h.fifo(`ahead${count}`);
+    const reader = kernel.open(stdout, openFlags.readOnly | openFlags.nonBlock);
+    const id = await run(["dd", "if=/dev/zero", "bs=1k", "count=250"], { stdout });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
+    let bytes = 0;
+    const buffer = new Uint8Array(1 << 20);
+    for (let got = -1; got !== 0; bytes += got) got = kernel.read(reader, buffer);
+    kernel.close(reader);
+    expect(bytes).toBe(250 * 1024);
+    await h.tasks.delete({ id });
+  }, 30_000);
 
   test("an exec's limits are those of its spec to the last digit", async () => {
     const output = h.fifo(`limits${count}`);

@@ -175,7 +175,7 @@ export async function runWithStreams(
   process: TaskProcess,
   run: (streams: RuntimeStreams) => Promise<void>,
 ): Promise<void> {
-  const { kernel, watcher } = parts;
+  const { kernel, watcher, log } = parts;
   const { namespace } = task;
   const id = process.execId === "" ? task.id : process.execId;
   const { stdio } = process;
@@ -191,7 +191,7 @@ export async function runWithStreams(
   }
   const { ioUid: uid, ioGid: gid } = task.runtimeRecord;
   const waits = process.execId === "" && task.checkpoint === "";
-  const io = await openIo({ kernel, watcher, stdio, id, namespace, uid, gid, waits });
+  const io = await openIo({ kernel, watcher, log, stdio, id, namespace, uid, gid, waits });
   parts.logs.watch(stdio.stdout);
   try {
     await run({ stdio: io.child });

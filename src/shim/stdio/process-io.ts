@@ -1,15 +1,18 @@
 import { fchownSync, fstatSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FaultError, messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
 import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
 import type { ChildStdio } from "../runtime/spawner.ts";
 import type { PidRecord, StdioRecord } from "../state/records.ts";
 import { startLogger } from "./logger-process.ts";
+import { enlargePipe } from "./pipe-size.ts";
 import { type OutputTarget, parseOutput } from "./stdio-uri.ts";
 
 export interface OpenIoOptions {
   readonly kernel: Kernel;
   readonly watcher: FdWatcher;
+  readonly log: Logger;
   readonly stdio: StdioRecord;
   /** The id that a logger is told: the container's, or the exec's. */
   readonly id: string;
@@ -140,7 +143,14 @@ class OpenStreams {
     if (!statSync(path).isFIFO()) return this.#keep(kernel.open(path, openFlags.writeOnly | openFlags.append));
     const fd = this.#keep(kernel.open(path, openFlags.readWrite | openFlags.nonBlock));
     kernel.setNonBlocking(fd, false);
+    this.#enlarge(fd, path);
     return fd;
+  }
+
+  #enlarge(fd: Fd, path: string): void {
+    const { kernel, log } = this.#options;
+    const reason = enlargePipe(kernel, fd);
+    if (reason !== undefined) log.debug("an output's pipe keeps its size", { path, reason });
   }
 
   #openFile(path: string): Fd {
