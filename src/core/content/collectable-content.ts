@@ -1,8 +1,6 @@
 import type { Digest } from "../../lib/digest.ts";
 import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
 import type { Transaction } from "../metadata/index.ts";
-import { relativeBlob, relativeIngest } from "./blob-files.ts";
-import type { RemovalQueue } from "./removals.ts";
 import {
   blobsAfter,
   deleteBlob,
@@ -16,7 +14,11 @@ import {
 } from "./store.ts";
 
 export interface CollectableContentOptions {
-  readonly removals: RemovalQueue;
+  /** Note that bytes are to go which nobody needs any more. */
+  readonly noteBlob: (tx: Transaction, digest: Digest) => void;
+  readonly noteIngest: (tx: Transaction, namespace: string, backendRef: string) => void;
+  /** Removes everything that is noted. */
+  readonly clean: () => Promise<void>;
   /** True while somebody writes that ingest. */
   readonly isWritten: (backendRef: string) => boolean;
   /** The ingest's row is gone, and its folder is about to go. */
@@ -31,7 +33,7 @@ export function collectableContent(options: CollectableContentOptions): readonly
   return [collectableIngests(options), collectableBlobs(options)];
 }
 
-function collectableBlobs({ removals }: CollectableContentOptions): Collectable {
+function collectableBlobs({ noteBlob, clean }: CollectableContentOptions): Collectable {
   return {
     kind: "content",
     page: (db, after, limit) =>
@@ -45,17 +47,17 @@ function collectableBlobs({ removals }: CollectableContentOptions): Collectable 
     remove: (tx, { namespace, key }) => {
       const digest = key as Digest;
       const removed = deleteBlob(tx, namespace, digest);
-      if (removed) noteOrphan(tx, removals, digest);
+      if (removed) noteOrphan(tx, noteBlob, digest);
       return { removed, next: [] };
     },
-    clean: () => removals.run(),
+    clean,
     sizeBytes: (db, namespace, key) => findBlob(db, namespace, key as Digest)?.sizeBytes ?? 0,
   };
 }
 
 /** An unfinished write lives for as long as a lease holds it or its time has not passed, and while somebody writes it. */
 function collectableIngests(options: CollectableContentOptions): Collectable {
-  const { removals, isWritten, forgetIngest, now } = options;
+  const { noteBlob, noteIngest, isWritten, forgetIngest, now } = options;
   const resource = (row: ExpiringRow): Resource => ({
     namespace: row.namespace,
     key: row.ref,
@@ -77,16 +79,16 @@ function collectableIngests(options: CollectableContentOptions): Collectable {
       const row = findExpiring(tx.db, namespace, key);
       if (row === undefined || isWritten(row.backend_ref)) return { removed: false, next: [] };
       deleteIngest(tx, namespace, key);
-      removals.note(tx, relativeIngest(row.backend_ref));
-      if (row.expected !== null) noteOrphan(tx, removals, row.expected as Digest);
+      noteIngest(tx, namespace, row.backend_ref);
+      if (row.expected !== null) noteOrphan(tx, noteBlob, row.expected as Digest);
       tx.afterCommit(() => forgetIngest(row.backend_ref));
       return { removed: true, next: [] };
     },
   };
 }
 
-function noteOrphan(tx: Transaction, removals: RemovalQueue, digest: Digest): void {
-  if (!isNeeded(tx.db, digest)) removals.note(tx, relativeBlob(digest));
+function noteOrphan(tx: Transaction, noteBlob: CollectableContentOptions["noteBlob"], digest: Digest): void {
+  if (!isNeeded(tx.db, digest)) noteBlob(tx, digest);
 }
 
 function blobResource(namespace: string, key: string, labels: string): Resource {

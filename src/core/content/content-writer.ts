@@ -1,12 +1,9 @@
 import { constants } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
-import { create } from "@bufbuild/protobuf";
-import { ContentCreateSchema } from "../../gen/containerd/events/content_pb.ts";
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import type { Ctx } from "../../lib/ctx.ts";
 import { algorithmOf, createDigester, type Digest, digestProblem } from "../../lib/digest.ts";
 import { alreadyExists, failedPrecondition, quote, wrapFault } from "../../lib/faults.ts";
 import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
-import { anyOf } from "../../wire/any.ts";
 import {
   chmodFile,
   closeFile,
@@ -21,7 +18,6 @@ import {
 import type { ContentWriter, IngestStatus } from "./content.ts";
 import { dataPath, digestFile, digestSlices, type Ingest, intentPath, openData, saveUpdated } from "./ingest-files.ts";
 import type { ContentInternals } from "./local-content-store.ts";
-import { deleteIngest, findBlob, insertBlob } from "./store.ts";
 
 type CommitOptions = Parameters<ContentWriter["commit"]>[1];
 
@@ -217,28 +213,9 @@ export class IngestWriter implements ContentWriter {
     }
   }
 
-  /** Makes the blob the namespace's, in the transaction in which its ingest ends; true when it had the blob already. */
-  #record(digest: Digest, sizeBytes: number, options: CommitOptions): Promise<boolean> {
-    const { namespace, ref, backendRef, lease, mediaType = "" } = this.#options;
-    const { metadata, leases, exchange } = this.#store;
-    const now = this.#store.now();
-    const labels = options.labels ?? noLabels;
-    return metadata.update((tx) => {
-      const there = findBlob(tx.db, namespace, digest) !== undefined;
-      if (!there) insertBlob(tx, namespace, { digest, sizeBytes, createdAt: now, updatedAt: now, labels });
-      tx.touch("content", namespace, digest);
-      deleteIngest(tx, namespace, ref);
-      this.#store.noteIngestRemoval(tx, backendRef);
-      leases.detach(tx, namespace, lease, { type: "ingests", id: ref });
-      leases.attach(tx, namespace, lease, { type: "content", id: digest });
-      const event = create(ContentCreateSchema, { digest, size: BigInt(sizeBytes), mediaType });
-      if (!there) {
-        tx.afterCommit(() =>
-          exchange.publish(createCtx({ namespace }), "/content/create", anyOf(ContentCreateSchema, event)),
-        );
-      }
-      return there;
-    });
+  /** True when the namespace had the blob already. */
+  #record(digest: Digest, sizeBytes: number, { labels = noLabels }: CommitOptions): Promise<boolean> {
+    return this.#store.record({ ...this.#options, labels }, digest, sizeBytes);
   }
 }
 

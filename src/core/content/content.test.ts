@@ -176,7 +176,7 @@ test("removals end with the store, which forgets what it has removed and leaves 
     const query = tx.db.query("INSERT INTO content_removals (path) VALUES (?)");
     for (const digest of digests) query.run(`blobs/sha256/${encodedOf(digest)}`);
   });
-  fixture.store.removeFiles();
+  fixture.store.removeNoted();
   await fixture.store[Symbol.asyncDispose]();
   const left = digests.filter((digest) => existsSync(blobFile(fixture.root, digest))).length;
   expect(left).toBeGreaterThan(500);

@@ -1,68 +1,32 @@
 import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import { ContentDeleteSchema } from "../../gen/containerd/events/content_pb.ts";
-import { type Clock, notBefore } from "../../lib/clock.ts";
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import {
-  alreadyExists,
-  FaultError,
-  fault,
-  invalidArgument,
-  messageOf,
-  notFound,
-  quote,
-  wrapFault,
-} from "../../lib/faults.ts";
+import { FaultError, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { KeyedMutex } from "../../lib/keyed-mutex.ts";
-import { applyLabelPath, checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
 import { createKernel } from "../../sys/index.ts";
-import { anyOf } from "../../wire/any.ts";
-import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
-import type { LeaseManager } from "../leases/index.ts";
-import type { Metadata, Transaction } from "../metadata/index.ts";
-import { ensureNamespace } from "../namespaces/index.ts";
+import type { Transaction } from "../metadata/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import type { CheckCounts, CheckOptions } from "../system/index.ts";
 import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.ts";
 import { type BlobSource, type BlobStretch, readBlob } from "./blob-reader.ts";
 import { ChunkPool, freshMemory } from "./chunk-memory.ts";
 import { collectableContent } from "./collectable-content.ts";
-import type { ContentInfo, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
+import type { ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
-import { contentFields, ingestFields } from "./content-fields.ts";
+import { ingestFields } from "./content-fields.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData, statusOf } from "./ingest-files.ts";
+import { type BegunWrite, NamedContent, type NamedContentOptions } from "./named-content.ts";
 import { OpenBlobs } from "./open-blobs.ts";
 import { RemovalQueue } from "./removals.ts";
-import {
-  allBlobs,
-  deleteBlob,
-  deleteIngest,
-  deleteRemoval,
-  findBlob,
-  findIngest,
-  ingestsOf,
-  isNeeded,
-  ownersOf,
-  putIngest,
-  updateBlob,
-} from "./store.ts";
+import { deleteRemoval, ingestsOf, ownersOf } from "./store.ts";
 
-/** How long an ingest lives that no lease holds. Source: containerd core/metadata/content.go, Writer. */
-const ingestLifetimeMs = 24 * 60 * 60 * 1000;
-
-export interface ContentInternalsOptions {
+export interface ContentInternalsOptions extends NamedContentOptions {
   readonly layout: ContentLayout;
-  readonly metadata: Metadata;
-  readonly exchange: Exchange;
-  readonly leases: LeaseManager;
   readonly log: Logger;
-  readonly clock: Clock;
   /** The ingests that an earlier run left, by backend ref. */
   readonly ingests: Map<string, Ingest>;
   /** Whether content of this namespace may be had by naming its digest. */
@@ -70,19 +34,11 @@ export interface ContentInternalsOptions {
 }
 
 /** The store's inside, which its writers share. */
-export class ContentInternals implements ContentStore, AsyncDisposable {
+export class ContentInternals extends NamedContent implements ContentStore, AsyncDisposable {
   readonly layout: ContentLayout;
-  readonly metadata: Metadata;
-  readonly exchange: Exchange;
-  readonly leases: LeaseManager;
   readonly ingests: Map<string, Ingest>;
-  /** Refs with a writer, by backend ref, and since when. */
-  readonly locks: Map<string, Date> = new Map();
-  /** Held by digest while a blob's file comes or goes. */
-  readonly mutex: KeyedMutex = new KeyedMutex();
   /** Files that are read. */
   readonly blobs: OpenBlobs = new OpenBlobs();
-  readonly now: Clock;
   /** What garbage collection may collect here. */
   readonly collectables: readonly Collectable[];
   readonly #removals: RemovalQueue;
@@ -97,12 +53,9 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   readonly #leaving: Map<string, Promise<void>> = new Map();
 
   constructor(options: ContentInternalsOptions) {
+    super(options);
     this.layout = options.layout;
-    this.metadata = options.metadata;
-    this.exchange = options.exchange;
-    this.leases = options.leases;
     this.ingests = options.ingests;
-    this.now = options.clock;
     this.#log = options.log;
     this.#isShared = options.isShared;
     this.#removals = new RemovalQueue({
@@ -114,7 +67,9 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
       signal: this.signal,
     });
     this.collectables = collectableContent({
-      removals: this.#removals,
+      noteBlob: (tx, digest) => this.noteBlobRemoval(tx, digest),
+      noteIngest: (tx, namespace, backendRef) => this.noteIngestRemoval(tx, namespace, backendRef),
+      clean: () => this.#removals.run(),
       isWritten: (backendRef) => this.locks.has(backendRef),
       forgetIngest: (backendRef) => {
         if (!this.locks.has(backendRef)) this.ingests.delete(backendRef);
@@ -126,60 +81,6 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   /** Fires when the store closes. */
   get signal(): AbortSignal {
     return this.#stopped.signal;
-  }
-
-  info(ctx: Ctx, digest: Digest): ContentInfo {
-    const namespace = requireNamespace(ctx);
-    return this.metadata.read((db) => required(findBlob(db, namespace, digest), digest));
-  }
-
-  list(ctx: Ctx, filters: readonly string[]): readonly ContentInfo[] {
-    const namespace = requireNamespace(ctx);
-    const filter = parseFilters(filters);
-    const all = this.metadata.read((db) => allBlobs(db, namespace));
-    return filters.length === 0 ? all : all.filter((info) => filter.matches(contentFields(info)));
-  }
-
-  async update(
-    ctx: Ctx,
-    info: { readonly digest: Digest; readonly labels: ReadonlyMap<string, string> },
-    paths: readonly string[],
-  ): Promise<ContentInfo> {
-    const namespace = requireNamespace(ctx);
-    return this.metadata.update((tx) => {
-      const current = required(findBlob(tx.db, namespace, info.digest), info.digest);
-      const labels = new Map(current.labels);
-      for (const path of paths.length === 0 ? ["labels"] : paths) {
-        if (applyLabelPath(labels, info.labels, path)) continue;
-        throw invalidArgument(`cannot update ${quote(path)} field on content info ${quote(info.digest)}`);
-      }
-      checkLabels(labels, "info.Labels");
-      requireKeys(info.digest, labels);
-      const updated = { ...current, labels, updatedAt: notBefore(this.now(), current.createdAt) };
-      updateBlob(tx, namespace, updated);
-      tx.touch("content", namespace, info.digest);
-      return updated;
-    });
-  }
-
-  async delete(ctx: Ctx, digest: Digest): Promise<void> {
-    const namespace = requireNamespace(ctx);
-    const orphaned = await this.metadata.update((tx) => {
-      if (!deleteBlob(tx, namespace, digest)) throw missing(digest);
-      this.leases.detach(tx, namespace, ctx.lease, { type: "content", id: digest });
-      tx.afterCommit(() =>
-        this.exchange.publish(
-          createCtx({ namespace }),
-          "/content/delete",
-          anyOf(ContentDeleteSchema, create(ContentDeleteSchema, { digest })),
-        ),
-      );
-      tx.release();
-      if (isNeeded(tx.db, digest)) return false;
-      this.#removals.note(tx, relativeBlob(digest));
-      return true;
-    });
-    if (orphaned) this.removeFiles();
   }
 
   read(ctx: Ctx, digest: Digest, offset = 0, length = 0): AsyncIterable<Uint8Array> {
@@ -197,8 +98,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
 
   status(ctx: Ctx, ref: string): IngestStatus {
     const namespace = requireNamespace(ctx);
-    const row = this.metadata.read((db) => findIngest(db, namespace, ref));
-    if (row === undefined) throw notFound(`reference ${ref}`);
+    const row = this.ingestRow(namespace, ref);
     const ingest = this.ingests.get(row.backend_ref);
     if (ingest === undefined) throw notFound(`ingest ref ${quote(row.backend_ref)}`);
     return statusOf(ref, ingest);
@@ -216,43 +116,24 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   }
 
   async abort(ctx: Ctx, ref: string): Promise<void> {
-    const namespace = requireNamespace(ctx);
-    const row = await this.metadata.update((tx) => {
-      const found = findIngest(tx.db, namespace, ref);
-      if (found === undefined) throw notFound(`reference ${ref}`);
-      deleteIngest(tx, namespace, ref);
-      this.leases.detach(tx, namespace, ctx.lease, { type: "ingests", id: ref });
-      this.#removals.note(tx, relativeIngest(found.backend_ref));
-      const { expected } = found;
-      if (expected !== null && !isNeeded(tx.db, expected)) this.#removals.note(tx, relativeBlob(expected as Digest));
-      return found;
-    });
+    const row = await this.abortRow(ctx, ref);
     const folder = this.layout.ingest(row.backend_ref);
     this.ingests.delete(row.backend_ref);
     await this.#removeFolder(folder);
-    this.removeFiles();
+    this.removeNoted();
   }
 
   /** Source: containerd core/metadata/content.go, Writer. */
   async writer(ctx: Ctx, options: WriterOptions): Promise<ContentWriter> {
-    if (options.ref === "") throw invalidArgument("ref must not be empty");
-    const namespace = requireNamespace(ctx);
-    const backendRef = `${namespace}/1/${options.ref}`;
-    let locked = false;
+    const begun = await this.begin(ctx, options, (tx, expected) => {
+      return ownersOf(tx.db, expected).find((one) => this.#isShared(one.namespace))?.size;
+    });
     try {
-      const shared = await this.metadata.update((tx) => {
-        const found = this.#claim(tx, ctx, namespace, options);
-        if (found === "exists") return found;
-        this.#lock(backendRef);
-        locked = true;
-        return this.#begin(tx, ctx, namespace, backendRef, options, found);
-      });
-      if (shared === "exists") throw alreadyExists(`content ${options.expected}`);
-      const target = shared ?? (await this.#openIngest(backendRef, options.total ?? 0, ctx));
       const { ref, mediaType } = options;
-      return new IngestWriter({ store: this, namespace, ref, backendRef, lease: ctx.lease, mediaType, target });
+      const target = await this.#target(begun, options, ctx);
+      return new IngestWriter({ store: this, ...begun, ref, lease: ctx.lease, mediaType, target });
     } catch (error) {
-      if (locked) this.locks.delete(backendRef);
+      this.locks.delete(begun.backendRef);
       throw error;
     }
   }
@@ -279,12 +160,15 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
   /** Lets go of an ingest that became a blob. */
   forgetIngest(ingest: Ingest): void {
     this.ingests.delete(ingest.backendRef);
-    this.removeFiles();
+    this.removeNoted();
   }
 
-  /** Notes, in the transaction in which an ingest ends, that its folder is to go. */
-  noteIngestRemoval(tx: Transaction, backendRef: string): void {
+  noteIngestRemoval(tx: Transaction, _namespace: string, backendRef: string): void {
     this.#removals.note(tx, relativeIngest(backendRef));
+  }
+
+  noteBlobRemoval(tx: Transaction, digest: Digest): void {
+    this.#removals.note(tx, relativeBlob(digest));
   }
 
   /** Work that no caller waits for; close does. What it leaves undone, the next start does. */
@@ -297,8 +181,7 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     this.#background.add(task);
   }
 
-  /** Begins to remove the files that are noted for it. */
-  removeFiles(): void {
+  removeNoted(): void {
     this.background("remove files", () => this.#removals.run());
   }
 
@@ -319,46 +202,17 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     await this.blobs[Symbol.asyncDispose]();
   }
 
-  /** Whether the expected content is the namespace's already, or may be taken from another one. */
-  #claim(tx: Transaction, ctx: Ctx, namespace: string, options: WriterOptions): "exists" | number | undefined {
-    const { expected, total = 0 } = options;
-    if (expected === undefined) return undefined;
-    if (findBlob(tx.db, namespace, expected) !== undefined) {
-      this.leases.attach(tx, namespace, ctx.lease, { type: "content", id: expected });
-      return "exists";
-    }
-    // A size that differs is likely a mistake, which commit tells of.
-    const owner = ownersOf(tx.db, expected).find((one) => this.#isShared(one.namespace));
-    return owner !== undefined && (total === 0 || total === owner.size) ? owner.size : undefined;
-  }
-
-  #begin(
-    tx: Transaction,
-    ctx: Ctx,
-    namespace: string,
-    backendRef: string,
-    options: WriterOptions,
-    sharedSize: number | undefined,
-  ): WriterTarget | undefined {
-    ensureNamespace(tx, namespace);
-    const expected = sharedSize === undefined ? null : (options.expected as Digest);
-    const leased = ctx.lease !== undefined && ctx.lease !== "";
-    const expireAt = leased ? undefined : new Date(this.now().getTime() + ingestLifetimeMs);
-    tx.touch("ingest", namespace, options.ref);
-    putIngest(tx, { namespace, ref: options.ref, backend_ref: backendRef, expected }, expireAt);
+  protected override keepIngest(tx: Transaction, _namespace: string, backendRef: string): void {
     deleteRemoval(tx, relativeIngest(backendRef));
-    this.leases.attach(tx, namespace, ctx.lease, { type: "ingests", id: options.ref });
-    if (expected === null) return undefined;
-    return { kind: "shared", digest: expected as Digest, sizeBytes: sharedSize as number, startedAt: this.now() };
   }
 
-  #lock(backendRef: string): void {
-    const since = this.locks.get(backendRef);
-    if (since !== undefined) {
-      const seconds = (this.now().getTime() - since.getTime()) / 1000;
-      throw fault("unavailable", `ref ${backendRef} locked for ${seconds}s (since ${since.toISOString()})`);
-    }
-    this.locks.set(backendRef, this.now());
+  async #target(
+    { backendRef, sharedBytes }: BegunWrite,
+    { expected, total = 0 }: WriterOptions,
+    ctx: Ctx,
+  ): Promise<WriterTarget> {
+    if (sharedBytes === undefined || expected === undefined) return this.#openIngest(backendRef, total, ctx);
+    return { kind: "shared", digest: expected, sizeBytes: sharedBytes, startedAt: this.now() };
   }
 
   async #openIngest(backendRef: string, total: number, ctx: Ctx): Promise<WriterTarget> {
@@ -398,22 +252,4 @@ export class ContentInternals implements ContentStore, AsyncDisposable {
     this.#leaving.set(folder, removal);
     return removal;
   }
-}
-
-/** Errors: unknown, as under containerd: a label has no key. */
-function requireKeys(digest: Digest, labels: ReadonlyMap<string, string>): void {
-  try {
-    requireLabelKeys(labels);
-  } catch (error) {
-    throw wrapFault(`writing labels for info ${digest}`, error);
-  }
-}
-
-function missing(digest: Digest): Error {
-  return notFound(`content digest ${digest}`);
-}
-
-function required(info: ContentInfo | undefined, digest: Digest): ContentInfo {
-  if (info === undefined) throw missing(digest);
-  return info;
 }

@@ -48,6 +48,6 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Ow
   const isShared = (namespace: string): boolean =>
     !isolated || namespaces?.labels(namespace).get(shareableLabel) === "true";
   const store = new ContentInternals({ layout, metadata, exchange, leases, log, clock, ingests, isShared });
-  store.removeFiles();
+  store.removeNoted();
   return store;
 }
