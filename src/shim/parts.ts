@@ -9,6 +9,7 @@ import type { CgroupMounts } from "./cgroup/locate.ts";
 import type { Keeper } from "./keeper/keeper.ts";
 import { OciRuntime } from "./runtime/oci-runtime.ts";
 import type { RuntimeKinds } from "./runtime/runtime-kind.ts";
+import type { SealedPrograms } from "./runtime/sealed-programs.ts";
 import type { Spawner } from "./runtime/spawner.ts";
 import type { EventJournal } from "./state/event-journal.ts";
 import type { RuntimeRecord } from "./state/records.ts";
@@ -65,6 +66,7 @@ export interface HostParts {
   readonly watcher: FdWatcher;
   readonly spawner: Spawner;
   readonly kinds: RuntimeKinds;
+  readonly programs: SealedPrograms;
   readonly tasks: TaskTable;
   readonly states: StateFiles;
   readonly journal: EventJournal;
@@ -111,5 +113,6 @@ export function save(parts: HostParts, task: Task): void {
 
 /** The command line of a task's runtime. */
 export function createRuntime(parts: HostParts, record: RuntimeRecord, bundle: string): OciRuntime {
-  return new OciRuntime({ spawner: parts.spawner, settings: record, bundle, log: join(bundle, "log.json") });
+  const { spawner, programs } = parts;
+  return new OciRuntime({ spawner, programs, settings: record, bundle, log: join(bundle, "log.json") });
 }

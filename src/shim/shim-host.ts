@@ -20,6 +20,7 @@ import { reapOrphans } from "./process/orphans.ts";
 import { recoverTasks } from "./recovery/recovery.ts";
 import { RuntimeKinds } from "./runtime/runtime-kind.ts";
 import { openRuntimeMounts } from "./runtime/runtime-mounts.ts";
+import { SealedPrograms } from "./runtime/sealed-programs.ts";
 import { createSpawner } from "./runtime/spawner.ts";
 import { EventJournal } from "./state/event-journal.ts";
 import { StateFiles } from "./state/state-file.ts";
@@ -75,6 +76,8 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
   if (options.events !== undefined) {
     stack.use(new EventForwarder({ address: options.events, journal: parts.journal, log }));
   }
+  // The first container finds it read.
+  parts.programs.find(parts.defaultRuntime);
   log.info("shim host serves", { socket: options.socket, pid: process.pid, tasks: parts.tasks.size });
   const owned = stack.move();
   return { ended, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -91,13 +94,15 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     env: process.env,
     around: (start) => runtimeMounts.around(start),
   });
+  const kinds = new RuntimeKinds(spawner);
   const now = (): Date => new Date();
   const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
   return {
     kernel,
     watcher,
     spawner,
-    kinds: new RuntimeKinds(spawner),
+    kinds,
+    programs: stack.use(new SealedPrograms({ kernel, kinds, log, now })),
     tasks: new TaskTable(),
     states: new StateFiles(join(options.state, "tasks")),
     journal,

@@ -6,6 +6,7 @@ import { type MountTreeCalls, mountTreeCalls } from "./mount-trees.ts";
 import { type MountCalls, mountCalls } from "./mounts.ts";
 import { type PollCalls, pollCalls } from "./polling.ts";
 import { type ProcessCalls, processCalls } from "./processes.ts";
+import { type SealedFileCalls, sealedFileCalls } from "./sealed-files.ts";
 import { type SocketCalls, socketCalls } from "./sockets.ts";
 import { type TerminalCalls, terminalCalls } from "./terminals.ts";
 import { type XattrCalls, xattrCalls } from "./xattrs.ts";
@@ -17,6 +18,7 @@ import { type XattrCalls, xattrCalls } from "./xattrs.ts";
 export interface Kernel
   extends FileCalls,
     FileEventCalls,
+    SealedFileCalls,
     MountCalls,
     MountTreeCalls,
     LoopCalls,
@@ -32,6 +34,7 @@ export function createKernel(): Kernel {
   return {
     ...fileCalls,
     ...fileEventCalls,
+    ...sealedFileCalls,
     ...mountCalls,
     ...mountTreeCalls,
     ...loopCalls,

@@ -419,6 +419,31 @@ int main(void) {
   });
 });
 
+describe("Kernel.memoryFile", () => {
+  test("holds bytes that nobody changes any more once it is sealed", () => {
+    const fd = kernel.memoryFile("sealed");
+    try {
+      kernel.write(fd, Buffer.from("bytes"));
+      expect(kernel.isSealed(fd)).toBe(false);
+      kernel.seal(fd);
+      expect(kernel.isSealed(fd)).toBe(true);
+      expect(code(() => kernel.write(fd, Buffer.from("more")))).toBe("EPERM");
+      expect(code(() => kernel.seal(fd))).toBe("EPERM");
+      expect(readFileSync(`/proc/self/fd/${fd}`, "utf8")).toBe("bytes");
+      expect(readlinkSync(`/proc/self/fd/${fd}`)).toBe("/memfd:sealed (deleted)");
+    } finally {
+      kernel.close(fd);
+    }
+  });
+
+  test("a file of a folder has no seals", () => {
+    writeFileSync(at("unsealed"), "");
+    const fd = kernel.open(at("unsealed"), openFlags.readWrite);
+    expect(kernel.isSealed(fd)).toBe(false);
+    kernel.close(fd);
+  });
+});
+
 describe("FakeKernel", () => {
   test("records calls and fails where it is told to", () => {
     const fake = createFakeKernel({ open: () => 7 });

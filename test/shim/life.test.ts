@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
@@ -60,6 +69,19 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await h.tasks.wait({ id });
     return await h.tasks.delete({ id });
   }
+
+  test("is made by a runtime that runs from the host's memory, if that is one which copies itself otherwise", async () => {
+    const folder = `/proc/${h.pid}/fd`;
+    const isInMemory = (): boolean =>
+      readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === "/memfd:crun (deleted)");
+    await eventually(() => runtime !== "crun" || isInMemory());
+    const id = `c${count++}`;
+    const { pid } = await h.tasks.create({ id, ...h.bundle(id), options: h.options(runtime) });
+    expect(readlinkSync(`/proc/${pid}/exe`) === "/memfd:crun (deleted)").toBe(runtime === "crun");
+    await h.tasks.start({ id });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
+    await h.tasks.delete({ id });
+  });
 
   test("lives from create to delete, with its output, status, times and events in order", async () => {
     const before0 = await lastSequence();

@@ -120,7 +120,8 @@ async function deleteAtRuntime(parts: HostParts, { id, bundle }: BrokenTask, set
   const home = bundle !== "" && existsSync(bundle) ? bundle : parts.folder;
   const log = join(parts.folder, "broken.log.json");
   try {
-    await new OciRuntime({ spawner: parts.spawner, settings, bundle: home, log }).delete(id, { force: true });
+    const { spawner, programs } = parts;
+    await new OciRuntime({ spawner, programs, settings, bundle: home, log }).delete(id, { force: true });
   } catch (error) {
     // The rest is done without it.
     parts.log.warn("a runtime can't delete a broken task", { id, runtime: settings.binary, error: messageOf(error) });

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { FaultError, messageOf, quote } from "../../lib/faults.ts";
 import { lastError, logSize } from "./runtime-log.ts";
+import type { SealedPrograms } from "./sealed-programs.ts";
 import type { ChildStdio, Spawner, SpawnOptions, SpawnResult } from "./spawner.ts";
 
 /** How one container's runtime is called. */
@@ -33,6 +34,7 @@ export interface ExecOptions {
 
 export interface OciRuntimeOptions {
   readonly spawner: Spawner;
+  readonly programs: Pick<SealedPrograms, "find">;
   readonly settings: RuntimeSettings;
   readonly bundle: string;
   /** The runtime's JSON log. */
@@ -107,7 +109,7 @@ export class OciRuntime {
     options: SpawnOptions = {},
     log = this.#options.log,
   ): Promise<void> {
-    const { spawner, settings, bundle } = this.#options;
+    const { spawner, programs, settings, bundle } = this.#options;
     // What somebody took the bundle away from must still be ended and deleted.
     const hasHome = existsSync(bundle);
     const argv = [settings.binary, "--root", settings.root];
@@ -116,7 +118,8 @@ export class OciRuntime {
     const before = logSize(log);
     let result: SpawnResult;
     try {
-      result = await spawner.run([...argv, ...args], { cwd: hasHome ? bundle : "/", ...options });
+      const program = (): string | undefined => programs.find(settings.binary);
+      result = await spawner.run([...argv, ...args], { cwd: hasHome ? bundle : "/", program, ...options });
     } catch (error) {
       throw new FaultError("unknown", `${what}: ${spawnErrorText(settings.binary, error)}`, { cause: error });
     }

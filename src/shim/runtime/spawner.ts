@@ -16,6 +16,11 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Descriptors from 3 on. */
   readonly extraFds?: readonly Fd[] | undefined;
+  /**
+   * Asked right before the start: a file to run in the place of the program that argv names, which keeps that name;
+   * undefined for the program itself, which is also run when the kernel does not take the file.
+   */
+  readonly program?: (() => string | undefined) | undefined;
 }
 
 export interface SpawnResult {
@@ -101,23 +106,42 @@ class BoundedSpawner implements Spawner {
   async #spawn(argv: readonly string[], options: SpawnOptions): Promise<SpawnResult> {
     const { stdio, input } = options;
     const capture = stdio === undefined ? (options.wantStdout === true ? "stdout" : "stderr") : undefined;
-    const child = this.#around(() =>
-      Bun.spawn([...argv], {
-        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-        env: options.env === undefined ? this.#env : { ...this.#env, ...options.env },
-        stdio: [
-          input ?? stdio?.[0] ?? "ignore",
-          stdio?.[1] ?? (capture === "stdout" ? "pipe" : "ignore"),
-          stdio?.[2] ?? (capture === "stderr" ? "pipe" : "ignore"),
-          ...(options.extraFds ?? []),
-        ],
-      }),
-    );
+    const [name = "", ...args] = argv;
+    const start = (program: string): Bun.Subprocess =>
+      this.#around(() =>
+        Bun.spawn([program, ...args], {
+          argv0: name,
+          ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+          env: options.env === undefined ? this.#env : { ...this.#env, ...options.env },
+          stdio: [
+            input ?? stdio?.[0] ?? "ignore",
+            stdio?.[1] ?? (capture === "stdout" ? "pipe" : "ignore"),
+            stdio?.[2] ?? (capture === "stderr" ? "pipe" : "ignore"),
+            ...(options.extraFds ?? []),
+          ],
+        }),
+      );
+    const child = startAny([options.program?.(), name], start);
     const source = capture === "stdout" ? child.stdout : child.stderr;
     const output = source instanceof ReadableStream ? readText(source) : undefined;
     await child.exited;
     const signal = child.signalCode === null ? 0 : (signalNumbers[child.signalCode] ?? 0);
     return { exitStatus: signal === 0 ? (child.exitCode ?? 255) : 128 + signal, output: (await output) ?? "" };
+  }
+}
+
+/** Starts the first of several programs that can be started. Errors: the last one's. */
+function startAny(
+  programs: readonly [string | undefined, string],
+  start: (program: string) => Bun.Subprocess,
+): Bun.Subprocess {
+  const [preferred, own] = programs;
+  if (preferred === undefined) return start(own);
+  try {
+    return start(preferred);
+  } catch {
+    // Some policies of the kernel forbid what is no file of an installed package.
+    return start(own);
   }
 }
 
