@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../../sys/index.ts";
 import type { CgroupRecord } from "../state/records.ts";
@@ -66,23 +66,35 @@ export function hasNestedCgroups(cgroup: CgroupRecord): boolean {
   return folders.some((folder) => subfolders(folder).length > 0);
 }
 
-/** Removes a cgroup, and those below it, as far as no process is in them. */
-export function removeEmptyCgroup(cgroup: CgroupRecord): void {
+/** Removes a cgroup, and those below it, as far as no process is in them; true when all of it is gone. */
+export function removeEmptyCgroup(cgroup: CgroupRecord): boolean {
   const folders = cgroup.version === 2 ? [cgroup.path] : Object.values(cgroup.paths);
-  for (const folder of folders) removeEmpty(folder, 0);
+  return folders.filter((folder) => !removeEmpty(folder, 0)).length === 0;
 }
 
-function removeEmpty(folder: string, depth: number): void {
-  if (depth <= maxDepth) for (const name of subfolders(folder)) removeEmpty(join(folder, name), depth + 1);
+/** Most cgroups have none below them: those are only looked for where the kernel refuses. */
+function removeEmpty(folder: string, depth: number): boolean {
+  if (removeOne(folder)) return true;
+  const below = depth <= maxDepth ? subfolders(folder) : [];
+  for (const name of below) removeEmpty(join(folder, name), depth + 1);
+  return below.length > 0 && removeOne(folder);
+}
+
+function removeOne(folder: string): boolean {
   try {
     rmdirSync(folder);
+    return true;
   } catch (error) {
-    if (!isErrno(error, "ENOENT", "EBUSY", "ENOTEMPTY")) throw error;
+    if (isErrno(error, "ENOENT")) return true;
+    if (!isErrno(error, "EBUSY", "ENOTEMPTY")) throw error;
+    return false;
   }
 }
 
+/** A cgroup's folder has a link for each one below it, and two of its own. */
 function subfolders(folder: string): string[] {
   try {
+    if (statSync(folder).nlink === 2) return [];
     return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENODEV")) return [];

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno, unmountAll } from "../../sys/index.ts";
 import { cgroupPids, removeEmptyCgroup } from "../cgroup/cgroup-files.ts";
@@ -35,8 +34,14 @@ export async function endProcess(
  */
 export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord, owner?: Task): Promise<boolean> {
   const folders = foldersOf(cgroup);
-  const others = parts.tasks.all().filter((task) => task !== owner);
-  if (others.some((task) => foldersOf(task.cgroup).some((folder) => folders.includes(folder)))) return false;
+  const isShared = (task: Task): boolean => foldersOf(task.cgroup).some((folder) => folders.includes(folder));
+  if (parts.tasks.all().some((task) => task !== owner && isShared(task))) return false;
+  const beside = unifiedBeside(cgroup, parts.cgroupMounts);
+  const remove = (): boolean =>
+    [cgroup, ...(beside === undefined ? [] : [{ version: 2, path: beside } as const])]
+      .map((one) => removeEmptyCgroup(one))
+      .every((gone) => gone);
+  if (remove()) return true;
   if (freezerState(cgroup) === "frozen") thaw(cgroup);
   const deadline = performance.now() + endTimeoutMs;
   for (let pids = cgroupPids(cgroup); pids.length > 0 && performance.now() < deadline; pids = cgroupPids(cgroup)) {
@@ -45,15 +50,11 @@ export async function clearCgroup(parts: HostParts, cgroup: CgroupRecord, owner?
       await endProcess(parts, { pid, startTime }, Math.max(1, deadline - performance.now()));
     }
   }
-  const beside = unifiedBeside(cgroup, parts.cgroupMounts);
-  const all = beside === undefined ? folders : [...folders, beside];
   for (let pauseMs = busyPauseMs; pauseMs < busyMs; pauseMs *= 2) {
-    removeEmptyCgroup(cgroup);
-    if (beside !== undefined) removeEmptyCgroup({ version: 2, path: beside });
-    if (!all.some((folder) => existsSync(folder))) return true;
+    if (remove()) return true;
     await Bun.sleep(pauseMs);
   }
-  parts.log.warn("a cgroup can't be removed", { folders: all });
+  parts.log.warn("a cgroup can't be removed", { folders: beside === undefined ? folders : [...folders, beside] });
   return false;
 }
 
