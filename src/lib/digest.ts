@@ -58,21 +58,17 @@ export interface Digester {
   update(bytes: Uint8Array): void;
   /** The digest of everything so far; more may follow. */
   digest(): Digest;
-  reset(): void;
 }
 
 /** Starts a digest. */
 export function createDigester(algorithm: DigestAlgorithm = canonicalAlgorithm): Digester {
-  let hasher = new Bun.CryptoHasher(algorithm);
+  const hasher = new Bun.CryptoHasher(algorithm);
   return {
     algorithm,
     update: (bytes) => {
       hasher.update(bytes);
     },
     digest: () => `${algorithm}:${hasher.copy().digest("hex")}` as Digest,
-    reset: () => {
-      hasher = new Bun.CryptoHasher(algorithm);
-    },
   };
 }
 

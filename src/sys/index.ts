@@ -27,6 +27,7 @@ export { mountFlags, unmountFlags } from "./mounts.ts";
 export { OwnedFd } from "./owned-fd.ts";
 export { pollEvents, type ReadyFd } from "./polling.ts";
 export { exitStatusOf, type Pid, type WaitStatus } from "./processes.ts";
+export { openSha256, type Sha256 } from "./sha256.ts";
 export type { FdMessage } from "./sockets.ts";
 export { isErrno, SysError } from "./sys-error.ts";
 export { rawAttributes } from "./terminals.ts";

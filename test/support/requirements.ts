@@ -2,6 +2,7 @@ import { test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { openSha256 } from "../../src/sys/index.ts";
 
 const top = path.resolve(import.meta.dir, "../..");
 
@@ -26,7 +27,8 @@ export type Need =
   | "docker-registry"
   | "skopeo"
   | "lighterd"
-  | "registry";
+  | "registry"
+  | "libcrypto";
 
 const program = (name: string): boolean =>
   Bun.which(name, { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` }) !== null;
@@ -36,6 +38,7 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   ours: () => (process.env["LIGHTER_E2E_DAEMON"] === "containerd" ? "lighter alone promises this" : undefined),
   root: () => (process.getuid?.() === 0 ? undefined : "needs root"),
   ctr: () => (program("ctr") ? undefined : "needs ctr: install containerd"),
+  libcrypto: () => (openSha256() === undefined ? "needs libcrypto.so.3: install libssl3" : undefined),
   containerd: () => (program("containerd") ? undefined : "needs containerd: install containerd"),
   runc: () => (program("runc") ? undefined : "needs runc: install runc"),
   crun: () => (program("crun") ? undefined : "needs crun: install crun"),

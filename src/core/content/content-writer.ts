@@ -16,8 +16,19 @@ import {
   writeFully,
 } from "./blob-files.ts";
 import type { ContentWriter, IngestStatus } from "./content.ts";
-import { dataPath, digestFile, digestSlices, type Ingest, intentPath, openData, saveUpdated } from "./ingest-files.ts";
+import {
+  dataPath,
+  digestFile,
+  digestSlices,
+  type Ingest,
+  intentPath,
+  keepHash,
+  openData,
+  saveUpdated,
+} from "./ingest-files.ts";
 import type { ContentInternals } from "./local-content-store.ts";
+import { createIngestDigester } from "./resumable-digester.ts";
+import { forgetHash } from "./saved-hash.ts";
 
 type CommitOptions = Parameters<ContentWriter["commit"]>[1];
 
@@ -75,6 +86,8 @@ export class IngestWriter implements ContentWriter {
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
     const { ingest, fd } = await this.#own(false);
+    // Before the write: whenever we die in it, the file is the one that was kept, or has grown a moment later.
+    await keepHash(ingest);
     const digester = digesterOf(ingest);
     // Until both are done the hash and the file may disagree: without a digester the file would be read again.
     ingest.digester = undefined;
@@ -89,9 +102,11 @@ export class IngestWriter implements ContentWriter {
     const { ingest, fd } = await this.#own(true);
     if (ingest.offset === 0) return;
     ingest.digester = undefined;
+    await forgetHash(ingest.folder);
+    ingest.kept.offset = 0;
     await truncateFile(fd, 0);
     ingest.offset = 0;
-    ingest.digester = createDigester();
+    ingest.digester = createIngestDigester(ingest.total);
   }
 
   /** Source: containerd core/metadata/content.go, namespacedWriter.Commit; plugins/content/local/writer.go, Commit. */
@@ -116,7 +131,9 @@ export class IngestWriter implements ContentWriter {
     try {
       if (target.kind === "ingest") {
         await closeFile(target.fd);
-        if (this.#store.ingests.get(this.#options.backendRef) === target.ingest) await saveUpdated(target.ingest);
+        if (this.#store.ingests.get(this.#options.backendRef) === target.ingest) {
+          await Promise.all([saveUpdated(target.ingest), keepHash(target.ingest, true)]);
+        }
       }
     } finally {
       this.#store.locks.delete(this.#options.backendRef);

@@ -1,9 +1,11 @@
 import { constants } from "node:fs";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createDigester, type Digester } from "../../lib/digest.ts";
+import type { Digester } from "../../lib/digest.ts";
 import { closeFile, isMissing, openFile, readOnce, sizeOf } from "./blob-files.ts";
 import type { IngestStatus } from "./content.ts";
+import { createIngestDigester, isResumable, worthKeepingBytes } from "./resumable-digester.ts";
+import { isSaveDue, loadHash, saveHash } from "./saved-hash.ts";
 
 /** An ingest on disk, and what is remembered of it while the daemon runs. */
 export interface Ingest {
@@ -15,6 +17,8 @@ export interface Ingest {
   updatedAt: Date;
   /** The digest of the first `offset` bytes; undefined when they have to be read again to know it. */
   digester: Digester | undefined;
+  /** How far the digest had come when it was kept last, and when that was. */
+  readonly kept: { offset: number; atMs: number };
 }
 
 /** What is told of an ingest. */
@@ -48,7 +52,8 @@ export async function createIngest(folder: string, backendRef: string, total: nu
     writeFile(join(folder, "updatedat"), time),
     ...(total > 0 ? [writeFile(join(folder, "total"), String(total))] : []),
   ]);
-  return { folder, backendRef, offset: 0, total, startedAt: now, updatedAt: now, digester: createDigester() };
+  const digester = createIngestDigester(total);
+  return { folder, backendRef, offset: 0, total, startedAt: now, updatedAt: now, digester, kept: nothingKept() };
 }
 
 /**
@@ -74,6 +79,7 @@ export async function loadIngest(folder: string, backendRef: string): Promise<In
       // Not written with every piece: the file's own time may know better.
       updatedAt: data.mtime > updated ? data.mtime : updated,
       digester: undefined,
+      kept: nothingKept(),
     };
   } catch (error) {
     if (isMissing(error)) return undefined;
@@ -93,21 +99,38 @@ export function openData(ingest: Ingest): Promise<number> {
 
 /**
  * Brings the digester up to the end of the file, when it isn't.
- * Effects: reads the whole file off the loop, hashing slice by slice.
+ * Effects: reads off the loop, hashing slice by slice, what the digest that was kept does not know of; all of it when there is none.
  */
 export async function catchUp(ingest: Ingest, signal: AbortSignal): Promise<void> {
-  if (ingest.digester !== undefined && (await sizeOf(dataPath(ingest.folder))) === ingest.offset) return;
-  const digester = createDigester();
-  ingest.offset = await digestFile(dataPath(ingest.folder), digester, signal);
+  const data = dataPath(ingest.folder);
+  if (ingest.digester !== undefined && (await sizeOf(data)) === ingest.offset) return;
+  const kept = await loadHash(ingest.folder, data);
+  const digester = kept?.digester ?? createIngestDigester(ingest.total);
+  ingest.offset = await digestFile(data, digester, signal, kept?.offset);
   ingest.digester = digester;
 }
 
-/** Feeds a file to a digester; answers its size. Effects: never holds the loop for more than a slice. */
-export async function digestFile(path: string, digester: Digester, signal: AbortSignal): Promise<number> {
+/** Keeps how far the digest came, when that is due; `atEnd` when nothing is written for now. */
+export async function keepHash(ingest: Ingest, atEnd = false): Promise<void> {
+  const { digester, offset, kept, folder } = ingest;
+  if (!isResumable(digester) || offset < worthKeepingBytes || offset === kept.offset) return;
+  const nowMs = performance.now();
+  if (!atEnd && !isSaveDue(kept, offset, nowMs)) return;
+  await saveHash(folder, dataPath(folder), offset, digester);
+  kept.offset = offset;
+  kept.atMs = nowMs;
+}
+
+function nothingKept(): Ingest["kept"] {
+  return { offset: 0, atMs: Number.NEGATIVE_INFINITY };
+}
+
+/** Feeds a file, from an offset on, to a digester; answers its size. Effects: never holds the loop for more than a slice. */
+export async function digestFile(path: string, digester: Digester, signal: AbortSignal, from = 0): Promise<number> {
   const fd = await openFile(path, constants.O_RDONLY);
   try {
     const buffer = Buffer.allocUnsafeSlow(hashSliceBytes);
-    let offset = 0;
+    let offset = from;
     for (;;) {
       signal.throwIfAborted();
       const count = await readOnce(fd, buffer, offset);
