@@ -54,7 +54,8 @@ async function pull(of: Ctx, resolver: Resolver, ref: string, store: ContentStor
   const fetcher = await resolver.fetcher(of, ref);
   const visit = async (one: Descriptor): Promise<Descriptor[]> => {
     await fetcher.fetchInto(of, one, store);
-    const children = childrenIn(await fs.readFile(store.blobPath(of, one.digest)), one);
+    await using file = await store.file(of, one.digest);
+    const children = childrenIn(await fs.readFile(file.path), one);
     return [...(await Promise.all(children.map(visit))).flat(), one];
   };
   return await visit(descriptor);

@@ -15,7 +15,7 @@ import {
 
 export interface CollectableContentOptions {
   /** Note that bytes are to go which nobody needs any more. */
-  readonly noteBlob: (tx: Transaction, digest: Digest) => void;
+  readonly noteBlob: (tx: Transaction, digest: Digest, namespace: string) => void;
   readonly noteIngest: (tx: Transaction, namespace: string, backendRef: string) => void;
   /** Removes everything that is noted. */
   readonly clean: () => Promise<void>;
@@ -47,7 +47,7 @@ function collectableBlobs({ noteBlob, clean }: CollectableContentOptions): Colle
     remove: (tx, { namespace, key }) => {
       const digest = key as Digest;
       const removed = deleteBlob(tx, namespace, digest);
-      if (removed) noteOrphan(tx, noteBlob, digest);
+      if (removed) noteOrphan(tx, noteBlob, digest, namespace);
       return { removed, next: [] };
     },
     clean,
@@ -80,15 +80,20 @@ function collectableIngests(options: CollectableContentOptions): Collectable {
       if (row === undefined || isWritten(row.backend_ref)) return { removed: false, next: [] };
       deleteIngest(tx, namespace, key);
       noteIngest(tx, namespace, row.backend_ref);
-      if (row.expected !== null) noteOrphan(tx, noteBlob, row.expected as Digest);
+      if (row.expected !== null) noteOrphan(tx, noteBlob, row.expected as Digest, namespace);
       tx.afterCommit(() => forgetIngest(row.backend_ref));
       return { removed: true, next: [] };
     },
   };
 }
 
-function noteOrphan(tx: Transaction, noteBlob: CollectableContentOptions["noteBlob"], digest: Digest): void {
-  if (!isNeeded(tx.db, digest)) noteBlob(tx, digest);
+function noteOrphan(
+  tx: Transaction,
+  noteBlob: CollectableContentOptions["noteBlob"],
+  digest: Digest,
+  namespace: string,
+): void {
+  if (!isNeeded(tx.db, digest)) noteBlob(tx, digest, namespace);
 }
 
 function blobResource(namespace: string, key: string, labels: string): Resource {

@@ -1,5 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
+import { fault } from "../../lib/faults.ts";
 
 export type { Digest } from "../../lib/digest.ts";
 
@@ -45,6 +46,13 @@ export interface ContentWriter extends AsyncDisposable {
   ): Promise<Digest>;
 }
 
+/** A blob's bytes as a file, which stays until this is disposed of. It is the store's, and not to be changed. */
+export interface BlobFile extends AsyncDisposable {
+  readonly path: string;
+}
+
+type Awaitable<T> = T | Promise<T>;
+
 /** The content of every namespace; each call acts in the context's namespace. */
 export interface ContentStore {
   info(ctx: Ctx, digest: Digest): ContentInfo;
@@ -59,11 +67,25 @@ export interface ContentStore {
   read(ctx: Ctx, digest: Digest, offset?: number, length?: number): AsyncIterable<Uint8Array>;
   /** As `read`, but each chunk is the reader's only until it asks for the next. */
   lend(ctx: Ctx, digest: Digest, offset?: number, length?: number): AsyncIterable<Uint8Array>;
-  /** The blob's file, for workers that read it themselves. Errors: notFound. */
-  blobPath(ctx: Ctx, digest: Digest): string;
-  status(ctx: Ctx, ref: string): IngestStatus;
-  listStatuses(ctx: Ctx, filters: readonly string[]): readonly IngestStatus[];
+  /** The blob as a file, for workers that read it themselves. Errors: notFound. */
+  file(ctx: Ctx, digest: Digest): Promise<BlobFile>;
+  status(ctx: Ctx, ref: string): Awaitable<IngestStatus>;
+  listStatuses(ctx: Ctx, filters: readonly string[]): Awaitable<readonly IngestStatus[]>;
   abort(ctx: Ctx, ref: string): Promise<void>;
   /** Errors: alreadyExists (expected is there), unavailable (the ref is locked). */
   writer(ctx: Ctx, options: WriterOptions): Promise<ContentWriter>;
+}
+
+/**
+ * The one store of those that started.
+ * Errors: failedPrecondition (there are several), notFound (there is none).
+ * Source: containerd plugin/context.go, GetSingle.
+ */
+export function onlyContent(stores: ReadonlyMap<string, ContentStore>): ContentStore {
+  const [only, second] = stores.values();
+  if (only === undefined) throw fault("notFound", "no plugins registered for io.containerd.content.v1");
+  if (second === undefined) return only;
+  const names = [...stores.keys()].join(", ");
+  const hint = 'leave one in use, e.g. with disabled_plugins = ["io.containerd.content.v1.content"]';
+  throw fault("failedPrecondition", `multiple plugins registered for io.containerd.content.v1 (${names}): ${hint}`);
 }

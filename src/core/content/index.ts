@@ -1,4 +1,5 @@
 export type {
+  BlobFile,
   ContentInfo,
   ContentStore,
   ContentWriter,
@@ -6,6 +7,17 @@ export type {
   IngestStatus,
   WriterOptions,
 } from "./content.ts";
-export { type ContentStoreOptions, type OwnContentStore, openContentStore } from "./open-content-store.ts";
+export { onlyContent } from "./content.ts";
+export {
+  type ContentStoreOptions,
+  type OwnContentStore,
+  openContentStore,
+  sharingPolicyOf,
+} from "./open-content-store.ts";
+export {
+  openRemoteContentStore,
+  type RemoteContentStore,
+  type RemoteContentStoreOptions,
+} from "./remote/open-remote-content.ts";
 export { createContentService } from "./service.ts";
 export { contentSchema, hasBlobs } from "./store.ts";

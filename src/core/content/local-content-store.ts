@@ -2,7 +2,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { FaultError, fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
+import { fault, invalidArgument, messageOf, notFound, quote } from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import type { Logger } from "../../lib/log.ts";
 import { createKernel } from "../../sys/index.ts";
@@ -14,7 +14,7 @@ import { type ContentLayout, relativeBlob, relativeIngest } from "./blob-files.t
 import { type BlobSource, type BlobStretch, readBlob } from "./blob-reader.ts";
 import { ChunkPool, freshMemory } from "./chunk-memory.ts";
 import { collectableContent } from "./collectable-content.ts";
-import type { ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
+import type { BlobFile, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
 import { ingestFields } from "./content-fields.ts";
 import { IngestWriter, type WriterTarget } from "./content-writer.ts";
@@ -91,9 +91,9 @@ export class ContentInternals extends NamedContent implements ContentStore, Asyn
     return readBlob(ctx, this.#source, this.#stretch(ctx, digest, offset, length), this.#chunks.turnByTurn());
   }
 
-  blobPath(ctx: Ctx, digest: Digest): string {
+  async file(ctx: Ctx, digest: Digest): Promise<BlobFile> {
     this.info(ctx, digest);
-    return this.layout.blob(digest);
+    return { path: this.layout.blob(digest), [Symbol.asyncDispose]: async () => {} };
   }
 
   status(ctx: Ctx, ref: string): IngestStatus {
@@ -238,11 +238,7 @@ export class ContentInternals extends NamedContent implements ContentStore, Asyn
   }
 
   #stretch(ctx: Ctx, digest: Digest, offset: number, length: number): BlobStretch {
-    const { sizeBytes } = this.info(ctx, digest);
-    const from = Math.max(0, offset);
-    if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
-    const to = length > 0 ? Math.min(from + length, sizeBytes) : sizeBytes;
-    return { path: this.layout.blob(digest), digest, from, to };
+    return { path: this.layout.blob(digest), digest, ...this.stretch(ctx, digest, offset, length) };
   }
 
   #removeFolder(folder: string): Promise<void> {

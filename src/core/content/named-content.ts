@@ -3,7 +3,7 @@ import { ContentCreateSchema, ContentDeleteSchema } from "../../gen/containerd/e
 import { type Clock, notBefore } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { alreadyExists, fault, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
+import { alreadyExists, FaultError, fault, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels, requireLabelKeys } from "../../lib/labels.ts";
@@ -78,7 +78,7 @@ export abstract class NamedContent {
   }
 
   /** Notes that nobody needs a blob's bytes any more. */
-  abstract noteBlobRemoval(tx: Transaction, digest: Digest): void;
+  abstract noteBlobRemoval(tx: Transaction, digest: Digest, namespace: string): void;
   /** Notes that an ingest's bytes are to go. */
   abstract noteIngestRemoval(tx: Transaction, namespace: string, backendRef: string): void;
   /** Begins to remove what is noted. */
@@ -134,10 +134,18 @@ export abstract class NamedContent {
       );
       tx.release();
       if (isNeeded(tx.db, digest)) return false;
-      this.noteBlobRemoval(tx, digest);
+      this.noteBlobRemoval(tx, digest, namespace);
       return true;
     });
     if (orphaned) this.removeNoted();
+  }
+
+  /** Which bytes of a blob are meant; to its end when there is no length. Errors: notFound, outOfRange. */
+  protected stretch(ctx: Ctx, digest: Digest, offset: number, length: number): { from: number; to: number } {
+    const { sizeBytes } = this.info(ctx, digest);
+    const from = Math.max(0, offset);
+    if (from > sizeBytes) throw new FaultError("outOfRange", `read past object length ${sizeBytes} bytes`);
+    return { from, to: length > 0 ? Math.min(from + length, sizeBytes) : sizeBytes };
   }
 
   /** The row of an unfinished write. Errors: notFound. */
@@ -157,7 +165,7 @@ export abstract class NamedContent {
       this.leases.detach(tx, namespace, ctx.lease, { type: "ingests", id: ref });
       this.noteIngestRemoval(tx, namespace, found.backend_ref);
       const { expected } = found;
-      if (expected !== null && !isNeeded(tx.db, expected)) this.noteBlobRemoval(tx, expected as Digest);
+      if (expected !== null && !isNeeded(tx.db, expected)) this.noteBlobRemoval(tx, expected as Digest, namespace);
       return found;
     });
   }

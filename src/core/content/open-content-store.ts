@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { PluginView } from "../../plugin/index.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Collectable } from "../gc/index.ts";
 import type { LeaseManager } from "../leases/index.ts";
@@ -45,9 +46,19 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Ow
   const layout = contentLayout(options.root);
   const ingests = await recoverContent({ layout, metadata });
   const isolated = options.sharingPolicy === "isolated";
-  const isShared = (namespace: string): boolean =>
-    !isolated || namespaces?.labels(namespace).get(shareableLabel) === "true";
+  const isShared = (namespace: string): boolean => !isolated || isShareable(namespaces, namespace);
   const store = new ContentInternals({ layout, metadata, exchange, leases, log, clock, ingests, isShared });
   store.removeNoted();
   return store;
+}
+
+/** Whether a namespace says of itself that others may have its content by naming it. */
+export function isShareable(namespaces: ContentStoreOptions["namespaces"], namespace: string): boolean {
+  return namespaces?.labels(namespace).get(shareableLabel) === "true";
+}
+
+/** The policy is a setting of the metadata plugin, as in containerd. */
+export function sharingPolicyOf(plugins: PluginView): "shared" | "isolated" {
+  const policy = plugins.find("io.containerd.metadata.v1", "bolt")?.meta.exports.get("policy");
+  return policy === "isolated" ? "isolated" : "shared";
 }

@@ -1,16 +1,15 @@
-import { definePlugin, type PluginDefinition, token } from "../../plugin/index.ts";
+import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
 import {
   CONTENT,
   contentToken,
   exchangeToken,
   GRPC,
   leasesToken,
-  METADATA,
   metadataToken,
   namespacesToken,
   SERVICE,
 } from "../tokens.ts";
-import { type ContentStore, createContentService, hasBlobs, openContentStore } from "./index.ts";
+import { createContentService, hasBlobs, onlyContent, openContentStore, sharingPolicyOf } from "./index.ts";
 
 const storePlugin: PluginDefinition = definePlugin({
   type: CONTENT,
@@ -19,9 +18,7 @@ const storePlugin: PluginDefinition = definePlugin({
   init: async ({ metadata, exchange, leases, namespaces }, { root, meta, log, scope, plugins }) => {
     meta.exports.set("root", root);
     namespaces.registerOccupancy("blobs", hasBlobs);
-    // The policy is a setting of the metadata plugin, as in containerd.
-    const policy = plugins.find(METADATA.type, "bolt")?.meta.exports.get("policy");
-    const sharingPolicy = policy === "isolated" ? "isolated" : "shared";
+    const sharingPolicy = sharingPolicyOf(plugins);
     return scope.use(await openContentStore({ root, metadata, exchange, leases, namespaces, sharingPolicy, log }));
   },
 });
@@ -29,8 +26,8 @@ const storePlugin: PluginDefinition = definePlugin({
 const localPlugin: PluginDefinition = definePlugin({
   type: SERVICE,
   id: "content-service",
-  requires: { store: token<ContentStore>(CONTENT, "content") },
-  init: ({ store }) => store,
+  requires: { stores: CONTENT },
+  init: ({ stores }) => onlyContent(stores),
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

@@ -44,14 +44,16 @@ export function createContentService({ store }: { readonly store: ContentStore }
       return {};
     },
     read: (ctx, request) => readContent(store, ctx, request),
-    status: (ctx, { ref }) => {
+    status: async (ctx, { ref }) => {
       try {
-        return { status: encodeStatus(store.status(ctx, ref)) };
+        return { status: encodeStatus(await store.status(ctx, ref)) };
       } catch (error) {
         throw wrapFault(`could not get status for ref ${quote(ref)}`, error);
       }
     },
-    listStatuses: (ctx, { filters }) => ({ statuses: store.listStatuses(ctx, filters).map(encodeStatus) }),
+    listStatuses: async (ctx, { filters }) => ({
+      statuses: (await store.listStatuses(ctx, filters)).map(encodeStatus),
+    }),
     write: (ctx, requests) => writeContent(store, ctx, requests),
     abort: async (ctx, { ref }) => {
       await store.abort(ctx, ref);

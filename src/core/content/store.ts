@@ -24,6 +24,11 @@ export const contentSchema: SchemaPart = {
      ) WITHOUT ROWID, STRICT;
      CREATE INDEX content_ingests_by_expected ON content_ingests (expected) WHERE expected IS NOT NULL;
      CREATE TABLE content_removals (path TEXT PRIMARY KEY) WITHOUT ROWID, STRICT;`,
+    // What is to go from the stores of proxy plugins.
+    `CREATE TABLE content_remote_removals (
+       proxy TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, namespace TEXT NOT NULL,
+       PRIMARY KEY (proxy, kind, name)
+     ) WITHOUT ROWID, STRICT;`,
   ],
 };
 

@@ -423,7 +423,7 @@ requiresRoot("Differ.compare", () => {
       kind: "notImplemented",
       message: "unsupported diff media type: text/plain: not implemented",
     });
-    expect(content.listStatuses(ctx, [])).toEqual([]);
+    expect(await content.listStatuses(ctx, [])).toEqual([]);
   });
 
   test("an empty difference is an empty archive", async () => {

@@ -13,7 +13,7 @@ import {
   spawnWorker,
   type UnpackLimits,
 } from "../../workers/index.ts";
-import type { ContentStore, ContentWriter } from "../content/index.ts";
+import type { BlobFile, ContentStore, ContentWriter } from "../content/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
 import { processorChain, type StreamProcessorConfig } from "./processors.ts";
@@ -100,7 +100,8 @@ class WorkerDiffer implements Differ {
     const { arriving } = options;
     // Opened at once: when all has arrived the file goes elsewhere.
     using file = arriving === undefined ? undefined : openForWorker(arriving.file);
-    const archive = file?.fd ?? this.#pathOf(ctx, layer.digest);
+    await using blob = file === undefined ? await this.#blobOf(ctx, layer.digest) : undefined;
+    const archive = file?.fd ?? blob?.path ?? "";
     const chain = processorChain(this.#processors, layer.mediaType, options.payloads ?? new Map());
     await this.#prepared();
     // A layer that is still arriving mostly waits: it would keep a place from one that is there.
@@ -137,9 +138,9 @@ class WorkerDiffer implements Differ {
     return spawnWorker("unpack", { ...job, blob, processors: chain.processors, target }, { signal, file, lines });
   }
 
-  #pathOf(ctx: Ctx, digest: Digest): string {
+  async #blobOf(ctx: Ctx, digest: Digest): Promise<BlobFile> {
     try {
-      return this.#content.blobPath(ctx, digest);
+      return await this.#content.file(ctx, digest);
     } catch (error) {
       throw wrapFault("failed to get reader from content store", error);
     }

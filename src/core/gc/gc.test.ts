@@ -153,11 +153,12 @@ describe("a collection", () => {
       db.query("UPDATE content_ingests SET expire_at = ? WHERE ref IN ('old', 'open')").run(Date.now() - hour);
     });
     await collect();
-    const refs = (): string[] => rooms.content.listStatuses(testing, []).map((status) => status.ref);
-    expect(refs()).toEqual(["fresh", "leased", "open"]);
+    const refs = async (): Promise<string[]> =>
+      (await rooms.content.listStatuses(testing, [])).map((status) => status.ref);
+    expect(await refs()).toEqual(["fresh", "leased", "open"]);
     await rooms.leases.delete(testing, "leased");
     await collect();
-    expect(refs()).toEqual(["fresh", "open"]);
+    expect(await refs()).toEqual(["fresh", "open"]);
     expect(readdirSync(join(rooms.root, "content", "ingest"))).toHaveLength(2);
   });
 
@@ -170,7 +171,8 @@ describe("a collection", () => {
     }
     await collect();
     expect([rooms.content.list(other, []).length, blobs()]).toEqual([0, [digest]]);
-    expect(await Bun.file(rooms.content.blobPath(testing, digest)).text()).toBe("both");
+    await using file = await rooms.content.file(testing, digest);
+    expect(await Bun.file(file.path).text()).toBe("both");
   });
 
   test("objects without rows hold, and are let go of", async () => {

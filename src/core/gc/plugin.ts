@@ -5,20 +5,16 @@ import {
   formatDuration,
   integer,
   type PluginDefinition,
-  type Token,
   table,
-  token,
 } from "../../plugin/index.ts";
 import { collectableContainers } from "../containers/index.ts";
-import type { ContentStore, OwnContentStore } from "../content/index.ts";
+import { type OwnContentStore, onlyContent } from "../content/index.ts";
 import { collectableImages } from "../images/index.ts";
 import { collectableLeases } from "../leases/index.ts";
 import { collectableSandboxes } from "../sandbox/index.ts";
 import { snapshotsToCollect } from "../snapshots/index.ts";
 import { CONTENT, exchangeToken, GC, metadataToken, mountManagerToken, SNAPSHOT } from "../tokens.ts";
 import { createGarbageCollector } from "./index.ts";
-
-const storeToken: Token<ContentStore> = token(CONTENT, "content");
 
 /** A fraction. Source: containerd plugins/gc/scheduler.go: below 0 is 0, and at most half of time is taken. */
 const fraction = (fallback: number): ConfigSchema<number> => ({
@@ -39,7 +35,7 @@ export const gcPlugin: PluginDefinition = definePlugin({
   requires: {
     metadata: metadataToken,
     exchange: exchangeToken,
-    content: storeToken,
+    stores: CONTENT,
     snapshotters: SNAPSHOT,
     mounts: mountManagerToken,
   },
@@ -50,7 +46,8 @@ export const gcPlugin: PluginDefinition = definePlugin({
     schedule_delay: duration(0),
     startup_delay: duration(100),
   }),
-  init: ({ metadata, exchange, content, snapshotters, mounts }, { config, meta, log, scope }) => {
+  init: ({ metadata, exchange, stores, snapshotters, mounts }, { config, meta, log, scope }) => {
+    const content = onlyContent(stores);
     meta.exports
       .set("PauseThreshold", String(config.pause_threshold))
       .set("DeletionThreshold", String(config.deletion_threshold))

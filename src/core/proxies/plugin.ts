@@ -1,9 +1,13 @@
+import { join } from "node:path";
+import { Content } from "../../gen/containerd/services/content/v1/content_pb.ts";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
 import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { invalidArgument } from "../../lib/faults.ts";
 import { definePlugin, type PluginDefinition, type PluginMeta } from "../../plugin/index.ts";
+import { hasBlobs, openRemoteContentStore, sharingPolicyOf } from "../content/index.ts";
 import { hasSnapshots, openProxySnapshotter } from "../snapshots/index.ts";
 import {
+  CONTENT,
   DIFFER,
   exchangeToken,
   hostPlatform,
@@ -17,7 +21,7 @@ import { createProxyDiffer } from "./proxied-differ.ts";
 
 /** One entry of `[proxy_plugins]`. */
 export interface ProxySettings {
-  /** `snapshot`, `diff` or their plugin types; others are not built. */
+  /** `snapshot`, `content`, `diff`, or their plugin types; others are not built. */
   readonly type: string;
   readonly address: string;
   /** `os/architecture[/variant]`; the machine's own when empty. */
@@ -38,6 +42,7 @@ export function proxyPlugins(settings: ReadonlyMap<string, ProxySettings>): Prox
   const unbuilt: string[] = [];
   for (const [id, proxy] of settings) {
     if (proxy.type === "snapshot" || proxy.type === SNAPSHOT.type) plugins.push(snapshotProxy(id, proxy));
+    else if (proxy.type === "content" || proxy.type === CONTENT.type) plugins.push(contentProxy(id, proxy));
     else if (proxy.type === "diff" || proxy.type === DIFFER.type) plugins.push(diffProxy(id, proxy));
     else unbuilt.push(id);
   }
@@ -63,6 +68,23 @@ function snapshotProxy(id: string, proxy: ProxySettings): PluginDefinition {
       );
       const connect = () => connection.client(Snapshots);
       return scope.use(openProxySnapshotter({ ...given, name: id, connect, log }));
+    },
+  });
+}
+
+/** Where one is in use, containerd's own store has to be disabled: there is one content store. */
+function contentProxy(id: string, proxy: ProxySettings): PluginDefinition {
+  return definePlugin({
+    type: CONTENT,
+    id,
+    requires,
+    init: async (given, { meta, log, root, scope, plugins }) => {
+      const connection = scope.use(connectionOf(id, proxy, meta));
+      given.namespaces.registerOccupancy("blobs", hasBlobs);
+      const connect = () => connection.client(Content);
+      const sharingPolicy = sharingPolicyOf(plugins);
+      const spool = join(root, "spool");
+      return scope.use(await openRemoteContentStore({ ...given, name: id, connect, spool, sharingPolicy, log }));
     },
   });
 }

@@ -1,17 +1,15 @@
-import { definePlugin, type PluginDefinition, type Token, token } from "../../plugin/index.ts";
-import type { ContentStore } from "../content/index.ts";
+import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
+import { onlyContent } from "../content/index.ts";
 import { CONTENT, gcToken, LIGHTER_GRPC, SNAPSHOT } from "../tokens.ts";
 import { type Checkable, createSystemService } from "./index.ts";
-
-const storeToken: Token<ContentStore> = token(CONTENT, "content");
 
 /** lighter.system.v1.System over the daemon's own stores. */
 export const systemPlugin: PluginDefinition = definePlugin({
   type: LIGHTER_GRPC,
   id: "system",
-  requires: { gc: gcToken, content: storeToken, snapshotters: SNAPSHOT },
-  init: ({ gc, content, snapshotters }) => {
-    const all: readonly object[] = [content, ...snapshotters.values()];
+  requires: { gc: gcToken, stores: CONTENT, snapshotters: SNAPSHOT },
+  init: ({ gc, stores: contents, snapshotters }) => {
+    const all: readonly object[] = [onlyContent(contents), ...snapshotters.values()];
     const stores = all.filter(isCheckable);
     return { grpc: [createSystemService({ gc, stores, snapshotters: [...snapshotters.keys()] })] };
   },

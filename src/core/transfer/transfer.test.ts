@@ -318,7 +318,7 @@ requiresRoot("import", () => {
     const before = bed.content.list(bed.ctx, []).length;
     expect(await failureOf(() => transferrer.transfer(bed.ctx, archiveSource(archive), store()))).toContain(why);
     expect(bed.content.list(bed.ctx, []).length).toBe(before);
-    expect(bed.content.listStatuses(bed.ctx, [])).toEqual([]);
+    expect(await bed.content.listStatuses(bed.ctx, [])).toEqual([]);
   });
 
   test("refuses a manifest that is an index as well", async () => {
