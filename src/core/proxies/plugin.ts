@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Content } from "../../gen/containerd/services/content/v1/content_pb.ts";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
+import { Controller } from "../../gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
 import { invalidArgument } from "../../lib/faults.ts";
 import { definePlugin, type PluginDefinition, type PluginMeta } from "../../plugin/index.ts";
@@ -14,14 +15,18 @@ import {
   leasesToken,
   metadataToken,
   namespacesToken,
+  SANDBOX_CONTROLLER,
   SNAPSHOT,
+  sandboxStoreToken,
+  tasksToken,
 } from "../tokens.ts";
 import { LazyConnection } from "./lazy-connection.ts";
+import { createProxyController, endpointsOf } from "./proxied-controller.ts";
 import { createProxyDiffer } from "./proxied-differ.ts";
 
 /** One entry of `[proxy_plugins]`. */
 export interface ProxySettings {
-  /** `snapshot`, `content`, `diff`, or their plugin types; others are not built. */
+  /** `snapshot`, `content`, `diff`, `sandbox`, or their plugin types; others are not built. */
   readonly type: string;
   readonly address: string;
   /** `os/architecture[/variant]`; the machine's own when empty. */
@@ -43,6 +48,7 @@ export function proxyPlugins(settings: ReadonlyMap<string, ProxySettings>): Prox
   for (const [id, proxy] of settings) {
     if (proxy.type === "snapshot" || proxy.type === SNAPSHOT.type) plugins.push(snapshotProxy(id, proxy));
     else if (proxy.type === "content" || proxy.type === CONTENT.type) plugins.push(contentProxy(id, proxy));
+    else if (proxy.type === "sandbox" || proxy.type === SANDBOX_CONTROLLER.type) plugins.push(sandboxProxy(id, proxy));
     else if (proxy.type === "diff" || proxy.type === DIFFER.type) plugins.push(diffProxy(id, proxy));
     else unbuilt.push(id);
   }
@@ -85,6 +91,20 @@ function contentProxy(id: string, proxy: ProxySettings): PluginDefinition {
       const sharingPolicy = sharingPolicyOf(plugins);
       const spool = join(root, "spool");
       return scope.use(await openRemoteContentStore({ ...given, name: id, connect, spool, sharingPolicy, log }));
+    },
+  });
+}
+
+function sandboxProxy(id: string, proxy: ProxySettings): PluginDefinition {
+  return definePlugin({
+    type: SANDBOX_CONTROLLER,
+    id,
+    requires: { tasks: tasksToken, store: sandboxStoreToken },
+    init: ({ tasks, store }, { meta, scope }) => {
+      const connection = scope.use(connectionOf(id, proxy, meta));
+      const controller = createProxyController(id, () => connection.client(Controller));
+      tasks.addSandboxEndpoints(endpointsOf(id, controller, store));
+      return controller;
     },
   });
 }

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { FaultError } from "../../lib/faults.ts";
+import { pause } from "../../lib/pause.ts";
 import { parsePlatform } from "../../lib/platforms.ts";
 import { mergeScopes } from "./auth/authorizer.ts";
 import { parseChallenges } from "./auth/challenge.ts";
 import { createHostHealth } from "./hosts/host-health.ts";
 import { parseHostsFile } from "./hosts/hosts-file.ts";
-import { pause, pauseMs, retryAfterMs } from "./http/backoff.ts";
+import { pauseMs, retryAfterMs } from "./http/backoff.ts";
 import { parseWarnings } from "./http/warnings.ts";
 import { parseRef } from "./reference.ts";
 import { shownUrl } from "./registry/registry-error.ts";

@@ -6,6 +6,7 @@ import {
 } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
 import { FaultError, messageOf, notImplemented, quote } from "../../lib/faults.ts";
 import { apiVersion } from "../../lib/version.ts";
+import type { ShimEndpoint } from "./shim.ts";
 
 /** How a shim is reached: what it answered when it was started. */
 export interface Bootstrap {
@@ -40,6 +41,17 @@ export function parseBootstrap(answer: Uint8Array): Bootstrap {
     throw notImplemented(`containerd client supports only v3 GRPC task service (got ${version})`);
   }
   return found;
+}
+
+/**
+ * Takes apart the address that a sandbox's controller gives: `ttrpc+unix:///path`, `grpc+vsock://1:2`.
+ * Errors: unknown, with containerd's text. Source: containerd core/runtime/v2/shim_manager.go, Start.
+ */
+export function bootstrapOf({ address, version }: ShimEndpoint): Bootstrap {
+  const at = address.indexOf("+");
+  if (at >= 0) return { version, protocol: address.slice(0, at), address: address.slice(at + 1) };
+  const forms = "the form of <protocol>+<unix|vsock|tcp>, i.e. ttrpc+unix or grpc+vsock";
+  throw new FaultError("unknown", `the scheme of sandbox address should be in  ${forms}`);
 }
 
 /** As the bundle keeps it, in containerd's form. */

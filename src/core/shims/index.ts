@@ -1,3 +1,4 @@
+export { bootstrapOf } from "./bootstrap.ts";
 export { createProcessShims, type ProcessShims, type ProcessShimsOptions } from "./process-shims.ts";
 export type {
   OwnShim,

@@ -1,6 +1,7 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "../../lib/log.ts";
 import { createFdWatcher, type FdWatcher, type Kernel } from "../../sys/index.ts";
+import type { Bootstrap } from "./bootstrap.ts";
 import { ProcessShim, type ProcessShimOptions } from "./process-shim.ts";
 import type { Shim } from "./shim.ts";
 import { readBootstrap, readOwner, type ShimOwner, writeBootstrap, writeOwner } from "./shim-files.ts";
@@ -19,6 +20,8 @@ export interface ProcessShims extends AsyncDisposable {
   byProgram(identity: ShimIdentity, program: string, options: Any | undefined): Shim;
   /** A place in the shim of a sandbox, which is found by the sandbox's bundle; undefined when the shared host has it. */
   inSandbox(identity: ShimIdentity, sandboxId: string, sandboxBundle: string): Promise<Shim | undefined>;
+  /** A place in whatever serves tasks at an address that a sandbox's controller gave. */
+  atAddress(identity: ShimIdentity, sandboxId: string, bootstrap: Bootstrap): Shim;
   /** The shim of a bundle of the daemon's last life; undefined when the bundle is the shared host's. Nothing is started. */
   ofBundle(identity: ShimIdentity): Promise<Shim | undefined>;
 }
@@ -47,6 +50,10 @@ class BundledShims implements ProcessShims {
     const bootstrap = await readBootstrap(sandboxBundle);
     // Older shims group by annotations: their program is asked for each task. Source: shim_manager.go, Start.
     if (bootstrap === undefined || bootstrap.version < 3) return undefined;
+    return this.atAddress(identity, sandboxId, bootstrap);
+  }
+
+  atAddress(identity: ShimIdentity, sandboxId: string, bootstrap: Bootstrap): Shim {
     const owner = { program: undefined, sandboxId };
     const prepare = async (): Promise<void> => {
       await writeOwner(identity.bundle, owner);

@@ -67,6 +67,8 @@ export interface ShimRequest {
   readonly options: Any | undefined;
   /** The sandbox in whose shim it runs; empty without. */
   readonly sandboxId?: string | undefined;
+  /** Where the sandbox takes the calls of its tasks, when the caller says so. */
+  readonly taskApi?: ShimEndpoint | undefined;
   /** The bundle is of the daemon's last life, and says itself whose it is. */
   readonly isFound?: boolean | undefined;
 }

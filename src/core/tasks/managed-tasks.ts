@@ -15,7 +15,8 @@ import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
 import { collectMetrics } from "./metrics.ts";
 import type { Recovery } from "./recovery.ts";
 import type { RuntimeInfoSource } from "./runtime-info.ts";
-import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf } from "./runtime-options.ts";
+import { checkpointPathOf, chooseOptions, criuImagePathOf, restorePathOf, taskApiOf } from "./runtime-options.ts";
+import type { SandboxEndpointLookup } from "./runtimes.ts";
 import type { Scratch } from "./scratch.ts";
 import type { ShimTask } from "./shim-task.ts";
 import type { DaemonFailpoint } from "./steps.ts";
@@ -33,6 +34,7 @@ export interface ManagedTasksOptions {
   readonly bundles: Bundles;
   readonly scratch: Scratch;
   readonly resolver: RuntimeResolver;
+  readonly sandboxEndpoints: Set<SandboxEndpointLookup>;
   readonly runtimeInfo: RuntimeInfoSource;
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
@@ -56,6 +58,10 @@ export class ManagedTasks implements TaskManager {
     this.#options = options;
     this.recovered = options.recovery.firstTry;
     this.shims = options.resolver;
+  }
+
+  addSandboxEndpoints(lookup: SandboxEndpointLookup): void {
+    this.#options.sandboxEndpoints.add(lookup);
   }
 
   async create(ctx: Ctx, creation: TaskCreation): Promise<number> {
@@ -159,7 +165,8 @@ export class ManagedTasks implements TaskManager {
     const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
     const path = bundles.path(namespace, id);
     const sandboxId = container.sandbox;
-    const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options, sandboxId });
+    const taskApi = creation.taskApi ?? taskApiOf(creation.options);
+    const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options, sandboxId, taskApi });
     // A host that is not up yet starts while the disk is written to; a shim of the task's own starts in the bundle.
     const connecting = shim.own === undefined ? shim.connection() : undefined;
     connecting?.catch(() => undefined);

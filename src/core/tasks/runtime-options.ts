@@ -4,6 +4,7 @@ import { CheckpointOptionsSchema, OptionsSchema } from "../../gen/containerd/run
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import { FaultError } from "../../lib/faults.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
+import type { ShimEndpoint } from "../shims/index.ts";
 
 /** Under this name, too, the options of runc's runtime are known. */
 const otherOptionsName = `io.${OptionsSchema.typeName}`;
@@ -25,6 +26,13 @@ export function chooseOptions(runtime: string, requested: Any | undefined, own: 
 /** The folder of CRIU's images that a request's options name; empty when they name none. */
 export function criuImagePathOf(requested: Any | undefined): string {
   return open(canonicalOptions(requested), OptionsSchema)?.criuImagePath ?? "";
+}
+
+/** Where a request's options say that the sandbox takes the calls of its tasks: an older way to say it. */
+export function taskApiOf(requested: Any | undefined): ShimEndpoint | undefined {
+  const options = open(canonicalOptions(requested), OptionsSchema);
+  if (options === undefined || options.taskApiAddress === "") return undefined;
+  return { address: options.taskApiAddress, version: options.taskApiVersion };
 }
 
 /** The folder into which a checkpoint goes; empty when it goes into content. Errors: unknown, when of another type. */

@@ -3,7 +3,14 @@ import { basename, dirname, isAbsolute, join } from "node:path";
 import { FaultError, messageOf, quote } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { isErrno } from "../../sys/index.ts";
-import type { ProcessShims, RuntimeResolver, Shim, ShimRequest } from "../shims/index.ts";
+import {
+  bootstrapOf,
+  type ProcessShims,
+  type RuntimeResolver,
+  type Shim,
+  type ShimEndpoint,
+  type ShimRequest,
+} from "../shims/index.ts";
 
 /** Names of runtimes whose containers the shared host runs: those that meant runc in any version of containerd. */
 const hostRuntimes: ReadonlySet<string> = new Set([
@@ -13,16 +20,26 @@ const hostRuntimes: ReadonlySet<string> = new Set([
   "io.containerd.lighter.v2",
 ]);
 
+/** Older ones group by themselves: their program is asked for each task. Source: core/runtime/v2/shim_manager.go, Start. */
+const sandboxVersion = 3;
+
 /** The host's own program, which is also a shim that a path may name. */
 const hostProgram = "containerd-shim-lighter-v2";
 
+/** Where a sandbox takes the calls of its tasks; undefined when it is another controller's. */
+export type SandboxEndpointLookup = (namespace: string, sandboxId: string) => Promise<ShimEndpoint | undefined>;
+
 export interface RuntimeResolverOptions {
   readonly host: Shim;
-  readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox" | "ofBundle">;
+  readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox" | "ofBundle" | "atAddress">;
   /** Runtimes that get their own shim, though the shared host could run their containers. */
   readonly ownShims: ReadonlySet<string>;
   /** Where shims are looked for, as in PATH. */
   readonly path: string;
+  /** Where the shared host takes calls. */
+  readonly hostAddress: string;
+  /** What controllers of other processes say of where their sandboxes take the calls of tasks. */
+  readonly sandboxEndpoints: ReadonlySet<SandboxEndpointLookup>;
   /** The bundle of a sandbox of the shim controller's. */
   readonly sandboxBundle: (namespace: string, id: string) => string;
 }
@@ -34,15 +51,14 @@ export function isHostRuntime(runtime: string): boolean {
 
 /** Gives the shim of the task's sandbox, the shared host for what it runs, and a shim of its own for the rest. */
 export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeResolver {
-  const { host, shims, ownShims, path, sandboxBundle } = options;
+  const { host, shims, ownShims, path } = options;
   return {
     async resolve(request: ShimRequest): Promise<Shim> {
       const { runtime, namespace, id, bundle, sandboxId = "" } = request;
       const identity = { namespace, id, bundle };
       if (request.isFound === true) return (await shims.ofBundle(identity)) ?? host;
       if (sandboxId !== "") {
-        const place = sandboxBundle(namespace, checkIdentifier(sandboxId));
-        const found = await shims.inSandbox(identity, sandboxId, place);
+        const found = await inSandbox(options, request, checkIdentifier(sandboxId));
         if (found !== undefined) return found;
       }
       if (isHostRuntime(runtime) && !ownShims.has(runtime)) return host;
@@ -50,6 +66,37 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
       return basename(program) === hostProgram ? host : shims.byProgram(identity, program, request.options);
     },
   };
+}
+
+/** The shim of a task's sandbox; undefined when the task's own runtime is to be asked. */
+async function inSandbox(
+  options: RuntimeResolverOptions,
+  { namespace, id, bundle, taskApi }: ShimRequest,
+  sandboxId: string,
+): Promise<Shim | undefined> {
+  const { shims, sandboxBundle, hostAddress, host } = options;
+  const identity = { namespace, id, bundle };
+  if (taskApi === undefined) {
+    const found = await shims.inSandbox(identity, sandboxId, sandboxBundle(namespace, sandboxId));
+    if (found !== undefined) return found;
+  }
+  const endpoint = taskApi ?? (await endpointOf(options, namespace, sandboxId));
+  if (endpoint === undefined) return undefined;
+  if (endpoint.address === hostAddress) return host;
+  const bootstrap = bootstrapOf(endpoint);
+  return bootstrap.version < sandboxVersion ? undefined : shims.atAddress(identity, sandboxId, bootstrap);
+}
+
+async function endpointOf(
+  { sandboxEndpoints }: RuntimeResolverOptions,
+  namespace: string,
+  sandboxId: string,
+): Promise<ShimEndpoint | undefined> {
+  for (const lookup of sandboxEndpoints) {
+    const found = await lookup(namespace, sandboxId);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /**

@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { type CreateTaskRequest, Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_pb.ts";
 import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Logger } from "../../lib/log.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
-import type { Task, TaskManager } from "./tasks.ts";
+import type { Task, TaskCreation, TaskManager } from "./tasks.ts";
 
 export interface TasksServiceOptions {
   readonly tasks: TaskManager;
@@ -23,9 +23,18 @@ type Methods = ServiceImpl<typeof Tasks>;
 
 function lifeMethods(tasks: TaskManager): Methods {
   return {
-    async create(ctx, { containerId, stdin, stdout, stderr, terminal, rootfs, options, runtimePath, checkpoint }) {
+    async create(ctx, request) {
+      const { containerId, stdin, stdout, stderr, terminal, rootfs, options, runtimePath, checkpoint } = request;
       const io = { stdin, stdout, stderr, terminal };
-      const pid = await tasks.create(ctx, { id: containerId, io, rootfs, options, runtimePath, checkpoint });
+      const pid = await tasks.create(ctx, {
+        id: containerId,
+        io,
+        rootfs,
+        options,
+        runtimePath,
+        taskApi: taskApiOf(request),
+        checkpoint,
+      });
       return { containerId, pid };
     },
     async start(ctx, { containerId, execId }) {
@@ -138,4 +147,8 @@ async function describeIfThere(task: Task, log: Logger): Promise<Process | undef
     if (!isFault(error, "notFound")) log.error("converting task to protobuf", { id: task.id, error });
     return undefined;
   }
+}
+
+function taskApiOf({ taskApiAddress: address, taskApiVersion: version }: CreateTaskRequest): TaskCreation["taskApi"] {
+  return address === "" ? undefined : { address, version };
 }

@@ -10,6 +10,7 @@ import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.
 import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { HostConnection, HostLauncher } from "./host/host.ts";
+import { hostSocketPath } from "./host/host-process.ts";
 import { SupervisedHost } from "./host/supervised-host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
 import { OwnShims } from "./own-shims.ts";
@@ -17,7 +18,7 @@ import { RecentExits } from "./recent-exits.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Recovery } from "./recovery.ts";
 import { createRuntimeInfo } from "./runtime-info.ts";
-import { createRuntimeResolver } from "./runtimes.ts";
+import { createRuntimeResolver, type SandboxEndpointLookup } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
 import type { DaemonFailpoint } from "./steps.ts";
@@ -85,6 +86,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const attach = async (connection: HostConnection): Promise<void> => {
     await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
   };
+  const sandboxEndpoints = new Set<SandboxEndpointLookup>();
   const recovering = recovery.run();
   const watching = prepareOnDemand(exchange, closing.signal, log, () => host.prepare());
 
@@ -98,8 +100,11 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
       shims,
       ownShims: options.shims.runtimes,
       path,
+      hostAddress: `ttrpc+unix://${hostSocketPath(state)}`,
+      sandboxEndpoints,
       sandboxBundle: (namespace, id) => join(state, sandboxFolder, namespace, id),
     }),
+    sandboxEndpoints,
     runtimeInfo: createRuntimeInfo({ path, runtimeBinary: options.launcher.runtimeBinary }),
     table,
     locks,

@@ -4,7 +4,8 @@ import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import type { RuntimeResolver } from "../shims/index.ts";
+import type { RuntimeResolver, ShimEndpoint } from "../shims/index.ts";
+import type { SandboxEndpointLookup } from "./runtimes.ts";
 
 /** Where a process reads and writes: paths of FIFOs, or URIs of the schemes that the shim takes. */
 export interface ProcessIo {
@@ -22,6 +23,8 @@ export interface TaskCreation {
   readonly options: Any | undefined;
   /** Takes the place of the container's runtime. */
   readonly runtimePath: string;
+  /** Where the container's sandbox takes the calls of its tasks; the runtime's options may say it too. */
+  readonly taskApi?: ShimEndpoint | undefined;
   /** CRIU's images as content, or the index of a checkpoint. */
   readonly checkpoint: Descriptor | undefined;
 }
@@ -85,6 +88,8 @@ export interface TaskManager extends AsyncDisposable {
   pluginInfo(ctx: Ctx, request: Any): Promise<Any>;
   /** Finds shims for what is no task: sandboxes. */
   readonly shims: RuntimeResolver;
+  /** Asks that, too, where a sandbox takes the calls of its tasks. */
+  addSandboxEndpoints(lookup: SandboxEndpointLookup): void;
   /** Settles when the tasks of the daemon's last life are known. Never rejects; every call waits for it. */
   readonly recovered: Promise<void>;
   /**

@@ -2,8 +2,8 @@ import type { Ctx } from "../../../lib/ctx.ts";
 import type { Descriptor } from "../../../lib/descriptor.ts";
 import { algorithmOf } from "../../../lib/digest.ts";
 import { fault, isFault, messageOf, wrapFault } from "../../../lib/faults.ts";
+import { pause } from "../../../lib/pause.ts";
 import type { ContentStore, ContentWriter } from "../../content/index.ts";
-import { pause } from "../http/backoff.ts";
 import { makeRefKey } from "../ref-key.ts";
 import type { FetchIntoOptions } from "../remotes.ts";
 

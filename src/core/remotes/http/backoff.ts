@@ -1,5 +1,3 @@
-import { abortFault } from "../../../lib/ctx.ts";
-
 /** How tries follow each other. */
 export interface Backoff {
   readonly maxAttempts: number;
@@ -26,16 +24,4 @@ export function retryAfterMs(header: string | null, now: number): number | undef
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1000;
   const date = /^[A-Z][a-z]{2,8},? /.test(header) ? Date.parse(header) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
-}
-
-/** Waits; the signal ends it early. Errors: what the signal says. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) throw abortFault(signal);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", resolve as () => void, { once: true });
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", resolve as () => void);
-  if (signal.aborted) throw abortFault(signal);
 }

@@ -1,7 +1,8 @@
 import type { Ctx } from "../../../lib/ctx.ts";
 import type { Descriptor } from "../../../lib/descriptor.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../../lib/faults.ts";
-import { type Backoff, pause, pauseMs } from "../http/backoff.ts";
+import { pause } from "../../../lib/pause.ts";
+import { type Backoff, pauseMs } from "../http/backoff.ts";
 import type { HttpAnswer } from "../http/http-client.ts";
 import { TransportError } from "../http/transport-error.ts";
 import type { HostRequest } from "../registry/exchange.ts";

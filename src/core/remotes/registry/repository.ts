@@ -1,8 +1,9 @@
 import type { Ctx } from "../../../lib/ctx.ts";
 import { FaultError, fault, isFault, wrapFault } from "../../../lib/faults.ts";
+import { pause } from "../../../lib/pause.ts";
 import type { HostCapability } from "../hosts/host-config.ts";
 import type { HostHealth } from "../hosts/host-health.ts";
-import { type Backoff, longestRetryAfterMs, pause, pauseMs, retryAfterMs } from "../http/backoff.ts";
+import { type Backoff, longestRetryAfterMs, pauseMs, retryAfterMs } from "../http/backoff.ts";
 import { dial, isProxied, mirrorDialTimeoutMs } from "../http/dial.ts";
 import type { HttpAnswer } from "../http/http-client.ts";
 import { TransportError } from "../http/transport-error.ts";
