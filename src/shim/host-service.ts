@@ -1,5 +1,4 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Host, type ListResponseSchema, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
@@ -75,6 +74,6 @@ function processMessage(task: Task, process: TaskProcess): MessageInitShape<type
     pid: process.pid,
     status: statusOf(task, process),
     exitStatus: process.exitStatus,
-    ...(process.exitedAt === undefined ? {} : { exitedAt: timestampFromDate(process.exitedAt) }),
+    ...(process.exitedAt === undefined ? {} : { exitedAt: process.exitedAt.toTimestamp() }),
   };
 }

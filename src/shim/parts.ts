@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
+import type { Clock } from "../lib/clock.ts";
 import type { Failpoint } from "../lib/failpoints.ts";
 import type { Logger } from "../lib/log.ts";
 import type { FdWatcher, Kernel } from "../sys/index.ts";
@@ -74,7 +75,7 @@ export interface HostParts {
   readonly logs: OutputLogs;
   readonly log: Logger;
   readonly failpoint: Failpoint<HostStep>;
-  readonly now: () => Date;
+  readonly now: Clock;
   /** The host's own folder. */
   readonly folder: string;
   readonly defaultRuntime: string;

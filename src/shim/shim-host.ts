@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../lib/clock.ts";
 import { createFailpoint, failpointVariable } from "../lib/failpoints.ts";
 import { messageOf } from "../lib/faults.ts";
 import { createLogger, type Logger } from "../lib/log.ts";
@@ -95,7 +96,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     around: (start) => runtimeMounts.around(start),
   });
   const kinds = new RuntimeKinds(spawner);
-  const now = (): Date => new Date();
+  const now = systemClock;
   const journal = stack.use(new EventJournal({ path: join(options.state, "events.journal"), log }));
   return {
     kernel,

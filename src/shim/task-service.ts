@@ -1,5 +1,4 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Task as TaskV2 } from "../gen/containerd/task/v2/shim_pb.ts";
 import { type DeleteResponseSchema, Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
 import type { Ctx } from "../lib/ctx.ts";
@@ -114,5 +113,5 @@ async function removeBroken(
 ): Promise<MessageInitShape<typeof DeleteResponseSchema>> {
   const { pid, exitStatus, exitedAt } = await deleteBroken(parts, task);
   broken.remove(task);
-  return { pid, exitStatus, exitedAt: timestampFromDate(exitedAt) };
+  return { pid, exitStatus, exitedAt: exitedAt.toTimestamp() };
 }

@@ -135,7 +135,7 @@ export interface MountJob {
 
 export interface MountedRequest extends MountRequest {
   readonly mountPoint: string;
-  readonly mountedAtMs: number;
+  readonly mountedAt: { readonly seconds: number; readonly nanos: number };
 }
 
 export interface MountResult {

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { FaultError, messageOf } from "../lib/faults.ts";
-import { isErrno, type Kernel, type MountRequest, mountRequest, SysError } from "../sys/index.ts";
+import { isErrno, type Kernel, type MountRequest, mountRequest, SysError, wallClock } from "../sys/index.ts";
 import type { MountedRequest, MountJob, MountStep, MountTransform } from "./jobs.ts";
 import { formatMount, type MountedBefore } from "./mounting/format-mounts.ts";
 import { makeFilesystem } from "./mounting/make-filesystem.ts";
@@ -31,7 +31,7 @@ function mountStep(
     const kind = error instanceof SysError || !(error instanceof FaultError) ? "unknown" : error.kind;
     throw new FaultError(kind, `${context} ${shown(request)}: ${messageOf(error)}`, { cause: error });
   }
-  return { ...request, mountPoint, mountedAtMs: Date.now() };
+  return { ...request, mountPoint, mountedAt: wallClock() };
 }
 
 function transform(

@@ -3,6 +3,7 @@ import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { Process } from "../../gen/containerd/v1/types/task_pb.ts";
 import { isFault } from "../../lib/faults.ts";
+import { rfc3339 } from "../../lib/rfc3339.ts";
 import type { Client } from "../client.ts";
 import type { StdioPaths } from "../stdio/fifo-set.ts";
 import { removeSnapshot } from "./create.ts";
@@ -82,7 +83,7 @@ export async function deleteTask(client: Client, id: string): Promise<ExitRecord
 export async function retireTask(client: Client, id: string, exit: ExitRecord): Promise<void> {
   const labels = {
     [containerLabels.exitStatus]: String(exit.status),
-    [containerLabels.exitedAt]: exit.at.toISOString(),
+    [containerLabels.exitedAt]: exit.at.toJSON(),
   };
   try {
     await client.containers.update({
@@ -111,6 +112,22 @@ export async function removeContainer(
   await Promise.all([record, snapshot]);
 }
 
+/** A date that JSON has to the nanosecond, as the daemon keeps it. */
+class ExactDate extends Date {
+  readonly #seconds: number;
+  readonly #nanos: number;
+
+  constructor(seconds: number, nanos: number) {
+    super(seconds * 1000 + Math.floor(nanos / 1e6));
+    this.#seconds = seconds;
+    this.#nanos = nanos;
+  }
+
+  override toJSON(): string {
+    return rfc3339(this.#seconds, this.#nanos);
+  }
+}
+
 export function dateOf(at: { readonly seconds: bigint; readonly nanos: number } | undefined): Date {
-  return at === undefined ? new Date(0) : new Date(Number(at.seconds) * 1000 + at.nanos / 1e6);
+  return at === undefined ? new Date(0) : new ExactDate(Number(at.seconds), at.nanos);
 }

@@ -7,6 +7,7 @@ import type { Checkpoint } from "../../gen/lighter/checkpoints/v1/checkpoints_pb
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { isFault } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { ContentStore } from "../content/index.ts";
 import { checkpointMediaTypes, one, readIndex, writeBlob } from "../tasks/index.ts";
@@ -25,7 +26,7 @@ export function optionsOf(wanted: Checkpoint, imagePath = ""): Any {
 export interface IndexParts {
   readonly container: Container;
   readonly name: string;
-  readonly createdAt: Date;
+  readonly createdAt: Instant;
   readonly options: Any;
   /** What the task's checkpoint gave: images and configuration. */
   readonly descriptors: readonly Descriptor[];
@@ -58,7 +59,7 @@ export async function writeIndex(ctx: Ctx, content: ContentStore, parts: IndexPa
     annotations: annotationsOf(container, name, createdAt),
   });
   const labels = new Map(descriptors.map(({ digest }, at) => [`containerd.io/gc.ref.content.${at}`, digest]));
-  labels.set(rootLabel, createdAt.toISOString()).set(checkpointLabel, `${container.id}/${name}`);
+  labels.set(rootLabel, createdAt.toString()).set(checkpointLabel, `${container.id}/${name}`);
   return writeBlob(ctx, content, checkpointMediaTypes.index, `${own}index`, one(Buffer.from(index)), labels);
 }
 
@@ -85,13 +86,13 @@ export async function ignoreMissing(action: () => Promise<void>): Promise<void> 
   }
 }
 
-function annotationsOf(container: Container, name: string, createdAt: Date): Record<string, string> {
+function annotationsOf(container: Container, name: string, createdAt: Instant): Record<string, string> {
   return {
     "io.containerd.checkpoint.runtime": container.runtime?.name ?? "",
     "io.containerd.checkpoint.snapshotter": container.snapshotter,
     "io.lighter.checkpoint.container": container.id,
     "io.lighter.checkpoint.name": name,
-    "org.opencontainers.image.created": createdAt.toISOString(),
+    "org.opencontainers.image.created": createdAt.toString(),
     "org.opencontainers.image.ref.name": container.image,
   };
 }

@@ -1,13 +1,14 @@
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import { ContainerDeleteSchema } from "../../gen/containerd/events/container_pb.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { type Checkpoint, CheckpointSchema } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
-import { type Clock, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { parseDigest } from "../../lib/digest.ts";
 import { alreadyExists, isFault, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import { Instant } from "../../lib/instant.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { anyTo } from "../../wire/any.ts";
@@ -126,7 +127,7 @@ class KeptCheckpoints implements NamedCheckpoints {
   async #make(ctx: Ctx, container: Container, wanted: Checkpoint): Promise<Checkpoint> {
     const { containerId, name, exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces } = wanted;
     const flags = { exit, terminal, openTcp, externalUnixSockets, fileLocks, emptyNamespaces };
-    const createdAt = timestampOf(this.#clock());
+    const createdAt = this.#clock().toTimestamp();
     const checkpoint = create(CheckpointSchema, { containerId, name, createdAt, ...flags });
     const draft = { namespace: requireNamespace(ctx), containerLife: lifeOf(container), checkpoint };
     await using made = await this.#drafts.create(draft);
@@ -139,7 +140,9 @@ class KeptCheckpoints implements NamedCheckpoints {
     const { content, leases, metadata, log } = this.#options;
     const { namespace, containerLife, checkpoint: wanted } = draft;
     const { containerId, name } = wanted;
-    const expires = new Date(this.#clock().getTime() + writingHours * 3_600_000).toISOString();
+    const expires = this.#clock()
+      .plusMs(writingHours * 3_600_000)
+      .toString();
     const labels = new Map([["containerd.io/gc.expire", expires]]).set(checkpointLabel, `${containerId}/${name}`);
     const lease = `checkpoint-${crypto.randomUUID()}`;
     this.#writing.add(lease);
@@ -147,7 +150,7 @@ class KeptCheckpoints implements NamedCheckpoints {
     await leases.create(ctx, { id: lease, labels });
     const leased = createCtx({ namespace, lease, signal: ctx.signal, log: ctx.log });
     const descriptors = await storeCheckpoint(leased, content, draft.images, container.spec);
-    const createdAt = wanted.createdAt === undefined ? this.#clock() : timestampDate(wanted.createdAt);
+    const createdAt = wanted.createdAt === undefined ? this.#clock() : Instant.of(wanted.createdAt);
     const parts = { container, name, createdAt, options: optionsOf(wanted), descriptors };
     const target = await writeIndex(leased, content, parts);
     const sizeBytes = descriptors.find(({ mediaType }) => mediaType === checkpointMediaTypes.image)?.size ?? 0n;

@@ -5,6 +5,7 @@ import { type Container, ContainerSchema } from "../../gen/containerd/services/c
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
+import { Instant } from "../../lib/instant.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { anyOfJson, ociTypeUrls } from "../../wire/any.ts";
 import { createExchange } from "../events/index.ts";
@@ -26,7 +27,12 @@ function fixture(): Fixture {
   const exchange = createExchange({ log: silentLogger });
   let ms = 1_000_000;
   const namespaces = createNamespaceStore({ metadata: opened.metadata, exchange });
-  const store = createContainerStore({ metadata: opened.metadata, exchange, namespaces, clock: () => new Date(ms) });
+  const store = createContainerStore({
+    metadata: opened.metadata,
+    exchange,
+    namespaces,
+    clock: () => Instant.ofMs(ms),
+  });
   return {
     store,
     events: exchange.subscribe(createCtx(), [])[Symbol.asyncIterator](),

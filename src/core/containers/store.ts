@@ -1,6 +1,5 @@
 import type { Database } from "bun:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   ContainerCreate_RuntimeSchema,
   ContainerCreateSchema,
@@ -12,10 +11,11 @@ import {
   Container_RuntimeSchema,
   ContainerSchema,
 } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
-import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, notBefore, systemClock } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseRecordFilters } from "../../lib/filters.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
@@ -137,7 +137,7 @@ interface Update {
   readonly namespace: string;
   readonly wanted: Container;
   readonly paths: readonly string[];
-  readonly now: Date;
+  readonly now: Instant;
 }
 
 function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, paths, now }: Update): Container {
@@ -151,7 +151,7 @@ function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, pa
     throw wrapFault("update failed validation", error);
   }
   requireKeys(stored);
-  const createdAt = stored.createdAt === undefined ? now : timestampDate(stored.createdAt);
+  const createdAt = stored.createdAt === undefined ? now : Instant.of(stored.createdAt);
   const updated = withTimes(stored, createdAt, notBefore(now, createdAt));
   tx.db
     .query("UPDATE containers SET snapshot_key = ?, message = ? WHERE namespace = ? AND id = ?")
@@ -189,12 +189,12 @@ function decode({ message }: MessageRow): Container {
 }
 
 /** A container as it is kept: with these times, a runtime in any case, and no labels of empty value. */
-function withTimes(container: Container, createdAt: Date, updatedAt: Date): Container {
+function withTimes(container: Container, createdAt: Instant, updatedAt: Instant): Container {
   return {
     ...container,
     runtime: container.runtime ?? create(Container_RuntimeSchema),
     labels: labelRecord(labelMap(container.labels)),
-    createdAt: timestampOf(createdAt),
-    updatedAt: timestampOf(updatedAt),
+    createdAt: createdAt.toTimestamp(),
+    updatedAt: updatedAt.toTimestamp(),
   };
 }

@@ -1,3 +1,4 @@
+import type { Clock } from "../../lib/clock.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
 import type { Transaction } from "../metadata/index.ts";
@@ -23,7 +24,7 @@ export interface CollectableContentOptions {
   readonly isWritten: (backendRef: string) => boolean;
   /** The ingest's row is gone, and its folder is about to go. */
   readonly forgetIngest: (backendRef: string) => void;
-  readonly now: () => Date;
+  readonly now: Clock;
 }
 
 const noEdges: Resource["holds"] = [];
@@ -66,7 +67,7 @@ function collectableIngests(options: CollectableContentOptions): Collectable {
       row.expected === null
         ? noEdges
         : [{ node: { kind: "content", namespace: row.namespace, key: row.expected }, how: "expected" }],
-    root: isWritten(row.backend_ref) || (row.expire_at !== null && now().getTime() <= row.expire_at),
+    root: isWritten(row.backend_ref) || (row.expire_at !== null && now().ms <= row.expire_at),
   });
   return {
     kind: "ingest",

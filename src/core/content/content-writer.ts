@@ -3,6 +3,7 @@ import { rename, writeFile } from "node:fs/promises";
 import type { Ctx } from "../../lib/ctx.ts";
 import { algorithmOf, createDigester, type Digest, digestProblem } from "../../lib/digest.ts";
 import { alreadyExists, failedPrecondition, quote, wrapFault } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import {
   chmodFile,
@@ -38,7 +39,7 @@ const copyBytes = 1 << 20;
 /** What a writer works on: bytes of its own, or a blob that is there already for another namespace. */
 export type WriterTarget =
   | { readonly kind: "ingest"; readonly ingest: Ingest; readonly fd: number }
-  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Date };
+  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Instant };
 
 export interface IngestWriterOptions {
   readonly store: ContentInternals;

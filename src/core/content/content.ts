@@ -1,14 +1,15 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { fault } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 
 export type { Digest } from "../../lib/digest.ts";
 
 export interface ContentInfo {
   readonly digest: Digest;
   readonly sizeBytes: number;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
   readonly labels: ReadonlyMap<string, string>;
 }
 
@@ -18,8 +19,8 @@ export interface IngestStatus {
   readonly offset: number;
   readonly total: number;
   readonly expected: Digest | undefined;
-  readonly startedAt: Date;
-  readonly updatedAt: Date;
+  readonly startedAt: Instant;
+  readonly updatedAt: Instant;
 }
 
 export interface WriterOptions {

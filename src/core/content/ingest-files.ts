@@ -1,7 +1,9 @@
 import { constants } from "node:fs";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { notBefore } from "../../lib/clock.ts";
 import type { Digester } from "../../lib/digest.ts";
+import { Instant } from "../../lib/instant.ts";
 import { closeFile, isMissing, openFile, readOnce, sizeOf } from "./blob-files.ts";
 import type { IngestStatus } from "./content.ts";
 import { createIngestDigester, isResumable, worthKeepingBytes } from "./resumable-digester.ts";
@@ -13,8 +15,8 @@ export interface Ingest {
   readonly backendRef: string;
   offset: number;
   total: number;
-  startedAt: Date;
-  updatedAt: Date;
+  startedAt: Instant;
+  updatedAt: Instant;
   /** The digest of the first `offset` bytes; undefined when they have to be read again to know it. */
   digester: Digester | undefined;
   /** How far the digest had come when it was kept last, and when that was. */
@@ -42,10 +44,10 @@ export function intentPath(folder: string): string {
  * Makes an ingest's folder, in containerd's layout, anew: what was there is gone.
  * Source: containerd plugins/content/local/store.go, writer.
  */
-export async function createIngest(folder: string, backendRef: string, total: number, now: Date): Promise<Ingest> {
+export async function createIngest(folder: string, backendRef: string, total: number, now: Instant): Promise<Ingest> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const time = now.toISOString();
+  const time = now.toString();
   await Promise.all([
     writeFile(join(folder, "ref"), backendRef),
     writeFile(join(folder, "startedat"), time),
@@ -63,21 +65,22 @@ export async function createIngest(folder: string, backendRef: string, total: nu
 export async function loadIngest(folder: string, backendRef: string): Promise<Ingest | undefined> {
   try {
     const [data, ref, started, updated, total] = await Promise.all([
-      stat(dataPath(folder)),
+      stat(dataPath(folder), { bigint: true }),
       readFile(join(folder, "ref"), "utf8"),
       readTime(join(folder, "startedat")),
       readTime(join(folder, "updatedat")),
       readFile(join(folder, "total"), "utf8").catch(() => "0"),
     ]);
     if (ref !== backendRef || started === undefined || updated === undefined) return undefined;
+    const written = Instant.ofNanos(data.mtimeNs);
     return {
       folder,
       backendRef,
-      offset: data.size,
+      offset: Number(data.size),
       total: /^[0-9]{1,15}$/.test(total) ? Number(total) : 0,
       startedAt: started,
       // Not written with every piece: the file's own time may know better.
-      updatedAt: data.mtime > updated ? data.mtime : updated,
+      updatedAt: notBefore(updated, written),
       digester: undefined,
       kept: nothingKept(),
     };
@@ -89,7 +92,7 @@ export async function loadIngest(folder: string, backendRef: string): Promise<In
 
 /** Notes when the ingest was last written to. */
 export async function saveUpdated(ingest: Ingest): Promise<void> {
-  await writeFile(join(ingest.folder, "updatedat"), ingest.updatedAt.toISOString());
+  await writeFile(join(ingest.folder, "updatedat"), ingest.updatedAt.toString());
 }
 
 /** Opens the data for writing. */
@@ -151,7 +154,6 @@ export async function digestSlices(digester: Digester, bytes: Uint8Array): Promi
   }
 }
 
-async function readTime(path: string): Promise<Date | undefined> {
-  const time = new Date(await readFile(path, "utf8"));
-  return Number.isNaN(time.getTime()) ? undefined : time;
+async function readTime(path: string): Promise<Instant | undefined> {
+  return Instant.parse(await readFile(path, "utf8"));
 }

@@ -5,6 +5,7 @@ import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { alreadyExists, FaultError, fault, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { applyLabelPath, checkLabels, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
@@ -66,7 +67,7 @@ export abstract class NamedContent {
   readonly leases: LeaseManager;
   readonly now: Clock;
   /** Refs with a writer, by backend ref, and since when. */
-  readonly locks: Map<string, Date> = new Map();
+  readonly locks: Map<string, Instant> = new Map();
   /** Held by digest while a blob's bytes come or go. */
   readonly mutex: KeyedMutex = new KeyedMutex();
 
@@ -253,7 +254,7 @@ export abstract class NamedContent {
     ensureNamespace(tx, namespace);
     const expected = isShared ? (options.expected as Digest) : null;
     const leased = ctx.lease !== undefined && ctx.lease !== "";
-    const expireAt = leased ? undefined : new Date(this.now().getTime() + ingestLifetimeMs);
+    const expireAt = leased ? undefined : this.now().plusMs(ingestLifetimeMs);
     tx.touch("ingest", namespace, options.ref);
     putIngest(tx, { namespace, ref: options.ref, backend_ref: backendRef, expected }, expireAt);
     this.keepIngest(tx, namespace, backendRef);
@@ -263,8 +264,8 @@ export abstract class NamedContent {
   #lock(backendRef: string): void {
     const since = this.locks.get(backendRef);
     if (since !== undefined) {
-      const seconds = (this.now().getTime() - since.getTime()) / 1000;
-      throw fault("unavailable", `ref ${backendRef} locked for ${seconds}s (since ${since.toISOString()})`);
+      const seconds = (this.now().ms - since.ms) / 1000;
+      throw fault("unavailable", `ref ${backendRef} locked for ${seconds}s (since ${since.toString()})`);
     }
     this.locks.set(backendRef, this.now());
   }

@@ -6,7 +6,6 @@ import {
   type ReadContentResponseSchema,
   type StatusSchema,
 } from "../../gen/containerd/services/content/v1/content_pb.ts";
-import { timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { FaultError, quote, wrapFault } from "../../lib/faults.ts";
@@ -87,8 +86,8 @@ function encodeInfo(info: ContentInfo): MessageInitShape<typeof InfoSchema> {
   return {
     digest: info.digest,
     size: BigInt(info.sizeBytes),
-    createdAt: timestampOf(info.createdAt),
-    updatedAt: timestampOf(info.updatedAt),
+    createdAt: info.createdAt.toTimestamp(),
+    updatedAt: info.updatedAt.toTimestamp(),
     labels: labelRecord(info.labels),
   };
 }
@@ -99,7 +98,7 @@ function encodeStatus(status: IngestStatus): MessageInitShape<typeof StatusSchem
     offset: BigInt(status.offset),
     total: BigInt(status.total),
     expected: status.expected ?? "",
-    startedAt: timestampOf(status.startedAt),
-    updatedAt: timestampOf(status.updatedAt),
+    startedAt: status.startedAt.toTimestamp(),
+    updatedAt: status.updatedAt.toTimestamp(),
   };
 }

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Digest } from "../../lib/digest.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { SchemaPart, Transaction } from "../metadata/index.ts";
 import type { ContentInfo } from "./content.ts";
@@ -29,14 +30,17 @@ export const contentSchema: SchemaPart = {
        proxy TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, namespace TEXT NOT NULL,
        PRIMARY KEY (proxy, kind, name)
      ) WITHOUT ROWID, STRICT;`,
+    // Times were in milliseconds.
+    `UPDATE content_blobs SET created_at = created_at * 1000000, updated_at = updated_at * 1000000;`,
   ],
 };
 
 interface BlobRow {
   readonly digest: string;
   readonly size: number;
-  readonly created_at: number;
-  readonly updated_at: number;
+  /** Nanoseconds since the epoch as text: a number here has too few digits. */
+  readonly created_at: string;
+  readonly updated_at: string;
   readonly labels: string;
 }
 
@@ -50,20 +54,19 @@ export interface IngestRow {
 }
 
 const blobColumns = "digest, size, created_at, updated_at, labels";
+const selectBlob = `SELECT digest, size, CAST(created_at AS TEXT) AS created_at, CAST(updated_at AS TEXT) AS updated_at, labels
+  FROM content_blobs`;
 
 export function findBlob(db: Database, namespace: string, digest: Digest): ContentInfo | undefined {
   const row = db
-    .query<BlobRow, [string, string]>(`SELECT ${blobColumns} FROM content_blobs WHERE namespace = ? AND digest = ?`)
+    .query<BlobRow, [string, string]>(`${selectBlob} WHERE namespace = ? AND digest = ?`)
     .get(namespace, digest);
   return row === null ? undefined : infoOf(row);
 }
 
 /** Every blob of a namespace, by digest. */
 export function allBlobs(db: Database, namespace: string): ContentInfo[] {
-  return db
-    .query<BlobRow, [string]>(`SELECT ${blobColumns} FROM content_blobs WHERE namespace = ? ORDER BY digest`)
-    .all(namespace)
-    .map(infoOf);
+  return db.query<BlobRow, [string]>(`${selectBlob} WHERE namespace = ? ORDER BY digest`).all(namespace).map(infoOf);
 }
 
 /** The namespaces that have a blob, with its size. */
@@ -87,8 +90,8 @@ export function insertBlob(tx: Transaction, namespace: string, info: ContentInfo
       namespace,
       info.digest,
       info.sizeBytes,
-      info.createdAt.getTime(),
-      info.updatedAt.getTime(),
+      info.createdAt.toNanos(),
+      info.updatedAt.toNanos(),
       labelsToText(info.labels),
     );
 }
@@ -96,7 +99,7 @@ export function insertBlob(tx: Transaction, namespace: string, info: ContentInfo
 export function updateBlob(tx: Transaction, namespace: string, info: ContentInfo): void {
   tx.db
     .query("UPDATE content_blobs SET updated_at = ?, labels = ? WHERE namespace = ? AND digest = ?")
-    .run(info.updatedAt.getTime(), labelsToText(info.labels), namespace, info.digest);
+    .run(info.updatedAt.toNanos(), labelsToText(info.labels), namespace, info.digest);
 }
 
 /** False when the namespace has no such blob. */
@@ -120,13 +123,13 @@ export function allIngests(db: Database): IngestRow[] {
 }
 
 /** Writes an ingest's row, new or resumed. */
-export function putIngest(tx: Transaction, row: IngestRow, expireAt: Date | undefined): void {
+export function putIngest(tx: Transaction, row: IngestRow, expireAt: Instant | undefined): void {
   tx.db
     .query(
       `INSERT INTO content_ingests (namespace, ref, backend_ref, expected, expire_at) VALUES (?1, ?2, ?3, ?4, ?5)
        ON CONFLICT (namespace, ref) DO UPDATE SET expected = ?4, expire_at = coalesce(?5, expire_at)`,
     )
-    .run(row.namespace, row.ref, row.backend_ref, row.expected, expireAt?.getTime() ?? null);
+    .run(row.namespace, row.ref, row.backend_ref, row.expected, expireAt?.ms ?? null);
 }
 
 export function deleteIngest(tx: Transaction, namespace: string, ref: string): void {
@@ -203,8 +206,8 @@ function infoOf(row: BlobRow): ContentInfo {
   return {
     digest: row.digest as Digest,
     sizeBytes: row.size,
-    createdAt: new Date(row.created_at),
-    updatedAt: new Date(row.updated_at),
+    createdAt: Instant.ofNanos(BigInt(row.created_at)),
+    updatedAt: Instant.ofNanos(BigInt(row.updated_at)),
     labels: labelsFromText(row.labels),
   };
 }

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../lib/clock.ts";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { type Digest, digestOf } from "../../lib/digest.ts";
 import { FaultError, type FaultKind } from "../../lib/faults.ts";
+import { type Instant } from "../../lib/instant.ts";
 import type { ContentStore, ContentWriter } from "./content.ts";
 
 /** A store under test, empty. */
@@ -81,6 +83,27 @@ export function contentSuite(name: string, open: () => Promise<ContentFixture>):
       expect([info.digest, info.sizeBytes, [...info.labels]]).toEqual([digest, 5, [["a", "b"]]]);
       expect((await collect(store.read(ctx, digest))).toString()).toBe("hello");
       expect(await store.listStatuses(ctx, [])).toEqual([]);
+    });
+
+    test("tells times that lie between a caller's own, to the nanosecond", async () => {
+      const times = [systemClock()];
+      const tell = (...told: readonly Instant[]): void => void times.push(...told, systemClock());
+      {
+        await using writer = await store.writer(ctx, { ref: "one" });
+        const { startedAt } = writer.status();
+        tell(startedAt);
+        await writer.write(bytesOf("x"));
+        tell(writer.status().updatedAt);
+        expect(writer.status().startedAt).toEqual(startedAt);
+        await writer.commit(ctx, {});
+      }
+      const digest = digestOf("x");
+      const { createdAt, updatedAt } = store.info(ctx, digest);
+      tell(createdAt, updatedAt);
+      await store.update(ctx, { digest, labels: new Map([["a", "b"]]) }, []);
+      tell(store.info(ctx, digest).updatedAt);
+      expect(store.info(ctx, digest).createdAt).toEqual(createdAt);
+      expect(times.filter((time, at) => time.isBefore(times[at - 1] ?? time))).toEqual([]);
     });
 
     test("reads stretches, and refuses to begin past the end", async () => {

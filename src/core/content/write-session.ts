@@ -5,7 +5,6 @@ import {
   type WriteContentRequest,
   type WriteContentResponseSchema,
 } from "../../gen/containerd/services/content/v1/content_pb.ts";
-import { timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { FaultError, isFault, messageOf } from "../../lib/faults.ts";
@@ -121,8 +120,8 @@ class WriteSession {
   #stat(): void {
     const status = this.#writer.status();
     this.#answer.digest = this.#writer.digest();
-    this.#answer.startedAt = timestampOf(status.startedAt);
-    this.#answer.updatedAt = timestampOf(status.updatedAt);
+    this.#answer.startedAt = status.startedAt.toTimestamp();
+    this.#answer.updatedAt = status.updatedAt.toTimestamp();
     this.#answer.total = BigInt(this.#total);
   }
 

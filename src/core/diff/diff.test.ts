@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { createCtx } from "../../lib/ctx.ts";
 import { type Digest, digestOf } from "../../lib/digest.ts";
+import { Instant } from "../../lib/instant.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { type Member, tarOf } from "../../lib/tar/testing.ts";
 import { createKernel } from "../../sys/index.ts";
@@ -410,7 +411,7 @@ requiresRoot("Differ.compare", () => {
     const digests = new Set<string>();
     for (let round = 0; round < 2; round++) {
       for (const mediaType of [layerType, `${layerType}+gzip`, `${layerType}+zstd`]) {
-        const layer = await differ.compare(ctx, [], bindOf(root), { mediaType, sourceDate: new Date(1_000_000) });
+        const layer = await differ.compare(ctx, [], bindOf(root), { mediaType, sourceDate: Instant.ofMs(1_000_000) });
         digests.add(layer.digest);
         const target = freshFolder("target");
         await differ.apply(ctx, layer, bindOf(target));

@@ -1,5 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
+import type { Instant } from "../../lib/instant.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import type { SnapshotUsage } from "../snapshots/index.ts";
 
@@ -48,7 +49,7 @@ export interface CompareOptions {
   readonly ref?: string | undefined;
   readonly labels?: ReadonlyMap<string, string> | undefined;
   /** No time in the layer is later. */
-  readonly sourceDate?: Date | undefined;
+  readonly sourceDate?: Instant | undefined;
 }
 
 /** Turns layers into trees, and what is between two trees into a layer. */

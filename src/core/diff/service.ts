@@ -1,8 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { type Any, AnySchema, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { notFound } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelMap } from "../../lib/labels.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { decodeMounts } from "../mounts/index.ts";
@@ -29,7 +30,7 @@ export function createDiffService({ differ }: { readonly differ: Differ }): Serv
         mediaType: mediaType === "" ? undefined : mediaType,
         ref: ref === "" ? undefined : ref,
         labels: labelMap(labels),
-        sourceDate: sourceDateEpoch === undefined ? undefined : timestampDate(sourceDateEpoch),
+        sourceDate: sourceDateEpoch === undefined ? undefined : Instant.of(sourceDateEpoch),
       });
       return { diff: encode(layer) };
     },

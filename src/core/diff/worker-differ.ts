@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { FaultError, isFault, messageOf, notImplemented, wrapFault } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import {
   type DiffCompression,
@@ -189,9 +190,9 @@ class WorkerDiffer implements Differ {
     lower: readonly MountSpec[],
     upper: readonly MountSpec[],
     compression: DiffCompression,
-    sourceDate: Date | undefined,
+    sourceDate: Instant | undefined,
   ): Promise<Digest> {
-    const latestSeconds = sourceDate === undefined ? undefined : Math.floor(sourceDate.getTime() / 1000);
+    const latestSeconds = sourceDate?.seconds;
     const job = { lower, upper, mountFolder: this.#root, compression, latestSeconds };
     const output = (bytes: Uint8Array): Promise<void> => writer.write(bytes);
     return parseDigest((await spawnWorker("diff", job, { signal: ctx.signal, output })).digest);

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
 import { BoundedQueue } from "../../lib/bounded-queue.ts";
-import { type Clock, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { fault, isFault, wrapFault } from "../../lib/faults.ts";
 import { type FieldAdaptor, type Filter, parseFilters } from "../../lib/filters.ts";
@@ -49,7 +49,7 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
     publish: (ctx, topic, event) => {
       const namespace = publisherNamespace(ctx);
       checkTopic(topic);
-      broadcast(create(EnvelopeSchema, { timestamp: timestampOf(now()), namespace, topic, event }));
+      broadcast(create(EnvelopeSchema, { timestamp: now().toTimestamp(), namespace, topic, event }));
     },
     get subscriptions() {
       return subscriptions;

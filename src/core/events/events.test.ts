@@ -8,12 +8,13 @@ import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
 import { FaultError, fault } from "../../lib/faults.ts";
 import { parseFilters } from "../../lib/filters.ts";
+import { Instant } from "../../lib/instant.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { anyOf } from "../../wire/any.ts";
 import { envelopeFields } from "./fields.ts";
 import { createExchange, type Exchange } from "./index.ts";
 
-const now = (): Date => new Date("2026-01-02T03:04:05.678Z");
+const now = (): Instant => Instant.of({ seconds: 1_767_323_045, nanos: 678_901_234 });
 const exchange = (): Exchange => createExchange({ log: silentLogger, now });
 const ctx = createCtx({ namespace: "blue" });
 const exit = anyOf(TaskExitSchema, create(TaskExitSchema, { containerId: "c", id: "c", pid: 7, exitStatus: 137 }));
@@ -36,7 +37,7 @@ describe("Exchange", () => {
     on.publish(ctx, "/tasks/exit", strange);
     const { value } = await iterator.next();
     expect([value?.namespace, value?.topic, value?.event]).toEqual(["blue", "/tasks/exit", strange]);
-    expect(value?.timestamp).toMatchObject({ seconds: 1767323045n, nanos: 678_000_000 });
+    expect(value?.timestamp).toMatchObject({ seconds: 1767323045n, nanos: 678_901_234 });
   });
 
   test("gives every subscriber everything from when it came, of all namespaces", async () => {

@@ -117,7 +117,7 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
       tables,
       collectors: this.#collectors,
       pace: createPace(() => this.#scheduler.isAwaited),
-      nowMs: this.#clock().getTime(),
+      nowMs: this.#clock().ms,
       signal: this.#stopped.signal,
     });
     const { busyMs, removed, ...times } = result;
@@ -127,7 +127,7 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
 
   #graph(): ReferenceGraph {
     const { metadata, tables } = this.#options;
-    return new ReferenceGraph({ metadata, tables, collectors: this.#collectors, nowMs: this.#clock().getTime() });
+    return new ReferenceGraph({ metadata, tables, collectors: this.#collectors, nowMs: this.#clock().ms });
   }
 
   #run(steps: Generator<void, void>, ctx: Ctx): Promise<void> {

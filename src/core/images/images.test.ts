@@ -5,6 +5,7 @@ import { type Image, ImageSchema } from "../../gen/containerd/services/images/v1
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
+import { Instant } from "../../lib/instant.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { createExchange } from "../events/index.ts";
 import { createLeaseManager, type LeaseManager, leasesSchema } from "../leases/index.ts";
@@ -31,7 +32,7 @@ function fixture(): Fixture {
   const exchange = createExchange({ log: silentLogger });
   const leases = createLeaseManager({ metadata: opened.metadata });
   return {
-    store: createImageStore({ metadata: opened.metadata, exchange, leases, clock: () => new Date(5000) }),
+    store: createImageStore({ metadata: opened.metadata, exchange, leases, clock: () => Instant.ofMs(5000) }),
     leases,
     events: exchange.subscribe(createCtx(), [])[Symbol.asyncIterator](),
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
@@ -44,9 +45,9 @@ const image = (name: string, labels: Record<string, string> = {}): Image =>
 describe("ImageStore", () => {
   test("a source date stands for the present", async () => {
     await using at = fixture();
-    const made = await at.store.create(ctx, image("i"), { sourceDate: new Date(1000) });
+    const made = await at.store.create(ctx, image("i"), { sourceDate: Instant.ofMs(1000) });
     expect([timestampMs(made.createdAt!), timestampMs(made.updatedAt!)]).toEqual([1000, 1000]);
-    const later = await at.store.update(ctx, image("i"), { paths: [], sourceDate: new Date(2000) });
+    const later = await at.store.update(ctx, image("i"), { paths: [], sourceDate: Instant.ofMs(2000) });
     expect([timestampMs(later.createdAt!), timestampMs(later.updatedAt!)]).toEqual([1000, 2000]);
     const now = await at.store.update(ctx, image("i"), { paths: ["labels"] });
     expect(timestampMs(now.updatedAt!)).toBe(5000);

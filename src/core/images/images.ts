@@ -1,9 +1,10 @@
 import type { Image } from "../../gen/containerd/services/images/v1/images_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Instant } from "../../lib/instant.ts";
 
 export interface ImageWriteOptions {
   /** Stands for the present in the image's times, for reproducible builds. */
-  readonly sourceDate?: Date | undefined;
+  readonly sourceDate?: Instant | undefined;
 }
 
 export interface ImageUpdateOptions extends ImageWriteOptions {

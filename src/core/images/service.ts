@@ -1,8 +1,9 @@
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import { type Image, Images } from "../../gen/containerd/services/images/v1/images_pb.ts";
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import type { ImageStore } from "./images.ts";
 
@@ -44,6 +45,6 @@ function named(image: Image | undefined): Image {
   return image;
 }
 
-function dateOf(timestamp: Timestamp | undefined): Date | undefined {
-  return timestamp === undefined ? undefined : timestampDate(timestamp);
+function dateOf(timestamp: Timestamp | undefined): Instant | undefined {
+  return timestamp === undefined ? undefined : Instant.of(timestamp);
 }

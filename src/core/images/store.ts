@@ -1,16 +1,17 @@
 import type { Database } from "bun:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Any, timestampDate } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import {
   ImageCreateSchema,
   ImageDeleteSchema,
   ImageUpdateSchema,
 } from "../../gen/containerd/services/images/v1/image_pb.ts";
 import { type Image, ImageSchema } from "../../gen/containerd/services/images/v1/images_pb.ts";
-import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, notBefore, systemClock } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseRecordFilters } from "../../lib/filters.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
@@ -86,9 +87,9 @@ function listImages(metadata: Metadata, namespace: string, filters: readonly str
   return filter.matchesAll ? images : images.filter((image) => filter.matches(imageFields(image)));
 }
 
-function insertImage(tx: Transaction, call: Call, given: Image, now: Date): Image {
+function insertImage(tx: Transaction, call: Call, given: Image, now: Instant): Image {
   checkImage(given);
-  const image = { ...kept(given), createdAt: timestampOf(now), updatedAt: timestampOf(now) };
+  const image = { ...kept(given), createdAt: now.toTimestamp(), updatedAt: now.toTimestamp() };
   ensureNamespace(tx, call.namespace);
   leaseImage(tx, call, image);
   if (readImage(tx.db, call.namespace, image.name) !== undefined) throw alreadyExists(`image ${quote(image.name)}`);
@@ -98,13 +99,13 @@ function insertImage(tx: Transaction, call: Call, given: Image, now: Date): Imag
   return image;
 }
 
-function updateImage(tx: Transaction, call: Call, wanted: Image, update: ImageUpdateOptions, now: Date): Image {
+function updateImage(tx: Transaction, call: Call, wanted: Image, update: ImageUpdateOptions, now: Instant): Image {
   const stored = requireImage(tx.db, call.namespace, wanted.name);
   const next = updatedImage(stored, wanted, update.paths);
   checkImage(next);
-  const createdAt = stored.createdAt ?? timestampOf(now);
-  const updatedAt = update.sourceDate ?? notBefore(now, timestampDate(createdAt));
-  const image = { ...kept(next), createdAt, updatedAt: timestampOf(updatedAt) };
+  const createdAt = stored.createdAt ?? now.toTimestamp();
+  const updatedAt = update.sourceDate ?? notBefore(now, Instant.of(createdAt));
+  const image = { ...kept(next), createdAt, updatedAt: updatedAt.toTimestamp() };
   leaseImage(tx, call, image);
   writeImage(tx, call.namespace, image);
   tx.release();

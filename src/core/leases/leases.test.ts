@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
+import { Instant } from "../../lib/instant.ts";
 import { type Metadata } from "../metadata/index.ts";
 import { openTestMetadata } from "../metadata/testing.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
@@ -18,7 +19,10 @@ interface Fixture extends AsyncDisposable {
 function fixture(): Fixture {
   const opened = openTestMetadata([namespacesSchema, leasesSchema]);
   return {
-    manager: createLeaseManager({ metadata: opened.metadata, clock: () => new Date(1234) }),
+    manager: createLeaseManager({
+      metadata: opened.metadata,
+      clock: () => Instant.of({ seconds: 1, nanos: 234_567_891 }),
+    }),
     metadata: opened.metadata,
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
@@ -33,7 +37,7 @@ describe("LeaseManager", () => {
     ]);
     expect(one?.id).toMatch(/^\d{1,9}-[\w-]{4}$/);
     expect(two?.id).not.toBe(one?.id);
-    expect(one?.createdAt).toEqual(new Date(1234));
+    expect(one?.createdAt).toEqual(Instant.of({ seconds: 1, nanos: 234_567_891 }));
   });
 
   test("keeps expiry labels and lists by filters, per namespace", async () => {
@@ -44,7 +48,7 @@ describe("LeaseManager", () => {
     await at.manager.create(createCtx({ namespace: "m" }), { id: "a", labels: none });
     expect(at.manager.list(ctx, []).map((lease) => lease.id)).toEqual(["a", "b"]);
     expect(at.manager.list(ctx, ['labels."containerd.io/gc.expire"'])).toEqual([
-      { id: "a", createdAt: new Date(1234), labels },
+      { id: "a", createdAt: Instant.of({ seconds: 1, nanos: 234_567_891 }), labels },
     ]);
   });
 

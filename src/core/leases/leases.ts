@@ -1,10 +1,11 @@
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Instant } from "../../lib/instant.ts";
 import type { Transaction } from "../metadata/index.ts";
 
 /** Holds resources from garbage collection until it is deleted or its `containerd.io/gc.expire` label has passed. */
 export interface LeaseInfo {
   readonly id: string;
-  readonly createdAt: Date;
+  readonly createdAt: Instant;
   readonly labels: ReadonlyMap<string, string>;
 }
 

@@ -1,6 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type LeaseSchema, Leases, type Resource } from "../../gen/containerd/services/leases/v1/leases_pb.ts";
-import { timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { labelRecord } from "../../lib/labels.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
@@ -43,5 +42,5 @@ function decode(resource: Resource | undefined): LeaseResource {
 }
 
 function encode(lease: LeaseInfo): MessageInitShape<typeof LeaseSchema> {
-  return { id: lease.id, createdAt: timestampOf(lease.createdAt), labels: labelRecord(lease.labels) };
+  return { id: lease.id, createdAt: lease.createdAt.toTimestamp(), labels: labelRecord(lease.labels) };
 }

@@ -2,6 +2,7 @@ import type { Database } from "bun:sqlite";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { alreadyExists, invalidArgument, notFound, quote } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, mapField, nonEmptyField, parseRecordFilters } from "../../lib/filters.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelsFromText, labelsToText, requireLabelKeys } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace } from "../namespaces/index.ts";
@@ -21,6 +22,8 @@ export const leasesSchema: SchemaPart = {
        PRIMARY KEY (namespace, lease, type, id),
        FOREIGN KEY (namespace, lease) REFERENCES leases (namespace, id) ON DELETE CASCADE
      ) WITHOUT ROWID, STRICT;`,
+    `ALTER TABLE leases RENAME COLUMN created_at_ms TO created_at;
+     UPDATE leases SET created_at = created_at * 1000000;`,
   ],
 };
 
@@ -33,7 +36,8 @@ export interface LeaseManagerOptions {
 
 interface LeaseRow {
   readonly id: string;
-  readonly created_at_ms: number;
+  /** Nanoseconds since the epoch as text: a number here has too few digits. */
+  readonly created_at: string;
   readonly labels: string;
 }
 
@@ -92,18 +96,22 @@ function insertLease(tx: Transaction, namespace: string, lease: LeaseInfo): Leas
   if (hasLease(tx.db, namespace, lease.id)) throw alreadyExists(`lease ${quote(lease.id)}`);
   ensureNamespace(tx, namespace);
   tx.db
-    .query("INSERT INTO leases (namespace, id, created_at_ms, labels) VALUES (?, ?, ?, ?)")
-    .run(namespace, lease.id, lease.createdAt.getTime(), labelsToText(lease.labels));
+    .query("INSERT INTO leases (namespace, id, created_at, labels) VALUES (?, ?, ?, ?)")
+    .run(namespace, lease.id, lease.createdAt.toNanos(), labelsToText(lease.labels));
   tx.touch("lease", namespace, lease.id);
   return lease;
 }
 
 function listLeases(metadata: Metadata, namespace: string, filters: readonly string[]): readonly LeaseInfo[] {
   const filter = parseRecordFilters(filters);
-  const sql = "SELECT id, created_at_ms, labels FROM leases WHERE namespace = ? ORDER BY id";
+  const sql = "SELECT id, CAST(created_at AS TEXT) AS created_at, labels FROM leases WHERE namespace = ? ORDER BY id";
   return metadata
     .read((db) => db.query<LeaseRow, [string]>(sql).all(namespace))
-    .map((row) => ({ id: row.id, createdAt: new Date(row.created_at_ms), labels: labelsFromText(row.labels) }))
+    .map((row) => ({
+      id: row.id,
+      createdAt: Instant.ofNanos(BigInt(row.created_at)),
+      labels: labelsFromText(row.labels),
+    }))
     .filter((lease) => filter.matches(fieldsOf(lease)));
 }
 

@@ -1,11 +1,12 @@
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Instant } from "../../lib/instant.ts";
 import type { Collectable } from "../gc/index.ts";
 import type { MountSpec } from "./mount-spec.ts";
 
 /** A mount that the daemon made, outside of any container. */
 export interface ActiveMount extends MountSpec {
   readonly mountPoint: string;
-  readonly mountedAt: Date;
+  readonly mountedAt: Instant;
 }
 
 /** Mounts under a name: those that were made, and those that are left to whoever wants to see the filesystem. */

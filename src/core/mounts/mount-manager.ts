@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, messageOf, notFound, quote } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { labelMap, labelRecord } from "../../lib/labels.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -178,7 +179,7 @@ function activationOf(
   { mounted, last }: MountResult,
 ): Activation {
   const active = mounted.map(
-    ({ mountedAtMs, ...mount }): ActiveMount => ({ ...mount, mountedAt: new Date(mountedAtMs) }),
+    ({ mountedAt, ...mount }): ActiveMount => ({ ...mount, mountedAt: Instant.of(mountedAt) }),
   );
   const system = last === undefined ? [...rest] : [last, ...rest];
   const top = active.at(-1);

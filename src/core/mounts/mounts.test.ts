@@ -13,15 +13,18 @@ import {
 import { join } from "node:path";
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
+import { Instant } from "../../lib/instant.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { createKernel, unmountAll } from "../../sys/index.ts";
 import { createGarbageCollector } from "../gc/index.ts";
 import { collectableLeases, createLeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata } from "../metadata/index.ts";
+import { openTestMetadata } from "../metadata/testing.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
 import { type ActivationRequest, createMountManager, type MountManager, mountsSchema } from "./index.ts";
 import { planMounts } from "./mount-plan.ts";
 import type { MountSpec } from "./mount-spec.ts";
+import { completeActivation, findActivation, insertActivation } from "./store.ts";
 
 const mount = (type: string, more: Partial<MountSpec> = {}): MountSpec => ({
   type,
@@ -242,5 +245,29 @@ describe.skipIf(process.getuid?.() !== 0)("MountManager (needs root)", () => {
     expect(await manager.list(ctx, [])).toEqual([kept]);
     await manager[Symbol.asyncDispose]();
     expect([targets(), mounted()]).toEqual([["1"], 1]);
+  });
+});
+
+describe("findActivation", () => {
+  test("reads rows that told milliseconds, and keeps nanoseconds", async () => {
+    await using opened = openTestMetadata([namespacesSchema, mountsSchema]);
+    const { metadata } = opened;
+    const id = await metadata.update((tx) => {
+      const number = insertActivation(tx, { namespace: "n", name: "a", lease: "", labels: new Map() });
+      const earlier = { active: [{ ...mount("bind"), mountPoint: "/m", mountedAtMs: 1_767_323_045_678 }], system: [] };
+      tx.db.query("UPDATE mount_activations SET info = ? WHERE id = ?").run(JSON.stringify(earlier), number);
+      return number;
+    });
+    const read = () => metadata.read((db) => findActivation(db, "n", "a")?.activation);
+    const mountedAt = Instant.of({ seconds: 1_767_323_045, nanos: 678_000_000 });
+    expect(read()?.active).toEqual([{ ...mount("bind"), mountPoint: "/m", mountedAt }]);
+    const exact = {
+      ...mount("bind"),
+      mountPoint: "/m",
+      mountedAt: Instant.of({ seconds: 1_767_323_045, nanos: 678_901_234 }),
+    };
+    const activation = { name: "a", active: [exact], system: [], labels: new Map() };
+    await metadata.update((tx) => completeActivation(tx, id, "n", activation));
+    expect(read()).toEqual(activation);
   });
 });

@@ -1,7 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Mounts } from "../../gen/containerd/services/mounts/v1/mounts_pb.ts";
 import type { ActivationInfoSchema } from "../../gen/containerd/types/mount_pb.ts";
-import { timestampOf } from "../../lib/clock.ts";
 import { notImplemented } from "../../lib/faults.ts";
 import { labelRecord } from "../../lib/labels.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
@@ -34,5 +33,5 @@ function encode({ name, active, system, labels }: Activation): MessageInitShape<
 }
 
 function encodeActive({ type, source, target, options, mountPoint, mountedAt }: ActiveMount) {
-  return { mount: { type, source, target, options: [...options] }, mountedAt: timestampOf(mountedAt), mountPoint };
+  return { mount: { type, source, target, options: [...options] }, mountedAt: mountedAt.toTimestamp(), mountPoint };
 }

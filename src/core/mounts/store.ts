@@ -1,7 +1,8 @@
 import type { Database } from "bun:sqlite";
+import { Instant } from "../../lib/instant.ts";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { SchemaPart, Transaction } from "../metadata/index.ts";
-import type { Activation } from "./activations.ts";
+import type { Activation, ActiveMount } from "./activations.ts";
 import type { MountSpec } from "./mount-spec.ts";
 
 /**
@@ -38,8 +39,15 @@ export interface StoredActivation {
   readonly activation: Activation | undefined;
 }
 
+/** Shape: `mountedAt` is RFC 3339; earlier versions told milliseconds. */
+type StoredMount = MountSpec & {
+  readonly mountPoint: string;
+  readonly mountedAt?: string;
+  readonly mountedAtMs?: number;
+};
+
 interface StoredInfo {
-  readonly active: readonly (MountSpec & { readonly mountPoint: string; readonly mountedAtMs: number })[];
+  readonly active: readonly StoredMount[];
   readonly system: readonly MountSpec[];
 }
 
@@ -80,7 +88,7 @@ export function insertActivation(tx: Transaction, { namespace, name, lease, labe
 export function completeActivation(tx: Transaction, id: number, namespace: string, activation: Activation): void {
   const { active, system, name } = activation;
   const info: StoredInfo = {
-    active: active.map(({ mountedAt, ...mount }) => ({ ...mount, mountedAtMs: mountedAt.getTime() })),
+    active: active.map(({ mountedAt, ...mount }) => ({ ...mount, mountedAt: mountedAt.toString() })),
     system,
   };
   tx.db.query("UPDATE mount_activations SET info = ? WHERE id = ?").run(JSON.stringify(info), id);
@@ -119,9 +127,13 @@ function decode({ id, namespace, name, labels, info }: Row): StoredActivation {
     namespace,
     activation: {
       name,
-      active: active.map(({ mountedAtMs, ...mount }) => ({ ...mount, mountedAt: new Date(mountedAtMs) })),
+      active: active.map(decodeMount),
       system,
       labels: labelsFromText(labels),
     },
   };
+}
+
+function decodeMount({ mountedAt = "", mountedAtMs = 0, ...mount }: StoredMount): ActiveMount {
+  return { ...mount, mountedAt: Instant.parse(mountedAt) ?? Instant.ofMs(mountedAtMs) };
 }

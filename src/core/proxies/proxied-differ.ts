@@ -1,4 +1,3 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.ts";
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import { parseDigest } from "../../lib/digest.ts";
@@ -23,7 +22,7 @@ export function createProxyDiffer(connect: () => Promise<ServiceClient<typeof Di
         mediaType,
         ref,
         labels: Object.fromEntries(labels),
-        ...(sourceDate === undefined ? {} : { sourceDateEpoch: timestampFromDate(sourceDate) }),
+        ...(sourceDate === undefined ? {} : { sourceDateEpoch: sourceDate.toTimestamp() }),
       };
       return layerOf((await (await connect()).diff(request, callOf(ctx))).diff);
     },

@@ -4,6 +4,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Sandbox, SandboxSchema } from "../../gen/containerd/types/sandbox_pb.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureText } from "../../lib/fault-testing.ts";
+import { Instant } from "../../lib/instant.ts";
 import { anyOfJson, ociTypeUrls } from "../../wire/any.ts";
 import type { Metadata } from "../metadata/index.ts";
 import { openTestMetadata } from "../metadata/testing.ts";
@@ -25,7 +26,7 @@ function fixture(): Fixture {
   const opened = openTestMetadata([namespacesSchema, sandboxesSchema]);
   let ms = 1_000_000;
   return {
-    store: createSandboxStore({ metadata: opened.metadata, clock: () => new Date(ms) }),
+    store: createSandboxStore({ metadata: opened.metadata, clock: () => Instant.ofMs(ms) }),
     metadata: opened.metadata,
     setTime: (to) => {
       ms = to;

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type Any, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { Sandbox } from "../../gen/containerd/types/sandbox_pb.ts";
-import { type Clock, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
@@ -116,7 +116,7 @@ class ShimController implements SandboxController, AsyncDisposable {
 
   async status(ctx: Ctx, id: string, verbose: boolean): Promise<SandboxStatus> {
     const found = await this.#find(ctx, id).catch(ifNotFound);
-    if (found === undefined) return gone(id, timestampOf((this.#options.clock ?? systemClock)()));
+    if (found === undefined) return gone(id, (this.#options.clock ?? systemClock)().toTimestamp());
     const { sandbox, call } = found;
     try {
       const answer = await this.#running.callRepeatable(sandbox, (client) =>

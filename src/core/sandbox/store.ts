@@ -1,11 +1,11 @@
 import type { Database } from "bun:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type Sandbox, Sandbox_RuntimeSchema, SandboxSchema } from "../../gen/containerd/types/sandbox_pb.ts";
-import { type Clock, notBefore, systemClock, timestampOf } from "../../lib/clock.ts";
+import { type Clock, notBefore, systemClock } from "../../lib/clock.ts";
 import { alreadyExists, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, parseRecordFilters, recordField } from "../../lib/filters.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import { Instant } from "../../lib/instant.ts";
 import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace } from "../namespaces/index.ts";
@@ -57,7 +57,7 @@ export function createSandboxStore({ metadata, clock = systemClock }: SandboxSto
         applyUpdate(stored, wanted, paths);
         checkSandbox(stored);
         const now = clock();
-        const createdAt = stored.createdAt === undefined ? now : timestampDate(stored.createdAt);
+        const createdAt = stored.createdAt === undefined ? now : Instant.of(stored.createdAt);
         return replaceSandbox(tx, namespace, kept(stored, createdAt, notBefore(now, createdAt)));
       });
     },
@@ -151,12 +151,12 @@ function decode({ message }: MessageRow): Sandbox {
 }
 
 /** A sandbox as it is kept: with these times, a runtime in any case, and no labels of empty value. */
-function kept(sandbox: Sandbox, createdAt: Date, updatedAt: Date): Sandbox {
+function kept(sandbox: Sandbox, createdAt: Instant, updatedAt: Instant): Sandbox {
   return {
     ...sandbox,
     runtime: sandbox.runtime ?? create(Sandbox_RuntimeSchema),
     labels: labelRecord(labelMap(sandbox.labels)),
-    createdAt: timestampOf(createdAt),
-    updatedAt: timestampOf(updatedAt),
+    createdAt: createdAt.toTimestamp(),
+    updatedAt: updatedAt.toTimestamp(),
   };
 }

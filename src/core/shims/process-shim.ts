@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Any, timestampNow } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import { systemClock } from "../../lib/clock.ts";
 import { isFault, messageOf, notFound, wrapFault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Bootstrap } from "./bootstrap.ts";
@@ -146,7 +147,7 @@ export class ProcessShim implements Shim, OwnShim {
     this.#dead = true;
     this.#options.log.warn("shim disconnected");
     const end = await this.#cleanUp();
-    this.#die(end ?? { pid: 0, exitStatus: unknownExitStatus, exitedAt: timestampNow() });
+    this.#die(end ?? { pid: 0, exitStatus: unknownExitStatus, exitedAt: systemClock().toTimestamp() });
   }
 
   /** Has the program clean up. Answers how its task ended, where it can tell. */

@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
-import { type Any, timestampNow } from "@bufbuild/protobuf/wkt";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { DeleteResponseSchema } from "../../gen/containerd/task/v3/shim_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { type Bootstrap, bootstrapParams, parseBootstrap, plainOptions } from "./bootstrap.ts";
@@ -70,7 +71,7 @@ export class ShimProgram {
     const command = [...this.#command(shim), "-bundle", shim.bundle, "delete"];
     const { stdout } = await this.#run(command, shim, new Uint8Array(), deleteLimitMs);
     const { pid, exitStatus, exitedAt } = fromBinary(DeleteResponseSchema, stdout);
-    return { pid, exitStatus, exitedAt: exitedAt ?? timestampNow() };
+    return { pid, exitStatus, exitedAt: exitedAt ?? systemClock().toTimestamp() };
   }
 
   async #start(shim: ShimIdentity, options: Any | undefined, takesOptions: boolean): Promise<Bootstrap> {

@@ -1,6 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type InfoSchema, Kind, Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.ts";
-import { timestampOf } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import { labelMap, labelRecord } from "../../lib/labels.ts";
@@ -75,8 +74,8 @@ function encodeInfo(info: SnapshotInfo): MessageInitShape<typeof InfoSchema> {
     name: info.name,
     parent: info.parent,
     kind: kindOf[info.kind],
-    createdAt: timestampOf(info.createdAt),
-    updatedAt: timestampOf(info.updatedAt),
+    createdAt: info.createdAt.toTimestamp(),
+    updatedAt: info.updatedAt.toTimestamp(),
     labels: labelRecord(info.labels),
   };
 }

@@ -1,4 +1,5 @@
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Instant } from "../../lib/instant.ts";
 import type { MountSpec } from "../mounts/index.ts";
 
 export type SnapshotKind = "view" | "active" | "committed";
@@ -8,8 +9,8 @@ export interface SnapshotInfo {
   readonly name: string;
   readonly parent: string;
   readonly labels: ReadonlyMap<string, string>;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
+  readonly createdAt: Instant;
+  readonly updatedAt: Instant;
 }
 
 export interface SnapshotUsage {

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { Instant } from "../../lib/instant.ts";
 import { labelsFromText, labelsToText } from "../../lib/labels.ts";
 import type { SchemaPart, Transaction } from "../metadata/index.ts";
 import type { SnapshotInfo, SnapshotKind, SnapshotUsage } from "./snapshotter.ts";
@@ -27,6 +28,8 @@ export const snapshotsSchema: SchemaPart = {
        snapshotter TEXT NOT NULL, namespace TEXT NOT NULL, backend_key TEXT NOT NULL,
        PRIMARY KEY (snapshotter, namespace, backend_key)
      ) WITHOUT ROWID, STRICT;`,
+    // Times were in milliseconds.
+    `UPDATE snapshots SET created_at = created_at * 1000000, updated_at = updated_at * 1000000;`,
   ],
 };
 
@@ -54,8 +57,9 @@ interface Row {
   readonly parent_name: string | null;
   readonly kind: string;
   readonly labels: string;
-  readonly created_at: number;
-  readonly updated_at: number;
+  /** Nanoseconds since the epoch as text: a number here has too few digits. */
+  readonly created_at: string;
+  readonly updated_at: string;
   readonly inodes: number;
   readonly size: number;
   readonly root_uid: number;
@@ -63,7 +67,8 @@ interface Row {
   readonly backend_key: string | null;
 }
 
-const select = `SELECT s.id, s.name, s.parent, p.name AS parent_name, s.kind, s.labels, s.created_at, s.updated_at,
+const select = `SELECT s.id, s.name, s.parent, p.name AS parent_name, s.kind, s.labels,
+    CAST(s.created_at AS TEXT) AS created_at, CAST(s.updated_at AS TEXT) AS updated_at,
     s.inodes, s.size, s.root_uid, s.root_gid, s.backend_key
   FROM snapshots s LEFT JOIN snapshots p ON p.snapshotter = s.snapshotter AND p.id = s.parent`;
 
@@ -168,8 +173,8 @@ export function insertSnapshot(
       parent,
       info.kind,
       labelsToText(info.labels),
-      info.createdAt.getTime(),
-      info.updatedAt.getTime(),
+      info.createdAt.toNanos(),
+      info.updatedAt.toNanos(),
       usage.inodes,
       usage.sizeBytes,
       owner.uid,
@@ -194,8 +199,8 @@ export function updateSnapshot(
       parent,
       info.kind,
       labelsToText(info.labels),
-      info.createdAt.getTime(),
-      info.updatedAt.getTime(),
+      info.createdAt.toNanos(),
+      info.updatedAt.toNanos(),
       usage.inodes,
       usage.sizeBytes,
       owner.uid,
@@ -289,8 +294,8 @@ function recordOf(row: Row): SnapshotRecord {
       name: row.name,
       parent: row.parent_name ?? "",
       labels: labelsFromText(row.labels),
-      createdAt: new Date(row.created_at),
-      updatedAt: new Date(row.updated_at),
+      createdAt: Instant.ofNanos(BigInt(row.created_at)),
+      updatedAt: Instant.ofNanos(BigInt(row.updated_at)),
     },
     usage: { inodes: row.inodes, sizeBytes: row.size },
     owner: { uid: row.root_uid, gid: row.root_gid },

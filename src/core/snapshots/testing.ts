@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../lib/clock.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { failureOf } from "../content/testing.ts";
 import type { MountSpec } from "../mounts/index.ts";
@@ -64,6 +65,24 @@ export function snapshotterSuite(name: string, files: SuiteFiles, open: () => Pr
         "v1 view",
         "v2 view",
       ]);
+    });
+
+    test("tells times that lie between a caller's own, to the nanosecond", async () => {
+      const times = [systemClock()];
+      const tell = (name: string): void => {
+        const { createdAt, updatedAt } = sn.stat(ctx, name);
+        times.push(createdAt, updatedAt, systemClock());
+      };
+      await sn.prepare(ctx, "key", "");
+      tell("key");
+      await sn.commit(ctx, "layer", "key");
+      tell("layer");
+      const made = sn.stat(ctx, "layer");
+      await sn.update(ctx, { ...made, labels: new Map([["a", "b"]]) }, []);
+      const { createdAt, updatedAt } = sn.stat(ctx, "layer");
+      times.push(updatedAt, systemClock());
+      expect(createdAt).toEqual(made.createdAt);
+      expect(times.filter((time, at) => time.isBefore(times[at - 1] ?? time))).toEqual([]);
     });
 
     test("a view cannot be written", async () => {

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
 import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
+import { Instant } from "../../lib/instant.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Exchange } from "../events/index.ts";
 import type { HostConnection } from "./host/host.ts";
@@ -45,7 +45,7 @@ export class EventIngest implements Disposable {
   readonly #failpoint: DaemonFailpoint;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
   readonly #passedOn = new Map<string, bigint>();
-  readonly #startedAt: number;
+  readonly #startedAt: Instant;
   readonly #holdUntil: number;
   #held: Held[] = [];
   /** The exchange's count when the held ones were last offered to all. */
@@ -59,7 +59,7 @@ export class EventIngest implements Disposable {
     this.#exits = options.exits;
     this.#log = options.log;
     this.#failpoint = options.failpoint ?? (() => {});
-    this.#startedAt = (options.clock ?? systemClock)().getTime();
+    this.#startedAt = (options.clock ?? systemClock)();
     this.#holdUntil = performance.now() + holdMs;
   }
 
@@ -123,7 +123,7 @@ export class EventIngest implements Disposable {
 
   #isOfBefore({ timestamp }: Envelope): boolean {
     if (timestamp === undefined || performance.now() > this.#holdUntil) return false;
-    return timestampMs(timestamp) < this.#startedAt;
+    return Instant.of(timestamp).isBefore(this.#startedAt);
   }
 
   /** Who refused an event refuses it for ever: another try waits for another subscriber. */

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Metric, MetricSchema } from "../../gen/containerd/types/metrics_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { isFault } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import type { Logger } from "../../lib/log.ts";
@@ -29,7 +29,7 @@ function fieldsOf(task: Task): FieldAdaptor {
 }
 
 async function measure(task: Task, log: Logger): Promise<Metric | undefined> {
-  const timestamp = timestampNow();
+  const timestamp = systemClock().toTimestamp();
   try {
     const data = await task.stats();
     return create(MetricSchema, { timestamp, id: task.id, ...(data === undefined ? {} : { data }) });

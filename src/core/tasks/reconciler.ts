@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema, TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
 import type { ListResponse } from "../../gen/lighter/shim/v1/host_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
@@ -194,7 +194,7 @@ export class Reconciler {
 
 function publishLoss(exchange: Pick<Exchange, "publish">, namespace: string, id: string): void {
   const ctx = createCtx({ namespace });
-  const facts = { containerId: id, exitStatus: unknownExitStatus, exitedAt: timestampNow() };
+  const facts = { containerId: id, exitStatus: unknownExitStatus, exitedAt: systemClock().toTimestamp() };
   exchange.publish(ctx, "/tasks/exit", anyOf(TaskExitSchema, create(TaskExitSchema, { ...facts, id })));
   exchange.publish(ctx, "/tasks/delete", anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)));
 }

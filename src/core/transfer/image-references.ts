@@ -1,5 +1,6 @@
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { notFound } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import { imageNameAnnotation, refNameAnnotation } from "../oci/index.ts";
 import type { ExtraReference, StoreEndpoint } from "./transfer.ts";
 
@@ -19,7 +20,7 @@ export function imageNames(
   store: StoreEndpoint,
   descriptor: Descriptor,
   fromArchive: boolean,
-  now: Date,
+  now: Instant,
 ): readonly NamedImage[] {
   const extraLabels = extraReferenceLabels(store, now);
   const named = (name: string): NamedImage => ({ name, labels: extraLabels });
@@ -34,12 +35,12 @@ export function imageNames(
 }
 
 /** Further names go with the image that they belong to, where it has one. */
-function extraReferenceLabels(store: StoreEndpoint, now: Date): ReadonlyMap<string, string> {
+function extraReferenceLabels(store: StoreEndpoint, now: Instant): ReadonlyMap<string, string> {
   if (store.name === "") return store.labels;
   return new Map([
     ...store.labels,
     ["containerd.io/gc.bref.image", store.name],
-    ["containerd.io/gc.expire", now.toISOString().replace(/\.\d+Z$/, "Z")],
+    ["containerd.io/gc.expire", Instant.ofMs(now.seconds * 1000).toString()],
   ]);
 }
 

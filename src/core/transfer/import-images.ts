@@ -1,6 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { FaultError, invalidArgument, isFault } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { isConfigType, isLayerType, isManifestType } from "../../lib/media-types.ts";
 import type { ContentStore } from "../content/index.ts";
 import {
@@ -145,7 +146,7 @@ async function unpackPresent(
   );
 }
 
-function hasName(store: StoreEndpoint, descriptor: Descriptor, fromArchive: boolean, now: Date): boolean {
+function hasName(store: StoreEndpoint, descriptor: Descriptor, fromArchive: boolean, now: Instant): boolean {
   try {
     return imageNames(store, descriptor, fromArchive, now).length > 0;
   } catch (error) {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { ImageSchema } from "../../gen/containerd/services/images/v1/images_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { descriptorJson } from "../../lib/descriptor.ts";
@@ -42,7 +43,7 @@ beforeAll(async () => {
     verifiers,
     resolverOptions: () => ({}),
     maxConcurrentUploads: 3,
-    clock: () => new Date(),
+    clock: systemClock,
   });
 });
 afterAll(() => bed[Symbol.asyncDispose]());

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { AnySchema, timestampNow } from "@bufbuild/protobuf/wkt";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
 import {
   BootstrapParamsSchema,
   BootstrapResultSchema,
@@ -9,6 +9,7 @@ import {
 import { type DeleteResponse, DeleteResponseSchema, Task } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { RuntimeInfoSchema, RuntimeRequestSchema } from "../../gen/containerd/types/introspection_pb.ts";
 import { Host } from "../../gen/lighter/shim/v1/host_pb.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { createCtx } from "../../lib/ctx.ts";
 import { FaultError, isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
@@ -103,7 +104,7 @@ function readsBootstrap(stdin: Uint8Array, { id, namespace }: ShimArguments): bo
 /** Ends and removes what is left of a task: mostly nothing. A host that died is replaced by one that adopts its tasks first. */
 async function remove(given: ShimArguments, io: CommandIo): Promise<DeleteResponse> {
   const place = hostPlace(given.bundle === "" ? io.cwd : given.bundle, given.address);
-  const nothing = create(DeleteResponseSchema, { exitStatus: killedStatus, exitedAt: timestampNow() });
+  const nothing = create(DeleteResponseSchema, { exitStatus: killedStatus, exitedAt: systemClock().toTimestamp() });
   const leftHost = await Bun.file(join(place.state, "host.lock")).exists();
   const running = await connectHost(place);
   if (running === undefined && !leftHost) return nothing;

@@ -40,7 +40,7 @@ export async function checkpointTask(parts: HostParts, task: Task, request: Chec
     ownsWork: options.workPath === "",
     exit: options.exit,
     ran: status === "running",
-    begunAt: parts.now().toISOString(),
+    begunAt: parts.now().toString(),
     notes: notesOf(options, files),
   };
   beginDump(parts, task, dump);

@@ -1,6 +1,5 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema } from "../../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../../lib/faults.ts";
 import { unmountAll } from "../../sys/index.ts";
@@ -107,7 +106,7 @@ function publishDelete(parts: HostParts, task: Task): void {
     containerId: task.id,
     pid,
     exitStatus,
-    ...(exitedAt === undefined ? {} : { exitedAt: timestampFromDate(exitedAt) }),
+    ...(exitedAt === undefined ? {} : { exitedAt: exitedAt.toTimestamp() }),
   });
 }
 

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { ProcessDetailsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type {
   PidsResponseSchema,
@@ -62,6 +62,6 @@ export function taskPids(task: Task): MessageInitShape<typeof PidsResponseSchema
 export function exitOf(process: TaskProcess): { exitStatus: number; exitedAt?: Timestamp } {
   return {
     exitStatus: process.exitStatus,
-    ...(process.exitedAt === undefined ? {} : { exitedAt: timestampFromDate(process.exitedAt) }),
+    ...(process.exitedAt === undefined ? {} : { exitedAt: process.exitedAt.toTimestamp() }),
   };
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { FaultError } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import type { Fd, FdWatch, FdWatcher } from "../../sys/index.ts";
 import { pollEvents } from "../../sys/index.ts";
 import { createFakeKernel } from "../../sys/testing.ts";
@@ -35,11 +36,11 @@ test("ProcessHandle.onExit tells of a child that its tracer let go only later", 
     pid: 7,
     startTime: 1,
     pidfd: -1 as Fd,
-    now: () => new Date(0),
+    now: () => Instant.ofMs(0),
   });
   const { promise, resolve } = Promise.withResolvers<ProcessExit>();
   handle.onExit(resolve);
-  expect(await promise).toEqual({ status: 3, known: true, at: new Date(0) });
+  expect(await promise).toEqual({ status: 3, known: true, at: Instant.ofMs(0) });
   expect(kernel.calls.filter((call) => call.name === "reap")).toHaveLength(3);
 });
 
@@ -52,7 +53,7 @@ test("ProcessHandle.signal of a process that is gone says that it has finished",
     pid: 7,
     startTime: 1,
     pidfd: -1 as Fd,
-    now: () => new Date(0),
+    now: () => Instant.ofMs(0),
   });
   expect(() => handle.signal(15)).toThrow(FaultError);
 });

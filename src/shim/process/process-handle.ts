@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
+import type { Clock } from "../../lib/clock.ts";
 import { FaultError } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import {
   closeQuietly,
   exitStatusOf,
@@ -16,7 +18,7 @@ export interface ProcessExit {
   readonly status: number;
   /** False when nobody could tell; the status is 255 then. */
   readonly known: boolean;
-  readonly at: Date;
+  readonly at: Instant;
 }
 
 export interface ProcessHandleOptions {
@@ -25,7 +27,7 @@ export interface ProcessHandleOptions {
   readonly pid: number;
   readonly startTime: number;
   readonly pidfd: Fd;
-  readonly now: () => Date;
+  readonly now: Clock;
 }
 
 /** The status of a process whose exit nobody saw. Source: containerd core/runtime/v2/shim.go, UnknownExitStatus. */
@@ -41,7 +43,7 @@ export class ProcessHandle implements Disposable {
   readonly pidfd: Fd;
   readonly #kernel: Kernel;
   readonly #watcher: FdWatcher;
-  readonly #now: () => Date;
+  readonly #now: Clock;
   #watch: FdWatch | undefined;
   #callback: ((exit: ProcessExit) => void) | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;

@@ -1,3 +1,4 @@
+import { Instant } from "../../lib/instant.ts";
 import type { OwnedFd } from "../../sys/index.ts";
 import { drawers, type Kept } from "../keeper/kept.ts";
 import type { PidRecord, ProcessRecord, ProcessStatus, StdioRecord } from "../state/records.ts";
@@ -16,7 +17,7 @@ export class TaskProcess {
   startTime = 0;
   exitStatus = 0;
   exitKnown = true;
-  exitedAt: Date | undefined;
+  exitedAt: Instant | undefined;
   stdinClosed = false;
   /** An exec whose start is under way counts as running: init's exit waits for its. */
   starting = false;
@@ -43,7 +44,7 @@ export class TaskProcess {
     one.startTime = record.startTime;
     one.exitStatus = record.exitStatus;
     one.exitKnown = record.exitKnown;
-    one.exitedAt = record.exitedAt === "" ? undefined : new Date(record.exitedAt);
+    one.exitedAt = Instant.parse(record.exitedAt);
     one.stdinClosed = record.stdinClosed;
     one.logger = record.logger;
     if (one.status === "stopped") one.settleExited();
@@ -59,7 +60,7 @@ export class TaskProcess {
       stdio: this.stdio,
       exitStatus: this.exitStatus,
       exitKnown: this.exitKnown,
-      exitedAt: this.exitedAt?.toISOString() ?? "",
+      exitedAt: this.exitedAt?.toString() ?? "",
       stdinClosed: this.stdinClosed,
       ...(this.logger === undefined ? {} : { logger: this.logger }),
     };

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema, TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
 import { FaultError, messageOf, quote } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { closeQuietly, isErrno } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { TakenKept } from "../keeper/keeper.ts";
@@ -65,7 +65,7 @@ export class BrokenTasks {
 export async function deleteBroken(
   parts: HostParts,
   task: BrokenTask,
-): Promise<{ readonly pid: number; readonly exitStatus: number; readonly exitedAt: Date }> {
+): Promise<{ readonly pid: number; readonly exitStatus: number; readonly exitedAt: Instant }> {
   const { namespace, id, record } = task;
   const kept = parts.keeper.takeAll(namespace, id);
   for (const settings of runtimesOf(parts, task)) await deleteAtRuntime(parts, task, settings);
@@ -97,7 +97,7 @@ function exitOf(parts: HostParts, { record }: BrokenTask, kept: readonly TakenKe
 }
 
 function publishEnd(parts: HostParts, { namespace, id }: BrokenTask, { pid, exitStatus, exitedAt }: Exit): void {
-  const facts = { containerId: id, pid, exitStatus, exitedAt: timestampFromDate(exitedAt) };
+  const facts = { containerId: id, pid, exitStatus, exitedAt: exitedAt.toTimestamp() };
   const exit = anyOf(TaskExitSchema, create(TaskExitSchema, { ...facts, id }));
   parts.journal.append(namespace, topics.exit, exit, parts.now());
   parts.journal.append(namespace, topics.delete, anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)), parts.now());

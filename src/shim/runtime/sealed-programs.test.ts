@@ -12,6 +12,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../lib/clock.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { createLogger } from "../../lib/log.ts";
 import { createKernel, type Kernel, SysError } from "../../sys/index.ts";
 import type { RuntimeKind } from "./runtime-kind.ts";
@@ -34,7 +36,7 @@ describe("SealedPrograms.find", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  const later = (): Date => new Date(Date.now() + 60_000);
+  const later = (): Instant => systemClock().plusMs(60_000);
   /** Programs of a kind, and how often somebody asked for it: once for each reading. */
   function open({ kind = "crun" as RuntimeKind, kernel = createKernel(), now = later } = {}) {
     const log = createLogger({ level: "warn", format: "text", write: (line) => void lines.push(line) });
@@ -83,7 +85,7 @@ describe("SealedPrograms.find", () => {
 
   test("reads nothing that was changed just now, until that is a while ago", async () => {
     let isLater = false;
-    using programs = open({ now: () => (isLater ? later() : new Date()) });
+    using programs = open({ now: () => (isLater ? later() : systemClock()) });
     writeFileSync(binary, Buffer.concat([readFileSync(program), Buffer.from("1")]));
     await eventually(() => programs.find(binary) === undefined && programs.asked.count > 2, "readings");
     isLater = true;

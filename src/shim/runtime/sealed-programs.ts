@@ -2,6 +2,7 @@ import { existsSync, statSync, write } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, isAbsolute } from "node:path";
 import { promisify } from "node:util";
+import type { Clock } from "../../lib/clock.ts";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { closeQuietly, type Fd, type Kernel } from "../../sys/index.ts";
@@ -21,7 +22,7 @@ export interface SealedProgramsOptions {
   readonly kernel: Kernel;
   readonly kinds: Pick<RuntimeKinds, "of">;
   readonly log: Logger;
-  readonly now: () => Date;
+  readonly now: Clock;
 }
 
 /**
@@ -97,7 +98,7 @@ export class SealedPrograms implements Disposable {
   async #copy(path: string, version: string): Promise<Fd | undefined | "changing"> {
     await using file = await open(path);
     const before = await file.stat({ bigint: true });
-    const ageMs = this.#options.now().getTime() - Number(before.ctimeMs);
+    const ageMs = this.#options.now().ms - Number(before.ctimeMs);
     if (versionOf(before) !== version || ageMs < settledMs) return "changing";
     if ((before.mode & idBits) !== 0n || before.size > sizeMaxBytes) return undefined;
     const content = await file.readFile();

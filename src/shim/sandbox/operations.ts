@@ -33,8 +33,8 @@ export async function createSandbox(
   if (!isAbsolute(bundle)) throw invalidArgument(`bundle ${quote(bundle)} is not an absolute path`);
   const hasProcess = existsSync(join(bundle, "config.json"));
   const phase = hasProcess ? "creating" : "created";
-  const createdAtMs = parts.now().getTime();
-  const record = { schema: 1, namespace, id, bundle, hasProcess, phase, createdAtMs, stoppedAtMs: 0 } as const;
+  const createdAt = parts.now().toString();
+  const record = { schema: 1, namespace, id, bundle, hasProcess, phase, createdAt, stoppedAt: "" } as const;
   const sandbox = sandboxes.add(record);
   if (!hasProcess) return;
   try {
@@ -71,7 +71,7 @@ export async function stopSandbox(
   const task = sandboxes.taskOf(sandbox);
   if (task !== undefined) await endInit(parts, task, timeoutSeconds);
   if (sandbox.record.phase === "stopped") return;
-  sandbox.become({ phase: "stopped", stoppedAtMs: parts.now().getTime() });
+  sandbox.become({ phase: "stopped", stoppedAt: parts.now().toString() });
 }
 
 /** Takes it away with its process. */

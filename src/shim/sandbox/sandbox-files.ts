@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FaultError } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
 import { isErrno } from "../../sys/index.ts";
 
 /** What the host keeps of a sandbox. Source of the version rule: a file of another schema is not read. */
@@ -12,9 +13,10 @@ export interface SandboxRecord {
   /** Its own process is then the init of a task of the same name. */
   readonly hasProcess: boolean;
   readonly phase: "creating" | "created" | "ready" | "stopped";
-  readonly createdAtMs: number;
-  /** When one without a process was stopped. */
-  readonly stoppedAtMs: number;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** When one without a process was stopped; empty before that. */
+  readonly stoppedAt: string;
 }
 
 const suffix = ".json";
@@ -62,12 +64,21 @@ export function loadSandboxes(hostFolder: string): readonly FoundSandbox[] {
 
 function readRecord(path: string, namespace: string, id: string): SandboxRecord | FaultError {
   try {
-    const value = JSON.parse(readFileSync(path, "utf8")) as Partial<SandboxRecord> | null;
-    if (value?.schema === 1 && value.namespace === namespace && value.id === id) return value as SandboxRecord;
+    const value = JSON.parse(readFileSync(path, "utf8")) as StoredRecord | null;
+    if (value?.schema === 1 && value.namespace === namespace && value.id === id) return withTimes(value);
     return new FaultError("dataLoss", `sandbox state ${path}: of another schema or sandbox`);
   } catch (error) {
     return new FaultError("dataLoss", `sandbox state ${path}`, { cause: error });
   }
+}
+
+type StoredRecord = Partial<SandboxRecord> & { readonly createdAtMs?: number; readonly stoppedAtMs?: number };
+
+/** The earlier form told times in milliseconds, and 0 for none. */
+function withTimes({ createdAtMs = 0, stoppedAtMs = 0, ...record }: StoredRecord): SandboxRecord {
+  const createdAt = record.createdAt ?? Instant.ofMs(createdAtMs).toString();
+  const stoppedAt = record.stoppedAt ?? (stoppedAtMs === 0 ? "" : Instant.ofMs(stoppedAtMs).toString());
+  return { ...(record as SandboxRecord), createdAt, stoppedAt };
 }
 
 function pathOf(hostFolder: string, namespace: string, id: string): string {

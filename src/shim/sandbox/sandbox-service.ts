@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   Sandbox,
   type SandboxStatusResponseSchema,
@@ -9,6 +9,7 @@ import { type Metric, MetricSchema } from "../../gen/containerd/types/metrics_pb
 import { type Ctx, unlessAborted } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import { Instant } from "../../lib/instant.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { namespaceOf } from "../caller.ts";
 import { exitOf, waitForExit } from "../operations/inspect.ts";
@@ -33,7 +34,7 @@ export function createSandboxService(parts: HostParts): ServiceDefinition {
     startSandbox: async (ctx, { sandboxId }) => {
       const sandbox = find(ctx, sandboxId);
       const pid = await startSandbox(parts, sandboxes, sandbox);
-      return { pid, createdAt: timestampFromMs(sandbox.record.createdAtMs) };
+      return { pid, createdAt: timestampOf(sandbox.record.createdAt) };
     },
     platform: (ctx, { sandboxId }) => {
       find(ctx, sandboxId);
@@ -74,34 +75,33 @@ async function waitSandbox(
     return exitOf(task.init);
   }
   await unlessAborted(sandbox.stopped, ctx.signal);
-  return { exitStatus: 0, exitedAt: timestampFromMs(sandbox.record.stoppedAtMs) };
+  return { exitStatus: 0, exitedAt: timestampOf(sandbox.record.stoppedAt) };
 }
 
 function statusMessage(
   sandboxes: HostSandboxes,
   sandbox: HostSandbox,
 ): MessageInitShape<typeof SandboxStatusResponseSchema> {
-  const { id, phase, createdAtMs, stoppedAtMs } = sandbox.record;
+  const { id, phase, createdAt, stoppedAt } = sandbox.record;
   const task = sandboxes.taskOf(sandbox);
   const runs = task === undefined || task.init.status === "running";
-  const exitedAt = exitTime(task?.init.exitedAt, stoppedAtMs);
+  const exitedAt = task?.init.exitedAt?.toTimestamp() ?? timestampOf(stoppedAt);
   return {
     sandboxId: id,
     pid: task?.init.pid ?? 0,
     state: phase === "ready" && runs ? states.ready : states.notReady,
-    createdAt: timestampFromMs(createdAtMs),
+    createdAt: timestampOf(createdAt),
     ...(exitedAt === undefined ? {} : { exitedAt }),
   };
 }
 
-function exitTime(ofProcess: Date | undefined, stoppedAtMs: number): Timestamp | undefined {
-  if (ofProcess !== undefined) return timestampFromDate(ofProcess);
-  return stoppedAtMs === 0 ? undefined : timestampFromMs(stoppedAtMs);
+function timestampOf(recorded: string): Timestamp | undefined {
+  return Instant.parse(recorded)?.toTimestamp();
 }
 
 /** Its own process's figures; of one without, or whose process has ended, the time alone. */
 function metricsOf(parts: HostParts, sandboxes: HostSandboxes, sandbox: HostSandbox): Metric {
-  const metric = create(MetricSchema, { timestamp: timestampFromDate(parts.now()), id: sandbox.record.id });
+  const metric = create(MetricSchema, { timestamp: parts.now().toTimestamp(), id: sandbox.record.id });
   const task = sandboxes.taskOf(sandbox);
   if (task === undefined) return metric;
   try {

@@ -25,7 +25,7 @@ export class HostSandbox {
   }
 
   /** Changes what is kept of it, on disk first. */
-  become(changes: Partial<Pick<SandboxRecord, "phase" | "stoppedAtMs">>): void {
+  become(changes: Partial<Pick<SandboxRecord, "phase" | "stoppedAt">>): void {
     const next = { ...this.#record, ...changes };
     saveSandbox(this.#folder, next);
     this.#record = next;
@@ -95,8 +95,8 @@ export class HostSandboxes {
     const task = this.#parts.tasks.find(namespace, id);
     if (task === undefined) return undefined;
     const phase = task.init.status === "created" ? "created" : "ready";
-    const createdAtMs = this.#parts.now().getTime();
-    return { schema: 1, namespace, id, bundle: task.bundle, hasProcess: true, phase, createdAtMs, stoppedAtMs: 0 };
+    const createdAt = this.#parts.now().toString();
+    return { schema: 1, namespace, id, bundle: task.bundle, hasProcess: true, phase, createdAt, stoppedAt: "" };
   }
 }
 

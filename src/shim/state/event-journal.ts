@@ -10,9 +10,9 @@ import {
 } from "node:fs";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Event, EventSchema } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { messageOf } from "../../lib/faults.ts";
+import type { Instant } from "../../lib/instant.ts";
 import type { Logger } from "../../lib/log.ts";
 import { isErrno } from "../../sys/index.ts";
 
@@ -62,9 +62,9 @@ export class EventJournal implements Disposable {
   }
 
   /** Adds an event; it is on its way to readers, and safe from a crash of this process, when this returns. */
-  append(namespace: string, topic: string, event: Any, at: Date): bigint {
+  append(namespace: string, topic: string, event: Any, at: Instant): bigint {
     const sequence = this.#last + 1n;
-    const message = create(EventSchema, { sequence, timestamp: timestampFromDate(at), namespace, topic, event });
+    const message = create(EventSchema, { sequence, timestamp: at.toTimestamp(), namespace, topic, event });
     this.#last = sequence;
     this.#events.push(message);
     this.#liveBytes += this.#write(message);

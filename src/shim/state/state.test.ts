@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
+import { systemClock } from "../../lib/clock.ts";
 import { silentLogger } from "../../lib/log.ts";
+import { TaskProcess } from "../process/process.ts";
+import { loadSandboxes, saveSandbox } from "../sandbox/sandbox-files.ts";
 import { EventJournal } from "./event-journal.ts";
 import { recordSchema, type TaskRecord } from "./records.ts";
 import { StateFiles } from "./state-file.ts";
@@ -81,7 +84,7 @@ describe("EventJournal", () => {
   const open = (name: string, capacity?: number) =>
     new EventJournal({ path: join(folder, name), log: silentLogger, ...(capacity === undefined ? {} : { capacity }) });
   const fill = (journal: EventJournal, count: number) => {
-    for (let n = 0; n < count; n++) journal.append("n", "/t", any, new Date());
+    for (let n = 0; n < count; n++) journal.append("n", "/t", any, systemClock());
   };
 
   test("keeps events over a restart until they are acknowledged, and goes on counting", () => {
@@ -90,11 +93,11 @@ describe("EventJournal", () => {
     first.acknowledge(3n);
     using second = open("one");
     expect(second.kept().map((event) => event.sequence)).toEqual([4n, 5n]);
-    expect(second.append("n", "/t", any, new Date())).toBe(6n);
+    expect(second.append("n", "/t", any, systemClock())).toBe(6n);
     second.acknowledge(100n);
     using third = open("one");
     expect(third.kept()).toEqual([]);
-    expect(third.append("n", "/t", any, new Date())).toBe(7n);
+    expect(third.append("n", "/t", any, systemClock())).toBe(7n);
   });
 
   test("cuts a torn or damaged tail off", () => {
@@ -112,7 +115,7 @@ describe("EventJournal", () => {
     writeFileSync(path, damaged);
     using again = open("torn");
     expect(again.kept().length).toBe(2);
-    expect(again.append("n", "/t", any, new Date())).toBe(3n);
+    expect(again.append("n", "/t", any, systemClock())).toBe(3n);
   });
 
   test("stays small when events are acknowledged and bounded when they are not", () => {
@@ -143,5 +146,25 @@ describe("EventJournal", () => {
     fill(journal, 2);
     await reading;
     expect(seen).toEqual([2n, 3n, 4n]);
+  });
+});
+
+describe("times on disk", () => {
+  test.each(["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05.678901234Z", ""])("an exit at %p stays", (exitedAt) => {
+    expect(TaskProcess.fromRecord({ ...process, exitedAt }).toRecord().exitedAt).toBe(exitedAt);
+  });
+
+  test("a sandbox of the version that told milliseconds is read with its times", () => {
+    const hostFolder = join(folder, "earlier-sandboxes");
+    const base = { schema: 1, namespace: "n", bundle: "/b", hasProcess: false, phase: "stopped" } as const;
+    const sandbox = { ...base, id: "new", createdAt: "2026-01-02T03:04:05.678901234Z", stoppedAt: "" } as const;
+    saveSandbox(hostFolder, sandbox);
+    const earlier = { ...base, id: "old", createdAtMs: 1_767_323_045_678, stoppedAtMs: 0 };
+    writeFileSync(join(hostFolder, "sandboxes", "n", "old.json"), JSON.stringify(earlier));
+    const wanted = { ...base, id: "old", createdAt: "2026-01-02T03:04:05.678Z", stoppedAt: "" } as const;
+    const read = loadSandboxes(hostFolder).map(({ record: found }) => found);
+    expect(read).toHaveLength(2);
+    expect(read).toContainEqual(sandbox);
+    expect(read).toContainEqual(wanted);
   });
 });

@@ -1,3 +1,4 @@
+import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
 import { LogRecorder, logTargetOf } from "../../lib/output-log/index.ts";
 import {
@@ -15,7 +16,7 @@ export interface OutputLogsOptions {
   readonly kernel: Kernel;
   readonly watcher: FdWatcher;
   readonly log: Logger;
-  readonly now: () => Date;
+  readonly now: Clock;
 }
 
 /** Logs are looked at this often at most, however much is written: a line's time is true to this. */
@@ -49,7 +50,7 @@ export class OutputLogs implements Disposable {
       const watch = kernel.inotifyAdd(this.#open(), target.path, fileEvents.modified);
       this.#byPath.set(target.path, { watch, recorder });
       this.#byWatch.set(watch, target.path);
-      recorder.note(now().getTime());
+      recorder.note(now().ms);
     } catch (error) {
       this.#complain(target.path, error);
     }
@@ -111,7 +112,7 @@ export class OutputLogs implements Disposable {
 
   #note(path: string): void {
     try {
-      this.#byPath.get(path)?.recorder.note(this.#options.now().getTime());
+      this.#byPath.get(path)?.recorder.note(this.#options.now().ms);
     } catch (error) {
       // A log that was removed under its container is nobody's loss.
       if (!isErrno(error, "ENOENT")) this.#complain(path, error);

@@ -1,5 +1,5 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
+import type { Instant } from "../../lib/instant.ts";
 import { isErrno } from "../../sys/index.ts";
 import { cgroupPids } from "../cgroup/cgroup-files.ts";
 import { freezerState, thaw } from "../cgroup/freezer.ts";
@@ -23,7 +23,7 @@ export function recordExit(
   parts: HostParts,
   task: Task,
   process: TaskProcess,
-  journaled: { readonly status: number; readonly at: Date } | undefined,
+  journaled: { readonly status: number; readonly at: Instant } | undefined,
 ): void {
   if (journaled !== undefined) {
     process.setExit({ ...journaled, known: true });
@@ -76,7 +76,7 @@ function publishExit(parts: HostParts, task: Task, process: TaskProcess, exit: P
     id: process.execId === "" ? task.id : process.execId,
     pid: process.pid,
     exitStatus: exit.status,
-    exitedAt: timestampFromDate(exit.at),
+    exitedAt: exit.at.toTimestamp(),
   });
   parts.failpoint("exit.announced");
   save(parts, task);

@@ -1,5 +1,4 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   TaskCheckpointedSchema,
   TaskCreateSchema,
@@ -9,6 +8,7 @@ import {
   TaskStartSchema,
 } from "../../gen/containerd/events/task_pb.ts";
 import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
+import { Instant } from "../../lib/instant.ts";
 import { type HostParts, publish, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { DumpRecord } from "../state/records.ts";
@@ -34,7 +34,7 @@ export function publishCheckpoint(parts: HostParts, task: Task, { image: checkpo
   const containerId = task.id;
   const told = parts.journal.kept().some(({ namespace, topic, event, timestamp }) => {
     if (namespace !== task.namespace || topic !== topics.checkpointed || event === undefined) return false;
-    if (timestamp === undefined || timestampDate(timestamp) < new Date(begunAt)) return false;
+    if (timestamp === undefined || Instant.of(timestamp).isBefore(Instant.parse(begunAt) ?? parts.now())) return false;
     const made = fromBinary(TaskCheckpointedSchema, event.value);
     return made.containerId === containerId && made.checkpoint === checkpoint;
   });
@@ -46,13 +46,13 @@ export function journaledExit(
   parts: HostParts,
   task: Task,
   process: TaskProcess,
-): { status: number; at: Date } | undefined {
+): { status: number; at: Instant } | undefined {
   const id = process.execId === "" ? task.id : process.execId;
   for (const event of parts.journal.kept()) {
     if (event.topic !== topics.exit || event.namespace !== task.namespace || event.event === undefined) continue;
     const exit = fromBinary(TaskExitSchema, event.event.value);
     if (exit.containerId === task.id && exit.id === id && exit.pid === process.pid) {
-      const at = exit.exitedAt === undefined ? parts.now() : timestampDate(exit.exitedAt);
+      const at = exit.exitedAt === undefined ? parts.now() : Instant.of(exit.exitedAt);
       return { status: exit.exitStatus, at };
     }
   }

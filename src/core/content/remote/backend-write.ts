@@ -1,5 +1,4 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   type Content,
   WriteAction,
@@ -9,6 +8,7 @@ import {
 import { BoundedQueue } from "../../../lib/bounded-queue.ts";
 import { type Digest, digestOf, parseDigest } from "../../../lib/digest.ts";
 import { fault, unavailable } from "../../../lib/faults.ts";
+import { Instant } from "../../../lib/instant.ts";
 import type { ServiceClient } from "../../../wire/service.ts";
 import type { BackendCall } from "./backend.ts";
 
@@ -23,8 +23,8 @@ const nothing: Digest = digestOf("");
  * Source: containerd core/content/proxy/content_writer.go.
  */
 export class BackendWrite implements AsyncDisposable {
-  readonly startedAt: Date;
-  #updatedAt: Date;
+  readonly startedAt: Instant;
+  #updatedAt: Instant;
   #offset: number;
   #digest: string;
   readonly #requests: BoundedQueue<Request>;
@@ -35,8 +35,8 @@ export class BackendWrite implements AsyncDisposable {
     requests: BoundedQueue<Request>,
     responses: AsyncIterator<WriteContentResponse>,
   ) {
-    this.startedAt = first.startedAt === undefined ? new Date(0) : timestampDate(first.startedAt);
-    this.#updatedAt = first.updatedAt === undefined ? this.startedAt : timestampDate(first.updatedAt);
+    this.startedAt = first.startedAt === undefined ? Instant.ofMs(0) : Instant.of(first.startedAt);
+    this.#updatedAt = first.updatedAt === undefined ? this.startedAt : Instant.of(first.updatedAt);
     this.#offset = Number(first.offset);
     this.#digest = first.digest;
     this.#requests = requests;
@@ -65,7 +65,7 @@ export class BackendWrite implements AsyncDisposable {
     return this.#offset;
   }
 
-  get updatedAt(): Date {
+  get updatedAt(): Instant {
     return this.#updatedAt;
   }
 
@@ -74,7 +74,7 @@ export class BackendWrite implements AsyncDisposable {
     return parseDigest(this.#digest);
   }
 
-  async write(bytes: Uint8Array, now: Date): Promise<void> {
+  async write(bytes: Uint8Array, now: Instant): Promise<void> {
     for (let at = 0; at < bytes.length; at += messageBytes) {
       const data = bytes.subarray(at, at + messageBytes) as Uint8Array<ArrayBuffer>;
       const request = { action: WriteAction.WRITE, offset: BigInt(this.#offset), data };

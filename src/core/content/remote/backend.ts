@@ -1,7 +1,7 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Content, Status } from "../../../gen/containerd/services/content/v1/content_pb.ts";
 import type { Digest } from "../../../lib/digest.ts";
 import { fault, isFault } from "../../../lib/faults.ts";
+import { Instant } from "../../../lib/instant.ts";
 import type { CallOptions, ServiceClient } from "../../../wire/service.ts";
 import type { IngestStatus } from "../content.ts";
 import { BackendWrite } from "./backend-write.ts";
@@ -84,7 +84,7 @@ function statusOf(status: Status): IngestStatus {
     offset: Number(offset),
     total: Number(total),
     expected: expected === "" ? undefined : (expected as Digest),
-    startedAt: startedAt === undefined ? new Date(0) : timestampDate(startedAt),
-    updatedAt: updatedAt === undefined ? new Date(0) : timestampDate(updatedAt),
+    startedAt: startedAt === undefined ? Instant.ofMs(0) : Instant.of(startedAt),
+    updatedAt: updatedAt === undefined ? Instant.ofMs(0) : Instant.of(updatedAt),
   };
 }

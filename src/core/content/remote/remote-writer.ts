@@ -1,6 +1,7 @@
 import type { Ctx } from "../../../lib/ctx.ts";
 import { algorithmOf, type Digest, digestProblem } from "../../../lib/digest.ts";
 import { alreadyExists, failedPrecondition, isFault, quote } from "../../../lib/faults.ts";
+import type { Instant } from "../../../lib/instant.ts";
 import { checkLabels, requireLabelKeys } from "../../../lib/labels.ts";
 import type { ContentWriter, IngestStatus } from "../content.ts";
 import type { BackendCall } from "./backend.ts";
@@ -12,7 +13,7 @@ type CommitOptions = Parameters<ContentWriter["commit"]>[1];
 /** What a writer works on: an ingest there, or a blob that is there already. */
 export type RemoteTarget =
   | { readonly kind: "ingest"; readonly write: BackendWrite; readonly total: number }
-  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Date };
+  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Instant };
 
 export interface RemoteWriterOptions {
   readonly store: RemoteContent;
