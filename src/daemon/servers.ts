@@ -10,7 +10,9 @@ import {
   table,
   text,
 } from "../plugin/index.ts";
+import { createKernel } from "../sys/index.ts";
 import { createGrpcServer } from "../wire/grpc/index.ts";
+import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { handOver, socketPath } from "./sockets.ts";
@@ -44,6 +46,7 @@ const grpcServer: PluginDefinition = definePlugin({
     const server = createGrpcServer({
       services,
       log,
+      lookout: createLookout(createKernel()),
       limits: { maxReceiveBytes: config.max_recv_message_size || messageLimit },
     });
     scope.defer(() => server.close(graceMs));

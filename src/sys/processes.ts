@@ -13,6 +13,8 @@ export interface WaitStatus {
 }
 
 export interface ProcessCalls {
+  /** Lets whoever waits for this processor have it first. Source: sched_yield(2), which always succeeds. */
+  yieldProcessor(): void;
   /** A descriptor for a process, readable once it ended. Source: pidfd_open(2), Linux 5.3. Errors: SysError ESRCH. */
   pidfdOpen(pid: Pid): Fd;
   /** Signals exactly this process, never a later one of the same number. Source: pidfd_send_signal(2). Errors: SysError ESRCH. */
@@ -40,6 +42,7 @@ const libc = lazyLibrary({
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   setsid: { args: [], returns: "i32" },
   ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  sched_yield: { args: [], returns: "i32" },
 });
 
 const withoutHanging = 1;
@@ -54,6 +57,9 @@ const pidfdGetInfo = 0xc040ff0b;
 
 /** SAFETY: fixed-size buffers that live through the call. JUSTIFICATION: the runtime reaps only what it spawned itself. */
 export const processCalls: ProcessCalls = {
+  yieldProcessor: () => {
+    libc().sched_yield();
+  },
   pidfdOpen: (pid) => syscall("pidfd_open", [pid, 0], String(pid)),
   pidfdSignal: (pidfd, signal) => {
     syscall("pidfd_send_signal", [pidfd, signal, 0, 0]);

@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
 import type { Fd } from "./files.ts";
-import { check, lazyLibrary } from "./libc.ts";
+import { check, lastErrno, lazyLibrary } from "./libc.ts";
 import { isErrno, SysError } from "./sys-error.ts";
 
 /** A message with the descriptors that came along. */
@@ -24,6 +24,11 @@ export interface SocketCalls {
   setSendBuffer(fd: Fd, sizeBytes: number): number;
   /** Sends one message and copies of descriptors. Source: sendmsg(2), cmsg(3). Errors: SysError EAGAIN (the buffer is full). */
   sendFds(fd: Fd, bytes: Uint8Array, fds: readonly Fd[]): void;
+  /**
+   * Takes bytes that wait in a stream socket; undefined when none do, 0 at its end. Source: recv(2), MSG_DONTWAIT.
+   * Effects: never blocks; for whoever asks often, since it makes no error of there being nothing.
+   */
+  receiveNow(fd: Fd, into: Uint8Array): number | undefined;
   /** Receives one message; undefined when none waits. `peek` leaves it there, with fresh descriptors. Source: recvmsg(2). */
   receiveFds(fd: Fd, options?: { readonly peek?: boolean }): FdMessage | undefined;
 }
@@ -35,6 +40,7 @@ const libc = lazyLibrary({
   accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
@@ -46,6 +52,9 @@ const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
 const [socketLevel, scmRights] = [1, 1];
 /** Source: asm-generic/socket.h. */
 const [sendBuffer, sendBufferForced] = [7, 32];
+const messageDontWait = 0x40;
+const [EAGAIN, EINTR] = [11, 4];
+let errnoResolved = false;
 const maxMessageBytes = 4096;
 const maxFds = 16;
 
@@ -118,6 +127,15 @@ export const socketCalls: SocketCalls = {
     }
     const header = message(bytes, control);
     check("sendmsg", () => libc().sendmsg(fd, header, noSignal));
+  },
+  receiveNow: (fd, into) => {
+    // The first use resolves errno's address, which must not happen between the call and the reading of its errno.
+    if (!errnoResolved) errnoResolved = lastErrno() >= 0;
+    const count = libc().recv(fd, into, into.length, messageDontWait);
+    if (count >= 0) return count;
+    const errno = lastErrno();
+    if (errno === EAGAIN || errno === EINTR) return undefined;
+    throw new SysError("recv", errno);
   },
   receiveFds: (fd, options = {}) => {
     const bytes = new Uint8Array(maxMessageBytes);

@@ -286,6 +286,25 @@ describe("Kernel sockets", () => {
     expect(fdCount()).toBe(before);
   });
 
+  test("what waits in a stream is taken without waiting for more, up to its end", async () => {
+    const listener = kernel.listenUnix(at("now"));
+    const socket = await Bun.connect({ unix: at("now"), socket: { data: () => {} } });
+    const accepted = kernel.accept(listener) as number;
+    const into = new Uint8Array(16);
+    expect(kernel.receiveNow(accepted, into)).toBeUndefined();
+    socket.write("five!");
+    socket.flush();
+    expect(kernel.receiveNow(accepted, into)).toBe(5);
+    expect(Buffer.from(into.subarray(0, 5)).toString()).toBe("five!");
+    expect(kernel.receiveNow(accepted, into)).toBeUndefined();
+    socket.shutdown();
+    expect(kernel.receiveNow(accepted, into)).toBe(0);
+    socket.terminate();
+    for (const fd of [accepted, listener]) kernel.close(fd);
+    expect(code(() => kernel.receiveNow(listener, into))).toMatch(/EBADF|ENOTSOCK/);
+    kernel.yieldProcessor();
+  });
+
   test("a listening socket takes a connection that came before accept", async () => {
     const listener = kernel.listenUnix(at("s"));
     expect(kernel.accept(listener)).toBeUndefined();

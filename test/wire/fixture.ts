@@ -10,6 +10,7 @@ export interface Held {
   readonly made: number;
   readonly open: number;
   readonly aborted: number;
+  readonly caught: number;
   readonly rssKib: number;
   readonly descriptors: number;
 }

@@ -4,7 +4,9 @@ import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { Content, WriteAction } from "../../src/gen/containerd/services/content/v1/content_pb.ts";
 import { Events } from "../../src/gen/containerd/services/events/v1/events_pb.ts";
 import { Version } from "../../src/gen/containerd/services/version/v1/version_pb.ts";
+import { createKernel, type Kernel } from "../../src/sys/index.ts";
 import { createGrpcServer } from "../../src/wire/grpc/index.ts";
+import { createLookout } from "../../src/wire/http2/index.ts";
 import { defineService } from "../../src/wire/service.ts";
 
 /**
@@ -17,7 +19,17 @@ const blobSize = 64 * 1024 * 1024;
 const blob = new Uint8Array(1024 * 1024);
 const timestamp = create(TimestampSchema, { seconds: 1n });
 
-const held = { made: 0, open: 0, aborted: 0 };
+/** `caught`: reads with which the lookout found a call. */
+const held = { made: 0, open: 0, aborted: 0, caught: 0 };
+const real = createKernel();
+const kernel: Pick<Kernel, "receiveNow" | "yieldProcessor"> = {
+  yieldProcessor: () => real.yieldProcessor(),
+  receiveNow: (fd, into) => {
+    const count = real.receiveNow(fd, into);
+    if (count !== undefined && count > 0) held.caught++;
+    return count;
+  },
+};
 
 const version = defineService(Version, {
   version: async (ctx) => {
@@ -72,7 +84,7 @@ function footprint(): { rssKib: number; descriptors: number } {
   return { rssKib, descriptors: readdirSync("/proc/self/fd").length };
 }
 
-const server = createGrpcServer({ services: [version, events, content] });
+const server = createGrpcServer({ services: [version, events, content], lookout: createLookout(kernel) });
 await server.listen({ path });
 console.log("ready");
 process.on("SIGTERM", () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { availableParallelism } from "node:os";
 import type { Socket } from "bun";
 import { Content } from "../../src/gen/containerd/services/content/v1/content_pb.ts";
 import { Events } from "../../src/gen/containerd/services/events/v1/events_pb.ts";
@@ -72,6 +73,32 @@ describe("a client that asks for much and reads nothing", () => {
     greedy.terminate();
     await waitFor("the streams to end", async () => (await fixture.held()).open === 0);
   }, 30_000);
+});
+
+describe.skipIf(availableParallelism() < 2)("a client that calls in a loop", () => {
+  test("is looked out for, and others are served meanwhile", async () => {
+    await using fixture = await startFixture(2000, 1000);
+    await using caller = await fixture.connect();
+    await using other = await fixture.connect();
+    const client = caller.client(Version);
+    await waitFor("a call to be caught", async () => {
+      for (let n = 0; n < 500; n++) await client.version({});
+      const { version } = await client.version({});
+      return (JSON.parse(version) as { caught: number }).caught > 0;
+    });
+    // While it goes on, a stream of another client comes whole.
+    let seen = 0;
+    let calls = 0;
+    const stream = (async () => {
+      for await (const _event of other.client(Events).subscribe({})) seen++;
+    })();
+    for (let over = false; !over; calls++) {
+      await client.version({});
+      over = seen === 2000;
+    }
+    await stream;
+    expect(calls).toBeGreaterThan(0);
+  }, 60_000);
 });
 
 describe("a server after tens of thousands of calls", () => {

@@ -1,4 +1,5 @@
-import { createHttp2Server, defaultLimits, type StreamHandler } from "../../src/wire/http2/index.ts";
+import { createKernel } from "../../src/sys/index.ts";
+import { createHttp2Server, createLookout, defaultLimits, type StreamHandler } from "../../src/wire/http2/index.ts";
 
 /**
  * A plain HTTP/2 server over lighter's own framing: it answers every request with a short page, once the request is
@@ -9,6 +10,7 @@ const body = Buffer.from("lighter's HTTP/2 layer answers\n");
 const server = createHttp2Server({
   limits: { ...defaultLimits, maxConcurrentStreams: 100 },
   keepaliveMs: 3_600_000,
+  lookout: createLookout(createKernel()),
   accept: () => ({
     onStream: (stream, _block, end) => {
       const answer = (): void => {

@@ -7,6 +7,7 @@ import {
   type Endpoint,
   type HeaderBlock,
   type Http2Server,
+  type Lookout,
   type Stream,
   type StreamHandler,
 } from "../http2/index.ts";
@@ -25,6 +26,8 @@ export interface GrpcServerOptions {
   readonly limits?: Partial<GrpcLimits>;
   /** How long a connection may say nothing before it is pinged. Source: grpc-go's default. */
   readonly keepaliveMs?: number;
+  /** Looks out for the next call of a client that calls in a loop. */
+  readonly lookout?: Lookout | undefined;
 }
 
 /** Serves gRPC over HTTP/2 without TLS on unix sockets and TCP. */
@@ -59,6 +62,7 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
     this.#http2 = createHttp2Server({
       limits,
       keepaliveMs: options.keepaliveMs ?? defaultKeepaliveMs,
+      lookout: options.lookout,
       accept: () => this,
     });
   }

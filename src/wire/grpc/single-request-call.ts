@@ -3,6 +3,10 @@ import { gunzipMessage } from "./gzip.ts";
 import { MessageReader, prefixSize } from "./message-reader.ts";
 import { ServerCall } from "./server-call.ts";
 
+/** Copying more than this costs more than the memory is worth. */
+const copiedBytes = 4096;
+const noBytes = new Uint8Array();
+
 /** A call whose caller sends one message and is done: unary, or a stream of answers. */
 export class SingleRequestCall extends ServerCall {
   #reader: MessageReader | undefined;
@@ -12,16 +16,20 @@ export class SingleRequestCall extends ServerCall {
 
   onData(bytes: Buffer, end: boolean): boolean {
     if (this.done) return true;
-    if (end && this.#reader === undefined && isWholeMessage(bytes)) {
-      this.#start(bytes.subarray(prefixSize));
-      return false;
-    }
+    if (end && this.#reader === undefined && isWholeMessage(bytes)) return this.#startWith(bytes);
     this.#reader ??= new MessageReader(this.shared.maxReceiveBytes);
     if (!this.#ignoring) this.#reader.push(bytes);
     // All of it belongs to one message of bounded size, so the caller may go on.
     if (!end) this.stream.credit(bytes.length);
     this.#collect(this.#reader, end);
     return true;
+  }
+
+  /** Starts with a message as it came. A small one is copied, so that what it came in may be used again. */
+  #startWith(bytes: Buffer): boolean {
+    const copied = bytes.length <= copiedBytes;
+    this.#start(copied ? copyOf(bytes) : bytes.subarray(prefixSize));
+    return copied;
   }
 
   onTrailers(): void {
@@ -79,6 +87,14 @@ export class SingleRequestCall extends ServerCall {
     }
     this.run(input);
   }
+}
+
+/** The payload in memory of its own. */
+function copyOf(bytes: Buffer): Uint8Array {
+  if (bytes.length === prefixSize) return noBytes;
+  const payload = Buffer.allocUnsafe(bytes.length - prefixSize);
+  bytes.copy(payload, 0, prefixSize);
+  return payload;
 }
 
 /** The usual case: nothing but one message, not compressed. */

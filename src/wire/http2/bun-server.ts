@@ -3,6 +3,7 @@ import type { SocketListener } from "bun";
 import { type BunSocket, BunTransport, type SocketData, socketEvents } from "./bun-transport.ts";
 import { Connection, type ConnectionHandler } from "./connection.ts";
 import type { ConnectionLimits } from "./limits.ts";
+import type { Lookout } from "./lookout.ts";
 
 /** Where a server listens or a client connects. */
 export type Endpoint =
@@ -13,6 +14,7 @@ export interface Http2ServerOptions {
   readonly limits: ConnectionLimits;
   /** A TCP connection that says nothing for so long is pinged; without an answer in another 20 s it is closed. */
   readonly keepaliveMs: number;
+  readonly lookout?: Lookout | undefined;
   /** Makes the handler of each new connection. */
   readonly accept: () => ConnectionHandler;
 }
@@ -79,6 +81,7 @@ class BunHttp2Server implements Http2Server {
       transport: new BunTransport(socket),
       isServer: true,
       limits: this.#options.limits,
+      lookout: this.#options.lookout,
       handler: {
         onStream: (stream, block, end) => handler.onStream(stream, block, end),
         onClosed: (error) => {

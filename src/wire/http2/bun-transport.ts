@@ -21,6 +21,12 @@ export class BunTransport implements Transport {
     this.#socket = socket;
   }
 
+  get fd(): number | undefined {
+    // `fd` is not in the published types; it is -1 once the socket is closed.
+    const { fd } = this.#socket as unknown as { readonly fd?: number };
+    return fd === undefined || fd < 0 ? undefined : fd;
+  }
+
   write(bytes: Uint8Array): number {
     return this.#socket.write(bytes);
   }
@@ -57,7 +63,9 @@ export const socketEvents: {
 } = {
   binaryType: "buffer",
   data: (socket, chunk) => {
-    if (socket.data.connection?.receive(chunk) === true) release(chunk);
+    const { connection } = socket.data;
+    connection?.lookout?.heard(connection);
+    if (connection?.receive(chunk) === true) release(chunk);
   },
   drain: (socket) => socket.data.connection?.drained(),
   end: (socket) => {

@@ -3,6 +3,7 @@ import { drainPing, FrameReceiver } from "./frame-receiver.ts";
 import type { HeaderBlock } from "./header-block.ts";
 import type { HeaderSource } from "./hpack-encoder.ts";
 import type { ConnectionLimits } from "./limits.ts";
+import type { Lookout, Watched } from "./lookout.ts";
 import {
   ConnectionError,
   connectionPreface,
@@ -30,6 +31,8 @@ export interface ConnectionOptions {
   readonly handler: ConnectionHandler;
   readonly isServer: boolean;
   readonly limits: ConnectionLimits;
+  /** Looks out for calls, on a server's side. */
+  readonly lookout?: Lookout | undefined;
 }
 
 /** Above this many bytes of frames that the socket does not take, nothing more is read from the peer. */
@@ -42,12 +45,13 @@ const alivePing: Buffer = Buffer.from("alive\0\0\0");
  * `onReset`, `onTrailers` or a last `onData`.
  * Source: RFC 9113.
  */
-export class Connection implements SettingsTarget {
+export class Connection implements SettingsTarget, Watched {
   readonly isServer: boolean;
   readonly limits: ConnectionLimits;
   readonly sender: Sender;
   readonly streams: Map<number, Stream> = new Map();
   readonly incoming: ReceiveWindow;
+  readonly lookout: Lookout | undefined;
   /** When the peer last said anything, on performance.now's clock. */
   heardAt: number = performance.now();
   peerMaxStreams: number = Number.POSITIVE_INFINITY;
@@ -63,6 +67,9 @@ export class Connection implements SettingsTarget {
   readonly #reader: FrameReader;
   readonly #frames: FrameReceiver;
   #paused = false;
+  /** Streams that were open before the last bytes came, and the last of the peer's by then. */
+  #standing = 0;
+  #standingLast = 0;
 
   constructor(options: ConnectionOptions) {
     const { limits } = options;
@@ -70,6 +77,7 @@ export class Connection implements SettingsTarget {
     this.limits = limits;
     this.#transport = options.transport;
     this.#handler = options.handler;
+    this.lookout = options.lookout;
     this.sender = new Sender(options.transport, () => this.#afterFlush());
     this.incoming = new ReceiveWindow(limits, this.sender);
     this.#frames = new FrameReceiver(this, options.handler);
@@ -80,6 +88,15 @@ export class Connection implements SettingsTarget {
   /** The peer has said who it is. */
   get established(): boolean {
     return this.#frames.established;
+  }
+
+  get fd(): number | undefined {
+    return this.closed ? undefined : this.#transport.fd;
+  }
+
+  /** Calls that wait for long (an event stream, a container's Wait) are not looked at: they stood before. */
+  get idle(): boolean {
+    return !this.closed && !this.draining && this.streams.size <= this.#standing && this.sender.out.size === 0;
   }
 
   /** Opens a stream, as a client. */
@@ -103,6 +120,8 @@ export class Connection implements SettingsTarget {
     if (this.closed) return true;
     this.#frames.keepsBytes = false;
     this.heardAt = performance.now();
+    this.#standing = this.streams.size;
+    this.#standingLast = this.#frames.lastStream;
     this.sender.corked = true;
     try {
       this.#reader.push(chunk);
@@ -126,6 +145,7 @@ export class Connection implements SettingsTarget {
   disconnected(error: Error | undefined): void {
     if (this.closed) return;
     this.closed = true;
+    this.lookout?.forget(this);
     const open = [...this.streams.values()];
     this.streams.clear();
     for (const stream of open) {
@@ -187,6 +207,10 @@ export class Connection implements SettingsTarget {
     }
     const saidLast = this.#frames.refuseAbove < maxWindowSize || !this.isServer;
     if (this.draining && saidLast && this.streams.size === 0 && size === 0) this.#transport.end();
+    const calls = (this.#frames.lastStream - this.#standingLast) / 2;
+    if (this.lookout === undefined || calls === 0 || !this.idle) return;
+    this.#standingLast = this.#frames.lastStream;
+    this.lookout.answered(this, calls);
   }
 
   #greet(): void {

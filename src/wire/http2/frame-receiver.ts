@@ -54,12 +54,12 @@ export class FrameReceiver implements FrameSink, HeaderSink {
     switch (type) {
       case frameType.headers:
         if (id === 0) throw protocolError("HEADERS on stream 0");
-        this.keepsBytes = true;
         this.#headers.headers(flags, id, bytes, start, end);
+        if (this.#headers.unfinished !== 0) this.keepsBytes = true;
         return;
       case frameType.continuation:
-        this.keepsBytes = true;
         this.#headers.continuation(flags, id, bytes, start, end);
+        if (this.#headers.unfinished !== 0) this.keepsBytes = true;
         return;
       case frameType.data:
         this.#onData(flags, id, bytes, start, end);

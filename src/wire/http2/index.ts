@@ -4,5 +4,6 @@ export { Connection, type ConnectionHandler } from "./connection.ts";
 export { type HeaderBlock, headerListSize, headerValue } from "./header-block.ts";
 export { type HeaderFields, type HeaderSource, HeaderTemplate } from "./hpack-encoder.ts";
 export { type ConnectionLimits, defaultLimits, type Rate } from "./limits.ts";
+export { createLookout, type Lookout } from "./lookout.ts";
 export { errorCode } from "./protocol.ts";
 export { type Stream, type StreamHandler } from "./stream.ts";

@@ -37,6 +37,7 @@ export const postFields: readonly string[] = [":method", "POST", ":scheme", "htt
 
 /** A client that speaks to a server connection in memory, frame by frame. */
 export class RawClient implements Transport {
+  readonly fd: undefined;
   readonly connection: Connection;
   readonly frames: SeenFrame[] = [];
   readonly encoder: HpackEncoder = new HpackEncoder();
