@@ -63,13 +63,11 @@ export interface PushOptions {
   readonly onStep?: OnStep | undefined;
   /** The image's name in the store. */
   readonly image: string;
-  /** Only these; all where none is named. */
-  readonly platforms: readonly Platform[];
 }
 
 /** Has the daemon push an image. Errors: what the daemon says. */
 export async function pushImage(client: Client, access: RegistryAccess, options: PushOptions): Promise<void> {
-  const store = typed(storeType, { name: options.image, platforms: options.platforms.map(wirePlatform) });
+  const store = typed(storeType, { name: options.image });
   await withRegistry(client, access, (registry) => transfer(client, store, registry, options.onStep));
 }
 
