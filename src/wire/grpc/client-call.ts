@@ -1,5 +1,6 @@
 import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
+import { CallTimer } from "../call-timer.ts";
 import { errorCode, type HeaderBlock, headerValue, type Stream, type StreamHandler } from "../http2/index.ts";
 import type { CallOptions } from "../service.ts";
 import type { MessageEncoder } from "./message-encoder.ts";
@@ -12,7 +13,7 @@ export class ClientCall implements StreamHandler {
   /** Set by whoever opens the stream. */
   stream: Stream | undefined;
   readonly #options: CallOptions;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timer: CallTimer | undefined;
   #httpStatus: string | undefined;
   #over = false;
   #writable: (() => void) | undefined;
@@ -26,7 +27,7 @@ export class ClientCall implements StreamHandler {
       left: () => this.#leave(),
     });
     if (options.timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => this.abort(fault("deadlineExceeded", "")), Math.max(options.timeoutMs, 0));
+      this.#timer = new CallTimer(options.timeoutMs, () => this.abort(fault("deadlineExceeded", "")));
     }
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -93,7 +94,7 @@ export class ClientCall implements StreamHandler {
   #end(reason: FaultError | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.answers.close(reason);
     this.#writable?.();

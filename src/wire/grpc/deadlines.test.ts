@@ -53,6 +53,12 @@ describe("deadlines and cancellation", () => {
     expect(await faultOfCall(call)).toBe("deadlineExceeded: context deadline exceeded");
   });
 
+  test.each([2 ** 31, Number.POSITIVE_INFINITY])("a deadline %d ms away is not now", async (timeoutMs) => {
+    bed.version = () => Bun.sleep(20).then(() => ({ version: "late" }));
+    const { version } = await bed.connection.client(Version).version({}, { timeoutMs });
+    expect(version).toBe("late");
+  });
+
   test("a caller that cancels is canceled here", async () => {
     const { implementation, reason } = hang();
     bed.version = implementation;

@@ -2,12 +2,10 @@ import type { Request } from "../../gen/ttrpc/ttrpc_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type FaultError, fault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { CallTimer } from "../call-timer.ts";
 
 /** Metadata keys of the wire. Source: containerd pkg/namespaces/ttrpc.go and core/leases/grpc.go. */
 export const metadataKeys = { namespace: "containerd-namespace-ttrpc", lease: "containerd-lease" } as const;
-
-/** The longest timer that setTimeout takes; a later deadline is none. */
-const maxTimerMs = 2 ** 31 - 1;
 
 /** One call's context: ends with its deadline or with its connection. */
 export class CallContext implements Ctx, Disposable {
@@ -17,7 +15,7 @@ export class CallContext implements Ctx, Disposable {
   readonly metadata: ReadonlyMap<string, string>;
   #controller: AbortController | undefined;
   #reason: FaultError | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timer: CallTimer | undefined;
 
   constructor(request: Request, log: Logger, namespace: string | undefined) {
     const metadata = new Map<string, string>();
@@ -29,7 +27,10 @@ export class CallContext implements Ctx, Disposable {
     this.namespace = metadata.get(metadataKeys.namespace) ?? namespace;
     this.lease = metadata.get(metadataKeys.lease);
     this.log = log;
-    if (request.timeoutNano > 0n) this.#startTimer(Number(request.timeoutNano / 1_000_000n));
+    if (request.timeoutNano > 0n) {
+      const expire = (): void => this.abort(fault("deadlineExceeded", ""));
+      this.#timer = new CallTimer(Math.ceil(Number(request.timeoutNano) / 1e6), expire, { unref: true });
+    }
   }
 
   get signal(): AbortSignal {
@@ -51,12 +52,6 @@ export class CallContext implements Ctx, Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
-
-  #startTimer(ms: number): void {
-    if (ms > maxTimerMs) return;
-    this.#timer = setTimeout(() => this.abort(fault("deadlineExceeded", "")), ms);
-    this.#timer.unref();
+    this.#timer?.[Symbol.dispose]();
   }
 }

@@ -11,6 +11,7 @@ import type { Socket } from "bun";
 import { RequestSchema, type Response, ResponseSchema } from "../../gen/ttrpc/ttrpc_pb.ts";
 import { abortFault } from "../../lib/ctx.ts";
 import { fault, messageOf, unavailable } from "../../lib/faults.ts";
+import { CallTimer } from "../call-timer.ts";
 import type { CallOptions } from "../service.ts";
 import { faultOf } from "../status.ts";
 import { metadataKeys } from "./call-context.ts";
@@ -94,7 +95,7 @@ export class ClientCalls {
     for (const [key, value] of options.metadata ?? []) metadata.push({ key, value });
     if (options.namespace !== undefined) metadata.push({ key: metadataKeys.namespace, value: options.namespace });
     if (options.lease !== undefined) metadata.push({ key: metadataKeys.lease, value: options.lease });
-    const timeoutNano = BigInt(Math.ceil((options.timeoutMs ?? 0) * 1e6));
+    const timeoutNano = nanoseconds(options.timeoutMs ?? 0);
     const request = create(RequestSchema, {
       service: desc.parent.typeName,
       method: desc.name,
@@ -179,13 +180,13 @@ export class ClientCalls {
     const timer =
       timeoutMs === undefined || timeoutMs <= 0
         ? undefined
-        : setTimeout(() => {
+        : new CallTimer(timeoutMs, () => {
             this.#receivers.delete(stream);
             fail(fault("deadlineExceeded", ""));
-          }, timeoutMs);
+          });
     return () => {
       signal?.removeEventListener("abort", onAbort);
-      clearTimeout(timer);
+      timer?.[Symbol.dispose]();
     };
   }
 
@@ -203,6 +204,14 @@ export class ClientCalls {
     if (frame.oversized) receiver.fail(tooLong(maxPayloadBytes + 1));
     else receiver.frame(frame);
   }
+}
+
+/** The longest time that the wire's 64-bit number of nanoseconds can say, as milliseconds; a longer one is none. */
+const longestTimeoutMs = 9e12;
+
+/** A time-out as the wire has it; 0 stands for none. */
+function nanoseconds(timeoutMs: number): bigint {
+  return timeoutMs > longestTimeoutMs ? 0n : BigInt(Math.ceil(timeoutMs * 1e6));
 }
 
 function receiveInto(desc: DescMethod, inbox: Inbox, frame: Frame): void {

@@ -92,6 +92,14 @@ describe("ttrpc unary call", () => {
     expect(service).toMatchObject({ kind: "notImplemented", message: "service grpc.health.v1.Health" });
   });
 
+  test.each([2 ** 31, 1e13, Number.POSITIVE_INFINITY])(
+    "does not end now when its time is %d ms away",
+    async (timeoutMs) => {
+      const { connection } = await serve(defineService(Host, { info: () => Bun.sleep(20).then(() => ({ pid: 7 })) }));
+      expect(await connection.client(Host).info({}, { timeoutMs })).toMatchObject({ pid: 7 });
+    },
+  );
+
   test("ends with deadlineExceeded on both sides when its time is over", async () => {
     const fired = Promise.withResolvers<unknown>();
     const { connection } = await serve(
