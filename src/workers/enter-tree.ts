@@ -63,6 +63,23 @@ export function mountPrivately(kernel: Kernel, { mounts, mountPoint }: TreeSourc
   mountAll(kernel, mounts, mountPoint);
 }
 
+/**
+ * The same view of a tree without the right to write. An overlay in use must not be mounted a second time with its upper
+ * folder: it becomes the topmost of the lower ones.
+ * Source: containerd core/mount/mount.go, readonlyMounts.
+ */
+export function readOnly(mount: MountRequest): MountRequest {
+  if (mount.type !== "overlay") {
+    return { ...mount, options: [...mount.options.filter((option) => option !== "rw" && option !== "ro"), "ro"] };
+  }
+  const value = (key: string): string | undefined =>
+    mount.options.findLast((option) => option.startsWith(`${key}=`))?.slice(key.length + 1);
+  const upper = value("upperdir");
+  if (upper === undefined) return mount;
+  const rest = mount.options.filter((option) => !/^(?:upperdir|workdir|lowerdir)=/.test(option));
+  return { ...mount, options: [...rest, `lowerdir=${[upper, value("lowerdir") ?? ""].join(":")}`] };
+}
+
 let shut = false;
 
 /** Gives this process a mount namespace of its own, out of which nothing propagates. */

@@ -106,6 +106,23 @@ export interface CopyTreeJob {
   readonly to: string;
 }
 
+/** A copy out of a container's root: the folder that is handed over as a descriptor, or the tree that is mounted for it. */
+export interface CopyOutJob {
+  readonly source: TreeSource | undefined;
+  /** From the tree's top; `x/.` is what is in x, `x/` follows a link. */
+  readonly path: string;
+  readonly noWalk: boolean;
+}
+
+/** A copy into a container's root. The archive follows the job on standard input. */
+export interface CopyInJob {
+  readonly source: TreeSource | undefined;
+  /** A folder that is there. */
+  readonly path: string;
+  readonly preserveOwnership: boolean;
+  readonly limits: UnpackLimits;
+}
+
 export interface RemoveTreeJob {
   readonly paths: readonly string[];
 }
@@ -156,6 +173,8 @@ export type Nothing = Record<string, never>;
 
 /** Every worker, with what it takes and what it answers. */
 export interface WorkerJobs {
+  readonly "copy-in": { readonly job: CopyInJob; readonly result: Nothing };
+  readonly "copy-out": { readonly job: CopyOutJob; readonly result: Nothing };
   readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
   readonly mount: { readonly job: MountJob; readonly result: MountResult };

@@ -5,6 +5,12 @@ export { workerProgram } from "./spawn-worker.ts";
 /** Becomes the worker of that name: what the one executable does when it is started as one. */
 export async function runWorker(name: string | undefined): Promise<void> {
   switch (name) {
+    case "copy-in":
+      await import("./copy-in.ts");
+      return;
+    case "copy-out":
+      await import("./copy-out.ts");
+      return;
     case "copy-tree":
       await import("./copy-tree.ts");
       return;

@@ -6,12 +6,13 @@ import type { WorkerJobs, WorkerName } from "./jobs.ts";
 
 /**
  * Does one job; the process ends with it. `nextLine` waits for another line of standard input, after the job's own; it is
- * undefined at the end.
+ * undefined at the end. `pieces` reads as bytes what is left there, each piece the reader's only until the next.
  */
 export type JobHandler<N extends WorkerName> = (
   job: WorkerJobs[N]["job"],
   kernel: Kernel,
   nextLine: () => string | undefined,
+  pieces: () => Iterable<Uint8Array>,
 ) => WorkerJobs[N]["result"] | Promise<WorkerJobs[N]["result"]>;
 
 const replyFd = 3;
@@ -20,6 +21,7 @@ export const givenFd = 4;
 const newline = 0x0a;
 /** As much of standard input is read at once. */
 const lineBytes = 1 << 16;
+const pieceBytes = 1 << 18;
 
 /**
  * A worker's whole life: takes its job from standard input, does it, answers on descriptor 3.
@@ -29,14 +31,14 @@ export async function serveJob<N extends WorkerName>(handler: JobHandler<N>): Pr
   const kernel = createKernel();
   kernel.dieWithParent(constants.signals.SIGKILL);
   try {
-    const nextLine = lineReader();
+    const { nextLine, pieces } = openInput();
     const line = nextLine();
     if (line === undefined) throw new FaultError("invalidArgument", "no job");
     const { parent, job } = JSON.parse(line) as { parent: number; job: WorkerJobs[N]["job"] };
     // The parent may have ended before its death could be asked for.
     if (process.ppid !== parent) process.exit(1);
     process.umask(0);
-    reply({ result: await handler(job, kernel, nextLine) });
+    reply({ result: await handler(job, kernel, nextLine, pieces) });
     process.exit(0);
   } catch (error) {
     const { kind, message } = asFault(error);
@@ -61,7 +63,7 @@ export type FilesJobHandler<N extends WorkerName> = (
 export async function serveJobs<N extends WorkerName>(handler: FilesJobHandler<N>): Promise<never> {
   const kernel = createKernel();
   kernel.dieWithParent(constants.signals.SIGKILL);
-  const nextLine = lineReader();
+  const { nextLine } = openInput();
   try {
     process.umask(0);
     for (let line = nextLine(); line !== undefined; line = nextLine()) {
@@ -79,9 +81,9 @@ export async function serveJobs<N extends WorkerName>(handler: FilesJobHandler<N
 }
 
 /** Reads standard input line by line; what follows the last line's end is none. */
-function lineReader(): () => string | undefined {
+function openInput(): { nextLine: () => string | undefined; pieces: () => Iterable<Uint8Array> } {
   let held: Buffer = Buffer.alloc(0);
-  return () => {
+  const nextLine = (): string | undefined => {
     for (;;) {
       const end = held.indexOf(newline);
       if (end >= 0) {
@@ -95,6 +97,18 @@ function lineReader(): () => string | undefined {
       held = held.length === 0 ? buffer.subarray(0, count) : Buffer.concat([held, buffer.subarray(0, count)]);
     }
   };
+  function* pieces(): Generator<Uint8Array> {
+    if (held.length > 0) yield held;
+    held = Buffer.alloc(0);
+    const buffer = Buffer.allocUnsafeSlow(pieceBytes);
+    for (let count = read(buffer); count > 0; count = read(buffer)) yield buffer.subarray(0, count);
+  }
+  return { nextLine, pieces };
+}
+
+/** Waits for some of standard input. */
+function read(buffer: Buffer): number {
+  return readSync(0, buffer, 0, buffer.length, null);
 }
 
 /** Any failure as a fault, Node's system errors by their errno. */

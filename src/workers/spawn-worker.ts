@@ -11,6 +11,8 @@ export interface WorkerRunOptions {
    * whether another line is still awaited or not.
    */
   readonly lines?: AsyncIterable<string> | undefined;
+  /** Bytes that go to the worker after the job, in place of lines; each piece is taken before the next is asked for. */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
   /** A file that the worker gets as a descriptor; the caller's own is the caller's to close, at any time. */
   readonly file?: number | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
@@ -52,7 +54,7 @@ export async function spawnWorker<N extends WorkerName>(
   options.signal?.addEventListener("abort", kill, { once: true });
   try {
     let broken: { readonly error: unknown } | undefined;
-    send(child.stdin, JSON.stringify({ parent: process.pid, job }), options.lines).catch((error: unknown) => {
+    send(child.stdin, JSON.stringify({ parent: process.pid, job }), options).catch((error: unknown) => {
       // A failure of the lines ends the worker, and is the one to tell.
       broken = { error };
       kill();
@@ -95,10 +97,14 @@ export function resultOf<R>(name: string, reply: string, stderr: string, ending:
 }
 
 /** Errors: what the lines' source says. */
-async function send(stdin: Bun.FileSink, job: string, lines: AsyncIterable<string> | undefined): Promise<void> {
-  const put = async (line: string): Promise<boolean> => {
+async function send(
+  stdin: Bun.FileSink,
+  job: string,
+  { lines, input }: Pick<WorkerRunOptions, "lines" | "input">,
+): Promise<void> {
+  const put = async (what: string | Uint8Array): Promise<boolean> => {
     try {
-      await stdin.write(`${line}\n`);
+      await stdin.write(what);
       await stdin.flush();
       return true;
     } catch {
@@ -106,10 +112,16 @@ async function send(stdin: Bun.FileSink, job: string, lines: AsyncIterable<strin
       return false;
     }
   };
-  let taken = await put(job);
+  let taken = await put(`${job}\n`);
   if (taken && lines !== undefined) {
     for await (const line of lines) {
-      taken = await put(line);
+      taken = await put(`${line}\n`);
+      if (!taken) break;
+    }
+  }
+  if (taken && input !== undefined) {
+    for await (const piece of input) {
+      taken = await put(piece);
       if (!taken) break;
     }
   }

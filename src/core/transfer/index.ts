@@ -1,3 +1,4 @@
+export { type ContainerCopies, type ContainerCopiesOptions, createContainerCopies } from "./container-copies.ts";
 export { createTransferrer, type LocalTransferOptions } from "./local-transfer.ts";
 export { createTransferService } from "./service.ts";
 export type {

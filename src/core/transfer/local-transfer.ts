@@ -1,6 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { notImplemented } from "../../lib/faults.ts";
 import type { LeaseManager } from "../leases/index.ts";
+import type { ContainerCopies } from "./container-copies.ts";
 import { underLease } from "./contexts.ts";
 import { endpointName } from "./endpoint-names.ts";
 import { exportImages } from "./export-images.ts";
@@ -17,8 +18,15 @@ export interface LocalTransferOptions extends TransferParts {
 /** Makes what transfers between registries, the daemon's stores and clients' streams. */
 export function createTransferrer(options: LocalTransferOptions): Transferrer {
   const active = new Set<string>();
+  let copies: ContainerCopies | undefined;
   return {
+    useContainers: (given) => {
+      copies = given;
+    },
     transfer: async (ctx, source, destination, onProgress = () => {}) => {
+      const copy = copies === undefined ? undefined : copyFor(copies, source, destination, onProgress);
+      // Nothing comes into a store: there is nothing to keep.
+      if (copy !== undefined) return copy(ctx);
       const action = actionFor(options, source, destination, onProgress);
       if (action === undefined) {
         throw notImplemented(`unable to transfer from ${endpointName(source)} to ${endpointName(destination)}`);
@@ -50,6 +58,21 @@ function actionFor(
     if (destination.kind === "export") return (ctx) => exportImages(ctx, parts, source, destination, tell);
   }
   if (source.kind === "import" && destination.kind === "export") return () => echo(source, destination);
+  return undefined;
+}
+
+function copyFor(
+  copies: ContainerCopies,
+  source: Endpoint,
+  destination: Endpoint,
+  tell: OnTransferProgress,
+): ((ctx: Ctx) => Promise<void>) | undefined {
+  if (source.kind === "container" && destination.kind === "write") {
+    return (ctx) => copies.out(ctx, source, destination, tell);
+  }
+  if (source.kind === "read" && destination.kind === "container") {
+    return (ctx) => copies.into(ctx, source, destination, tell);
+  }
   return undefined;
 }
 

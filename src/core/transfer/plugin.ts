@@ -17,21 +17,24 @@ import type { Differ } from "../diff/index.ts";
 import { createHostHealth } from "../remotes/index.ts";
 import type { Snapshotters } from "../snapshots/index.ts";
 import {
+  containersToken,
   contentToken,
   DIFFER,
   GRPC,
   IMAGE_VERIFIER,
   imagesToken,
+  LIGHTER_GRPC,
   leasesToken,
   SNAPSHOT,
   snapshottersToken,
   streamsToken,
   TRANSFER,
+  tasksToken,
   transferToken,
 } from "../tokens.ts";
 import { createUnpacker, type UnpackTarget } from "../unpack/index.ts";
 import { combineVerifiers } from "../verifiers/index.ts";
-import { createTransferrer, createTransferService } from "./index.ts";
+import { createContainerCopies, createTransferrer, createTransferService } from "./index.ts";
 
 const unpackSchema = table({
   platform: text(),
@@ -172,4 +175,20 @@ const servicePlugin: PluginDefinition = definePlugin({
   init: ({ transferrer, streams }) => ({ grpc: [createTransferService({ transferrer, streams })] }),
 });
 
-export const transferPlugins: readonly PluginDefinition[] = [localPlugin, servicePlugin];
+/** Beside the transferrer, which containerd starts before it has containers. */
+const containersPlugin: PluginDefinition = definePlugin({
+  type: LIGHTER_GRPC,
+  id: "container-copies",
+  requires: {
+    transferrer: transferToken,
+    containers: containersToken,
+    tasks: tasksToken,
+    snapshotters: snapshottersToken,
+  },
+  init: ({ transferrer, ...parts }, { root }) => {
+    transferrer.useContainers(createContainerCopies({ ...parts, root }));
+    return { grpc: [] };
+  },
+});
+
+export const transferPlugins: readonly PluginDefinition[] = [localPlugin, servicePlugin, containersPlugin];

@@ -8,7 +8,7 @@ import type { OnTransferProgress, TransferProgress } from "./transfer.ts";
 const droppableFrom = 64;
 /** With more than this the client does not read at all. */
 const maxUnsent = 16_384;
-const droppable: ReadonlySet<string> = new Set(["downloading", "uploading", "importing", "extracting"]);
+const droppable: ReadonlySet<string> = new Set(["downloading", "uploading", "importing", "extracting", "copying"]);
 
 /** Where a transfer's progress is told; disposing it sends what is unsent and ends the stream. */
 export interface ProgressStream extends AsyncDisposable {

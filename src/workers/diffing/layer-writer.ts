@@ -164,7 +164,7 @@ function isLayerXattr(name: string): boolean {
   return name === "security.capability" || (name.startsWith("user.") && !name.startsWith("user.overlay."));
 }
 
-function kindOf(stats: fs.BigIntStats): TarKind {
+export function kindOf(stats: fs.BigIntStats): TarKind {
   if (stats.isDirectory()) return "directory";
   if (stats.isSymbolicLink()) return "symlink";
   if (stats.isCharacterDevice()) return "character";

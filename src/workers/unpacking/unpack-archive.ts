@@ -42,8 +42,8 @@ function syncRoot(kernel: Kernel): void {
   }
 }
 
-/** Reads an archive to its last byte, hashing all of it, whatever follows its end mark included. */
-async function readArchive(
+/** Reads an archive to its last byte, hashing all of it, whatever follows its end mark included. Errors: name the entry. */
+export async function readArchive(
   pieces: AsyncIterable<Uint8Array>,
   maxBytes: number,
   into: TarSink,
