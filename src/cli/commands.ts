@@ -43,6 +43,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: () => import("./commands/wait.ts"),
   },
   rm: { summary: "Remove containers", group: "containers", load: () => import("./commands/rm.ts") },
+  cp: {
+    summary: "Copy files into a container, or out of it",
+    group: "containers",
+    load: () => import("./commands/cp.ts"),
+  },
   pause: {
     summary: "Freeze all processes of containers",
     group: "containers",

@@ -59,7 +59,6 @@ export const dockerCommands: Instead = {
   compose: "run the containers one by one",
   network: "a container has none (the default) or this machine's network: lighter run --net host",
   volume: "name a folder of this machine: lighter run -v /srv/data:/data",
-  cp: "lighter exec BOX tar -c -C /from . | tar -x -C /to, or the other way with exec -i",
   commit: "lighter snapshot diff shows what a container changed; lighter image from-rootfs makes an image of a folder",
   rename: "a container's name is its id, which stays",
   port: "a container has no ports of its own; with --net host they are this machine's",

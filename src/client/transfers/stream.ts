@@ -13,6 +13,8 @@ export interface TypedMessage {
 export interface OpenStream extends Disposable {
   readonly id: string;
   send(message: TypedMessage): void;
+  /** Says that no more is sent; what the daemon sends still comes. */
+  endSending(): void;
   /** What the daemon sends, until it ends the stream. */
   messages(): AsyncIterable<TypedMessage>;
 }
@@ -25,10 +27,12 @@ export async function openStream(client: Client, prefix: string): Promise<OpenSt
   const outbox: TypedMessage[] = [typed(initType, { id })];
   const abort = new AbortController();
   let wake: (() => void) | undefined;
+  let sent = false;
   async function* requests(): AsyncGenerator<TypedMessage> {
     while (!abort.signal.aborted) {
       const next = outbox.shift();
       if (next !== undefined) yield next;
+      else if (sent) return;
       else
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -46,6 +50,10 @@ export async function openStream(client: Client, prefix: string): Promise<OpenSt
     id,
     send: (message) => {
       outbox.push(message);
+      wake?.();
+    },
+    endSending: () => {
+      sent = true;
       wake?.();
     },
     messages: () => untilEnd(answers, abort.signal),

@@ -99,11 +99,12 @@ async function answerQuestions(stream: OpenStream, credentials: RegistryAccess["
   }
 }
 
-async function transfer(
+/** Has the daemon bring something from one place to another. Errors: what the daemon says. */
+export async function transfer(
   client: Client,
   source: TypedMessage,
   destination: TypedMessage,
-  onStep: OnStep | undefined,
+  onStep?: OnStep,
 ): Promise<void> {
   using stream = await openStream(client, "progress");
   const listening = listen(stream, onStep);

@@ -24,9 +24,11 @@ import {
 import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { Transfer } from "../../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.ts";
+import { file_containerd_types_transfer_container } from "../../gen/containerd/types/transfer/container_pb.ts";
 import { file_containerd_types_transfer_imagestore } from "../../gen/containerd/types/transfer/imagestore_pb.ts";
 import { file_containerd_types_transfer_progress } from "../../gen/containerd/types/transfer/progress_pb.ts";
 import { file_containerd_types_transfer_registry } from "../../gen/containerd/types/transfer/registry_pb.ts";
+import { file_containerd_types_transfer_streaming } from "../../gen/containerd/types/transfer/streaming_pb.ts";
 import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
@@ -62,9 +64,11 @@ const files: readonly DescFile[] = [
   file_containerd_runc_v1_oci,
   file_containerd_services_images_v1_image,
   file_containerd_services_streaming_v1_streaming,
+  file_containerd_types_transfer_container,
   file_containerd_types_transfer_imagestore,
   file_containerd_types_transfer_progress,
   file_containerd_types_transfer_registry,
+  file_containerd_types_transfer_streaming,
   file_io_containerd_cgroups_v1_metrics,
   file_io_containerd_cgroups_v2_metrics,
 ];

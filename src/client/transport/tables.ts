@@ -202,6 +202,8 @@ export const messageTable: Readonly<Record<string, string>> = {
   "containerd.types.transfer.AuthRequest": "host:1:s reference:2:s wwwauthenticate:3:*s",
   "containerd.types.transfer.AuthResponse":
     "authType:1:i secret:2:s username:3:s expireAt:4:m:google.protobuf.Timestamp",
+  "containerd.types.transfer.ContainerPath": "containerId:1:s path:2:s noWalk:3:o preserveOwnership:4:o",
+  "containerd.types.transfer.Data": "data:1:b",
   "containerd.types.transfer.ImageReference":
     "name:1:s isPrefix:2:o allowOverwrite:3:o addDigest:4:o skipNamedDigest:5:o",
   "containerd.types.transfer.ImageStore":
@@ -209,9 +211,12 @@ export const messageTable: Readonly<Record<string, string>> = {
   "containerd.types.transfer.OCIRegistry": "reference:1:s resolver:2:m:containerd.types.transfer.RegistryResolver",
   "containerd.types.transfer.Progress":
     "event:1:s name:2:s parents:3:*s progress:4:I total:5:I desc:6:m:containerd.types.Descriptor",
+  "containerd.types.transfer.ReadStream": "stream:1:s mediaType:2:s",
   "containerd.types.transfer.RegistryResolver":
     "authStream:1:s headers:2:{s hostDir:3:s defaultScheme:4:s httpDebug:5:i logsStream:6:s",
   "containerd.types.transfer.UnpackConfiguration": "platform:1:m:containerd.types.Platform snapshotter:2:s",
+  "containerd.types.transfer.WindowUpdate": "update:1:i",
+  "containerd.types.transfer.WriteStream": "stream:1:s mediaType:2:s",
   "containerd.v1.types.Process":
     "containerId:1:s id:2:s pid:3:u status:4:i stdin:5:s stdout:6:s stderr:7:s terminal:8:o exitStatus:9:u exitedAt:10:m:google.protobuf.Timestamp",
   "containerd.v1.types.ProcessInfo": "pid:1:u info:2:m:google.protobuf.Any",
