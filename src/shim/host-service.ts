@@ -37,6 +37,10 @@ export function createHostService({ parts, version, broken, open, shutdown }: Ho
       return {};
     },
     open: async (_ctx, { namespace }) => ({ socket: await open(namespace) }),
+    expect: () => {
+      parts.moveLock.expect();
+      return {};
+    },
     shutdown: (_ctx, { force }) => {
       if (!force && parts.tasks.size > 0) throw failedPrecondition(`host has ${parts.tasks.size} tasks`);
       shutdown();

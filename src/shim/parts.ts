@@ -7,6 +7,7 @@ import type { Logger } from "../lib/log.ts";
 import type { FdWatcher, Kernel } from "../sys/index.ts";
 import { anyOf } from "../wire/any.ts";
 import type { CgroupMounts } from "./cgroup/locate.ts";
+import type { MoveLock } from "./cgroup/move-lock.ts";
 import type { Keeper } from "./keeper/keeper.ts";
 import { OciRuntime } from "./runtime/oci-runtime.ts";
 import type { RuntimeKinds } from "./runtime/runtime-kind.ts";
@@ -80,6 +81,7 @@ export interface HostParts {
   readonly folder: string;
   readonly defaultRuntime: string;
   readonly cgroupMounts: CgroupMounts;
+  readonly moveLock: MoveLock;
 }
 
 /** Topics of a task's events. Source: containerd core/runtime/events.go. */

@@ -9,6 +9,7 @@ import { productVersion } from "../lib/version.ts";
 import { createFdWatcher, createKernel, type Kernel } from "../sys/index.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { readCgroupMounts } from "./cgroup/locate.ts";
+import { MoveLock } from "./cgroup/move-lock.ts";
 import { EventForwarder } from "./event-forwarder.ts";
 import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
@@ -115,6 +116,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     folder: options.state,
     defaultRuntime: options.runtime ?? (Bun.which("crun") === null ? "runc" : "crun"),
     cgroupMounts,
+    moveLock: new MoveLock({ mounts: cgroupMounts, log }),
   };
 }
 

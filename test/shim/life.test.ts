@@ -83,6 +83,16 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await h.tasks.delete({ id });
   });
 
+  test("that is expected moves nobody to another cgroup", async () => {
+    const cgroups = (): string => readFileSync(`/proc/${h.pid}/cgroup`, "utf8");
+    const before = cgroups();
+    for (let again = 0; again < 3; again++) {
+      await h.host.expect({});
+      await end(await run(["sleep", "1000"]));
+    }
+    expect(cgroups()).toBe(before);
+  });
+
   test("lives from create to delete, with its output, status, times and events in order", async () => {
     const before0 = await lastSequence();
     const id = `c${count++}`;

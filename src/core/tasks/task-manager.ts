@@ -9,7 +9,7 @@ import type { Exchange } from "../events/index.ts";
 import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
 import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
-import type { HostConnection, HostLauncher } from "./host/host.ts";
+import type { HostConnection, HostLauncher, SharedHost } from "./host/host.ts";
 import { hostSocketPath } from "./host/host-process.ts";
 import { SupervisedHost } from "./host/supervised-host.ts";
 import { ManagedTasks } from "./managed-tasks.ts";
@@ -88,7 +88,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   };
   const sandboxEndpoints = new Set<SandboxEndpointLookup>();
   const recovering = recovery.run();
-  const watching = prepareOnDemand(exchange, closing.signal, log, () => host.prepare());
+  const watching = prepareOnDemand(exchange, closing.signal, log, host);
 
   return new ManagedTasks({
     containers: options.containers,
@@ -124,21 +124,28 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   });
 }
 
-/** Calls once, when the first container is made. */
+const containerMade = "/containers/create";
+/** Clients make a container's snapshot right before its record. */
+const signsOfTasks = [containerMade, "/snapshot/prepare"].map((topic) => `topic=="${topic}"`);
+
+/** Starts the host when the first container is made, and tells it of all that come after: their tasks follow, mostly at once. */
 async function prepareOnDemand(
   exchange: Exchange,
   signal: AbortSignal,
   log: Logger,
-  prepare: () => void,
+  host: Pick<SharedHost, "prepare" | "expect">,
 ): Promise<void> {
+  let isPrepared = false;
   try {
-    for await (const _event of exchange.subscribe(createCtx({ signal }), ['topic=="/containers/create"'])) {
-      prepare();
-      return;
+    for await (const { topic } of exchange.subscribe(createCtx({ signal }), signsOfTasks)) {
+      host.expect();
+      if (isPrepared || topic !== containerMade) continue;
+      isPrepared = true;
+      host.prepare();
     }
   } catch (error) {
     // The first task starts the host as well.
-    if (!signal.aborted) log.warn("watch for the first container", { error });
+    if (!signal.aborted) log.warn("watch for containers", { error });
   }
 }
 

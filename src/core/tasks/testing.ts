@@ -51,6 +51,8 @@ export class FakeHost implements AsyncDisposable {
   readonly signals: { id: string; execId: string; signal: number; all: boolean }[] = [];
   /** How often a host was started. */
   launches = 0;
+  /** How often a task was said to come. */
+  expectations = 0;
   /** Makes the next launches fail. */
   refuseLaunch: string | undefined;
   /** Whether its deaths leave what only the next one takes away. */
@@ -157,6 +159,11 @@ export class FakeHost implements AsyncDisposable {
         return { tasks, broken: this.broken };
       },
       events: (ctx, { after }) => this.#events(ctx, after),
+      expect: async () => {
+        this.expectations += 1;
+        await this.beforeAnswer("expect");
+        return {};
+      },
       acknowledge: async (_ctx, { sequence }) => {
         const refused = this.failCall("acknowledge");
         if (refused !== undefined) throw refused;

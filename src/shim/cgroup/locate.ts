@@ -89,6 +89,18 @@ export function unifiedBeside(cgroup: CgroupRecord, { v1, v2 }: CgroupMounts): s
   return undefined;
 }
 
+/** The folder of any one cgroup that /proc/PID/cgroup's text names, also of one that is everybody's; v2 is preferred. */
+export function seenCgroup(text: string, { v1, v2 }: CgroupMounts): string | undefined {
+  const folders = text.split("\n").map((line) => {
+    const [, controllers = "", path = ""] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+    const mount = controllers === "" ? v2 : v1.get(controllers.split(",")[0] ?? "");
+    const folder = path === mount?.root ? mount.folder : folderOf(mount, path);
+    return { folder: path === "" ? undefined : folder, isV2: controllers === "" };
+  });
+  const seen = folders.filter(({ folder }) => folder !== undefined);
+  return (seen.find(({ isV2 }) => isV2) ?? seen[0])?.folder;
+}
+
 function folderOf(mount: CgroupMount | undefined, path: string): string | undefined {
   if (mount === undefined) return undefined;
   if (mount.root === "/" || mount.root === "") return mount.folder + path;

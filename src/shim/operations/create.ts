@@ -31,6 +31,7 @@ import { Terminal } from "../terminal/terminal.ts";
  * Effects: state on disk before and after; a failure undoes every step; event /tasks/create.
  */
 export async function createTask(parts: HostParts, namespace: string, request: CreateTaskRequest): Promise<Task> {
+  parts.moveLock.expect();
   const { task, spec } = newTask(parts, namespace, request);
   parts.tasks.add(task);
   using _lock = await task.lock.exclusive();

@@ -19,6 +19,8 @@ import type { Task } from "../task/task.ts";
 export async function addExec(parts: HostParts, task: Task, request: ExecProcessRequest): Promise<void> {
   const { execId, stdin, stdout, stderr, terminal } = request;
   checkIdentifier(execId);
+  // Its start follows, and moves it.
+  parts.moveLock.expect();
   using _lock = await task.lock.shared();
   if (task.execs.has(execId)) throw new FaultError("alreadyExists", `id ${execId}: already exists`);
   const status = statusOf(task, task.init);

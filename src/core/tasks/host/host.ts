@@ -41,6 +41,8 @@ export interface SharedHost extends Shim, AsyncDisposable {
   existing(): Promise<HostConnection | undefined>;
   /** Starts the host without waiting for it, so that the first task finds it up. */
   prepare(): void;
+  /** Says to a host that is there that a task is about to be created. Returns at once. */
+  expect(): void;
   /** Starts a host, without waiting for it, when one that was killed left something and nobody else asks for another. */
   clearAway(): void;
 }

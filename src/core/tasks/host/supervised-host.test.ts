@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
 import { Status } from "../../../gen/containerd/v1/types/task_pb.ts";
-import { unavailable } from "../../../lib/faults.ts";
+import { notImplemented, unavailable } from "../../../lib/faults.ts";
 import { anyTo } from "../../../wire/any.ts";
 import { anyBytes, creation, failure, TestDaemon, until } from "../test-daemon.ts";
 import { FakeHost } from "../testing.ts";
@@ -22,6 +22,40 @@ describe("the shared host", () => {
     await using daemon = await TestDaemon.start(host.launcher);
     daemon.exchange.publish(daemon.ctx, "/containers/create", anyBytes("containerd.events.ContainerCreate"));
     await until(() => host.up, "a host");
+  });
+
+  test("is told of each container and each snapshot that is made, one call at a time", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    const prepared = (): void =>
+      daemon.exchange.publish(daemon.ctx, "/snapshot/prepare", anyBytes("containerd.events.SnapshotPrepare"));
+    prepared();
+    await daemon.running("c1");
+    expect([host.launches, host.expectations]).toEqual([1, 0]);
+    const answer = Promise.withResolvers<void>();
+    host.beforeAnswer = (method) => (method === "expect" ? answer.promise : Promise.resolve());
+    prepared();
+    await until(() => host.expectations === 1, "a call");
+    for (let again = 0; again < 3; again++) prepared();
+    // Calls to the host go out in turn: another one of these would have come before this one's answer.
+    await (await daemon.tasks.get(daemon.ctx, "c1")).state("");
+    expect(host.expectations).toBe(1);
+    answer.resolve();
+    await until(() => {
+      daemon.exchange.publish(daemon.ctx, "/containers/create", anyBytes("containerd.events.ContainerCreate"));
+      return host.expectations > 1;
+    }, "another call");
+  });
+
+  test("that knows nothing of expectations serves all the same", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    host.beforeAnswer = (method) =>
+      method === "expect" ? Promise.reject(notImplemented("method Expect")) : Promise.resolve();
+    daemon.exchange.publish(daemon.ctx, "/containers/create", anyBytes("containerd.events.ContainerCreate"));
+    await until(() => host.expectations > 0, "a call");
+    await daemon.running("c2");
   });
 
   test("comes back at once when it dies, and its tasks are the same", async () => {

@@ -27,7 +27,7 @@ export interface SupervisedHostOptions {
 /** Starts the host when it is first needed and again whenever it dies; hands out the live connection. */
 export class SupervisedHost implements SharedHost {
   readonly #options: SupervisedHostOptions;
-  #current: HostConnection | undefined;
+  #current: LiveConnection | undefined;
   #starting: Promise<HostConnection> | undefined;
   #pumping: Promise<void> = Promise.resolve();
   #closing = new AbortController();
@@ -58,6 +58,10 @@ export class SupervisedHost implements SharedHost {
       if (this.#closing.signal.aborted) return;
       this.#options.log.warn("the shim host could not be started ahead of its first task", { error });
     });
+  }
+
+  expect(): void {
+    this.#current?.expect();
   }
 
   clearAway(): void {
@@ -209,6 +213,7 @@ class LiveConnection implements HostConnection {
   readonly watch: CallWatch;
   readonly #raw: ClientConnection;
   #lost = false;
+  #isExpecting = false;
 
   constructor(raw: ClientConnection, instance: string, pid: number, log: Logger) {
     this.#raw = raw;
@@ -225,6 +230,17 @@ class LiveConnection implements HostConnection {
 
   get lost(): boolean {
     return this.#lost;
+  }
+
+  /** One call at a time: a host that does not answer is asked nothing more. */
+  expect(): void {
+    if (this.#isExpecting || this.#lost) return;
+    this.#isExpecting = true;
+    const done = (): void => {
+      this.#isExpecting = false;
+    };
+    // A host of an earlier version knows no such call, and none needs it.
+    this.host.expect({}).then(done, done);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

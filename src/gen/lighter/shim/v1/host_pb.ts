@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lighter/shim/v1/host.proto.
  */
 export const file_lighter_shim_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSIgCgtPcGVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiHgoMT3BlblJlc3BvbnNlEg4KBnNvY2tldBgBIAEoCSINCgtMaXN0UmVxdWVzdCKLAQoMTGlzdFJlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2sSKwoGYnJva2VuGAIgAygLMhsubGlnaHRlci5zaGltLnYxLkJyb2tlblRhc2sSKAoJdW5zZXR0bGVkGAMgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2siYgoEVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEisKCXByb2Nlc3NlcxgEIAMoCzIYLmxpZ2h0ZXIuc2hpbS52MS5Qcm9jZXNzInsKB1Byb2Nlc3MSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEhMKC2V4aXRfc3RhdHVzGAQgASgNEi0KCWV4aXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoKQnJva2VuVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIeCg1FdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgEIo8BCgVFdmVudBIQCghzZXF1ZW5jZRgBIAEoBBItCgl0aW1lc3RhbXAYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCW5hbWVzcGFjZRgDIAEoCRINCgV0b3BpYxgEIAEoCRIjCgVldmVudBgFIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkiJgoSQWNrbm93bGVkZ2VSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgEIiAKD1NodXRkb3duUmVxdWVzdBINCgVmb3JjZRgBIAEoCDKrAwoESG9zdBJDCgRJbmZvEhwubGlnaHRlci5zaGltLnYxLkluZm9SZXF1ZXN0Gh0ubGlnaHRlci5zaGltLnYxLkluZm9SZXNwb25zZRJDCgRMaXN0EhwubGlnaHRlci5zaGltLnYxLkxpc3RSZXF1ZXN0Gh0ubGlnaHRlci5zaGltLnYxLkxpc3RSZXNwb25zZRJCCgZFdmVudHMSHi5saWdodGVyLnNoaW0udjEuRXZlbnRzUmVxdWVzdBoWLmxpZ2h0ZXIuc2hpbS52MS5FdmVudDABEkoKC0Fja25vd2xlZGdlEiMubGlnaHRlci5zaGltLnYxLkFja25vd2xlZGdlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJDCgRPcGVuEhwubGlnaHRlci5zaGltLnYxLk9wZW5SZXF1ZXN0Gh0ubGlnaHRlci5zaGltLnYxLk9wZW5SZXNwb25zZRJECghTaHV0ZG93bhIgLmxpZ2h0ZXIuc2hpbS52MS5TaHV0ZG93blJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHliBnByb3RvMw", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
+  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSIgCgtPcGVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiHgoMT3BlblJlc3BvbnNlEg4KBnNvY2tldBgBIAEoCSINCgtMaXN0UmVxdWVzdCKLAQoMTGlzdFJlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2sSKwoGYnJva2VuGAIgAygLMhsubGlnaHRlci5zaGltLnYxLkJyb2tlblRhc2sSKAoJdW5zZXR0bGVkGAMgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2siYgoEVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEisKCXByb2Nlc3NlcxgEIAMoCzIYLmxpZ2h0ZXIuc2hpbS52MS5Qcm9jZXNzInsKB1Byb2Nlc3MSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEhMKC2V4aXRfc3RhdHVzGAQgASgNEi0KCWV4aXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoKQnJva2VuVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIeCg1FdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgEIo8BCgVFdmVudBIQCghzZXF1ZW5jZRgBIAEoBBItCgl0aW1lc3RhbXAYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCW5hbWVzcGFjZRgDIAEoCRINCgV0b3BpYxgEIAEoCRIjCgVldmVudBgFIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkiJgoSQWNrbm93bGVkZ2VSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgEIg8KDUV4cGVjdFJlcXVlc3QiIAoPU2h1dGRvd25SZXF1ZXN0Eg0KBWZvcmNlGAEgASgIMu0DCgRIb3N0EkMKBEluZm8SHC5saWdodGVyLnNoaW0udjEuSW5mb1JlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuSW5mb1Jlc3BvbnNlEkMKBExpc3QSHC5saWdodGVyLnNoaW0udjEuTGlzdFJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuTGlzdFJlc3BvbnNlEkIKBkV2ZW50cxIeLmxpZ2h0ZXIuc2hpbS52MS5FdmVudHNSZXF1ZXN0GhYubGlnaHRlci5zaGltLnYxLkV2ZW50MAESSgoLQWNrbm93bGVkZ2USIy5saWdodGVyLnNoaW0udjEuQWNrbm93bGVkZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkMKBE9wZW4SHC5saWdodGVyLnNoaW0udjEuT3BlblJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuT3BlblJlc3BvbnNlEkAKBkV4cGVjdBIeLmxpZ2h0ZXIuc2hpbS52MS5FeHBlY3RSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkQKCFNodXRkb3duEiAubGlnaHRlci5zaGltLnYxLlNodXRkb3duUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message lighter.shim.v1.InfoRequest
@@ -320,6 +320,19 @@ export const AcknowledgeRequestSchema: GenMessage<AcknowledgeRequest> = /*@__PUR
   messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.AcknowledgeRequest", 11);
 
 /**
+ * @generated from message lighter.shim.v1.ExpectRequest
+ */
+export type ExpectRequest = Message<"lighter.shim.v1.ExpectRequest"> & {
+};
+
+/**
+ * Describes the message lighter.shim.v1.ExpectRequest.
+ * Use `create(ExpectRequestSchema)` to create a new message.
+ */
+export const ExpectRequestSchema: GenMessage<ExpectRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ExpectRequest", 12);
+
+/**
  * @generated from message lighter.shim.v1.ShutdownRequest
  */
 export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
@@ -334,7 +347,7 @@ export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ShutdownRequest", 12);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ShutdownRequest", 13);
 
 /**
  * What a daemon needs of the shim host beyond containerd's shim Task API, which the host serves beside this
@@ -392,6 +405,16 @@ export const Host: GenService<{
     methodKind: "unary";
     input: typeof OpenRequestSchema;
     output: typeof OpenResponseSchema;
+  },
+  /**
+   * Says that a task is about to be created: what takes time beforehand begins. Answered at once; nothing depends on it.
+   *
+   * @generated from rpc lighter.shim.v1.Host.Expect
+   */
+  expect: {
+    methodKind: "unary";
+    input: typeof ExpectRequestSchema;
+    output: typeof EmptySchema;
   },
   /**
    * Ends the host. Fails with FailedPrecondition while it has tasks, unless forced: containers then go on without it
