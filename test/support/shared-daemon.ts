@@ -18,9 +18,13 @@ export interface SharedDaemon {
   newId(): string;
 }
 
-/** What nothing refers to is there until the next collection: with this, only those that a test asks for come. */
+/**
+ * What nothing refers to is there until the next collection: with this, only those that a test asks for come. The threshold
+ * of the pause has the next one, after one that was asked for, wait for more than an hour.
+ */
 export const collectsWhenAsked = `[plugins."io.containerd.gc.v1.scheduler"]
 startup_delay = "1h"
+pause_threshold = 0.000001
 deletion_threshold = 1000000
 mutation_threshold = 0
 `;

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import fs from "node:fs/promises";
+import path from "node:path";
+import {
+  busyboxImage,
+  createWorkspace,
+  type Daemon,
+  daemonNeeds,
+  findProcesses,
+  importBusybox,
+  run,
+  runOk,
+  startLighter,
+  testNeeding,
+  type Workspace,
+} from "../support/index.ts";
+
+// What people install is one executable, which is the daemon, the shim host, the workers and the command.
+const top = path.join(import.meta.dir, "../..");
+
+describe("the one executable", () => {
+  let built: Workspace | undefined;
+  beforeAll(async () => {
+    built = await createWorkspace();
+    await runOk(["sh", path.join(top, "scripts/build.sh"), built.folder], { timeoutMs: 60_000 });
+  }, 90_000);
+  afterAll(async () => {
+    await built?.[Symbol.asyncDispose]();
+  });
+  const program = (name: string): string => path.join(built?.folder ?? "", name);
+  const inEnvironment = async (body: (daemon: Daemon) => Promise<void>): Promise<void> => {
+    await using daemon = await startLighter({ program: program("lighterd") });
+    await importBusybox(daemon);
+    await body(daemon);
+  };
+
+  testNeeding(daemonNeeds(), "is daemon, shim host, worker and command", () =>
+    inEnvironment(async (daemon) => {
+      const env = {
+        CONTAINERD_ADDRESS: daemon.address,
+        CONTAINERD_NAMESPACE: daemon.namespace,
+        LIGHTER_DATA: path.join(daemon.workspace.folder, "data"),
+        LIGHTER_RUN: path.join(daemon.workspace.folder, "io"),
+      };
+      const lighter = (...args: readonly string[]) => run([program("lighter"), ...args], { env });
+      const ran = await lighter("run", "--rm", busyboxImage, "sh", "-c", "cat /etc/greeting; exit 7");
+      expect(ran).toMatchObject({ code: 7, stderr: "" });
+      expect(ran.stdout).not.toBe("");
+      expect(await lighter("run", "-d", "--name", "sleeper", busyboxImage, "sleep", "1000")).toMatchObject({ code: 0 });
+
+      const host = await hostOf(daemon);
+      expect(await fs.readlink(`/proc/${host}/exe`)).toBe(program("lighter"));
+
+      await daemon.kill();
+      await daemon.start();
+      expect(await lighter("exec", "sleeper", "echo", "aboard")).toMatchObject({ code: 0, stdout: "aboard\n" });
+      expect(await lighter("rm", "-f", "sleeper")).toMatchObject({ code: 0 });
+    }),
+  );
+
+  testNeeding(daemonNeeds(), "outlives a shim host that dies, which a new one of it takes the place of", () =>
+    inEnvironment(async (daemon) => {
+      await daemon.ctrOk(["run", "-d", "--null-io", ...daemon.runtimeFlags, busyboxImage, "c1", "sleep", "1000"]);
+      process.kill(await hostOf(daemon), "SIGKILL");
+      const ran = await daemon.ctr(["tasks", "exec", "--exec-id", "e1", "c1", "echo", "aboard"]);
+      expect(ran).toMatchObject({ code: 0, stdout: "aboard\n" });
+      await daemon.ctrOk(["tasks", "kill", "-s", "SIGKILL", "c1"]);
+    }),
+  );
+});
+
+/** The process that serves a daemon's containers. */
+async function hostOf(daemon: Daemon): Promise<number> {
+  const hosts = (await findProcesses(daemon.workspace.token)).filter((line) => / host --socket /.test(line));
+  expect(hosts).toHaveLength(1);
+  return Number.parseInt(hosts[0] ?? "", 10);
+}
