@@ -236,11 +236,16 @@ class LiveConnection implements HostConnection {
   expect(): void {
     if (this.#isExpecting || this.#lost) return;
     this.#isExpecting = true;
-    const done = (): void => {
-      this.#isExpecting = false;
-    };
-    // A host of an earlier version knows no such call, and none needs it.
-    this.host.expect({}).then(done, done);
+    void this.#tellExpectation();
+  }
+
+  async #tellExpectation(): Promise<void> {
+    try {
+      await this.host.expect({});
+    } catch {
+      // A host of an earlier version knows no such call, and none needs it.
+    }
+    this.#isExpecting = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
