@@ -13,6 +13,8 @@ const needs = [
   { goals: ["test", "bench"], file: "ctr", package: "containerd" },
   { goals: ["test", "bench"], file: "docker-registry", package: "docker-registry" },
   { goals: ["test", "bench"], file: "skopeo", package: "skopeo" },
+  { goals: ["test"], file: "umoci", package: "umoci" },
+  { goals: ["test"], file: "strace", package: "strace" },
   { goals: ["test", "bench"], file: "openssl", package: "openssl" },
   { goals: ["test", "bench"], file: "unshare", package: "util-linux" },
   { goals: ["test", "bench"], file: "iptables-restore", package: "iptables" }, // CRIU locks the network with it

@@ -10,7 +10,7 @@ export interface Progress extends Disposable {
 }
 
 /** What is counted: for work of unknown length the seconds. */
-export type ProgressUnit = "bytes" | "layers" | "seconds";
+export type ProgressUnit = "bytes" | "seconds";
 
 const barWidth = 30;
 const redrawMs = 80;
@@ -68,7 +68,6 @@ export function bar(count: number, total: number | undefined, width: number = ba
 
 function figures(count: number, total: number | undefined, unit: ProgressUnit, elapsedMs: number): string {
   if (unit === "seconds") return count === 0 ? "" : `${count} s`;
-  if (unit === "layers") return `${count}/${total ?? "?"} layers`;
   const speed = elapsedMs > 200 ? count / (elapsedMs / 1000) : 0;
   const left =
     total !== undefined && speed > 0 && count < total ? `, ${Math.ceil((total - count) / speed)} s left` : "";

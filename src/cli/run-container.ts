@@ -15,7 +15,7 @@ import { claimOutput } from "./output-reader.ts";
 import { ownTerminal } from "./own-terminal.ts";
 import { runSession } from "./session.ts";
 import { catchSignals } from "./signals.ts";
-import { plural } from "./units.ts";
+import { unpackProgress } from "./unpack-progress.ts";
 import { CommandError } from "./usage-error.ts";
 
 /** What `run` was asked for. */
@@ -132,13 +132,13 @@ async function startForLater(context: CommandContext, plan: RunPlan, created: Cr
   keepReading(context, plan.id, fifos.folder);
 }
 
-function create(
+async function create(
   context: CommandContext,
   plan: RunPlan,
   labels: Readonly<Record<string, string>>,
 ): Promise<CreatedContainer> {
-  let told = false;
-  return createContainer(context.client, {
+  using progress = unpackProgress(context.output, plan.image ?? "");
+  return await createContainer(context.client, {
     id: plan.id,
     image: plan.image,
     rootfs: plan.rootfs,
@@ -147,11 +147,7 @@ function create(
     labels,
     runtimeBinary: plan.runtimeBinary,
     snapshotter: plan.snapshotter,
-    onUnpack: (layer, layers) => {
-      if (!told && context.output.errorTerminal)
-        context.output.note(`unpacking ${plan.image} (${plural(layers, "layer")})`);
-      told = layer >= 0;
-    },
+    onUnpack: progress.onProgress,
   });
 }
 

@@ -20,6 +20,9 @@ interface Part {
   totalBytes: number;
   /** Whether any of it went over. */
   moved: boolean;
+  /** Since when it is unpacked, and how many of its bytes are. */
+  unpackedSince: number | undefined;
+  unpacked: number;
 }
 
 const redrawMs = 100;
@@ -87,6 +90,8 @@ function update(parts: Map<string, Part>, step: TransferStep, now: number): Part
       offset: 0,
       totalBytes: step.totalBytes,
       moved: false,
+      unpackedSince: undefined,
+      unpacked: 0,
     };
     parts.set(step.name, part);
   }
@@ -98,6 +103,9 @@ function update(parts: Map<string, Part>, step: TransferStep, now: number): Part
   } else if (step.event === "complete") {
     part.moved = true;
     part.offset = part.totalBytes;
+  } else if (step.event === "extracting" || step.event === "extracted") {
+    part.unpackedSince ??= now;
+    part.unpacked = step.event === "extracted" ? part.totalBytes : step.offset;
   }
   return part;
 }
@@ -134,7 +142,8 @@ class Screen {
     const columns = (process.stderr.columns ?? this.#output.columns) - 1;
     const rows = process.stderr.rows ?? 24;
     const all = [...this.#parts.values()];
-    const lines = all.map((part) => cut(this.#line(part, columns), columns));
+    const unpacking = this.#unpacking(all, columns);
+    const lines = [...all.map((part) => this.#line(part, columns)), ...unpacking].map((line) => cut(line, columns));
     // What scrolled out could not be drawn over: the last ones stay, which are those that move.
     const shown =
       lines.length < rows - 1 ? lines : [`… and ${lines.length - (rows - 2)} more`, ...lines.slice(-(rows - 2))];
@@ -144,12 +153,30 @@ class Screen {
   }
 
   #line(part: Part, columns: number): string {
-    const style = styleOf(this.#output.color);
     if (part.event !== "downloading" && part.event !== "uploading") return `${part.label}  ${wordsOf(part)}`;
-    const told = figures(part, performance.now());
-    const width = Math.min(barWidth, columns - part.label.length - told.length - 4);
-    const drawn = width < 5 ? "" : `${style.blue(bar(part.offset, part.totalBytes, width))}  `;
-    return `${part.label}  ${drawn}${told}`;
+    const { label, startedAt, offset, totalBytes } = part;
+    return this.#barLine({ label, startedAt, offset, totalBytes, done: movedOf(part) }, columns);
+  }
+
+  /** All layers' unpacking in one line, as soon as there is any. */
+  #unpacking(all: readonly Part[], columns: number): readonly string[] {
+    const begun = all.filter((part) => part.unpackedSince !== undefined);
+    if (begun.length === 0) return [];
+    const layers = all.filter((part) => part.label.startsWith("layer"));
+    const totalBytes = layers.reduce((sum, part) => sum + part.totalBytes, 0);
+    const offset = begun.reduce((sum, part) => sum + part.unpacked, 0);
+    const startedAt = Math.min(...begun.map((part) => part.unpackedSince ?? Number.POSITIVE_INFINITY));
+    const label = "unpacking".padEnd(all[0]?.label.length ?? 0);
+    if (offset >= totalBytes) return [`${label}  done, ${formatBytes(totalBytes)}`];
+    return [this.#barLine({ label, startedAt, offset, totalBytes, done: offset }, columns)];
+  }
+
+  #barLine(line: BarLine, columns: number): string {
+    const style = styleOf(this.#output.color);
+    const told = figures(line, performance.now());
+    const width = Math.min(barWidth, columns - line.label.length - told.length - 4);
+    const drawn = width < 5 ? "" : `${style.blue(bar(line.offset, line.totalBytes, width))}  `;
+    return `${line.label}  ${drawn}${told}`;
   }
 }
 
@@ -160,9 +187,14 @@ function wordsOf(part: Part): string {
   );
 }
 
-function figures(part: Part, now: number): string {
+interface BarLine extends Pick<Part, "label" | "startedAt" | "offset" | "totalBytes"> {
+  /** What was done since it started. */
+  readonly done: number;
+}
+
+function figures(part: BarLine, now: number): string {
   const elapsed = (now - part.startedAt) / 1000;
-  const speed = elapsed > 0.2 ? movedOf(part) / elapsed : 0;
+  const speed = elapsed > 0.2 ? part.done / elapsed : 0;
   const left = part.totalBytes - part.offset;
   const time = speed > 0 && left > 0 ? `, ${Math.ceil(left / speed)} s left` : "";
   const pace = speed > 0 ? `, ${formatBytes(speed)}/s` : "";

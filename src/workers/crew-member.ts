@@ -54,6 +54,7 @@ export class CrewMember {
     files: readonly number[],
     lines: AsyncIterable<string> | undefined,
     signal: AbortSignal,
+    onOffset?: (offset: number) => void,
   ): Promise<UnpackResult> {
     const kill = (): void => this.kill();
     signal.addEventListener("abort", kill, { once: true });
@@ -66,7 +67,7 @@ export class CrewMember {
         broken = { error };
         kill();
       });
-      const reply = await this.#replies.next();
+      const reply = await this.#replies.answer(onOffset);
       const stderr = reply === "" ? await this.#stderr : "";
       if (reply === "") await this.ended;
       signal.throwIfAborted();

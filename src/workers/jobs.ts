@@ -41,6 +41,8 @@ export interface UnpackJob {
   readonly limits: UnpackLimits;
   /** Counts the tree's files at the end, where the tree is the layer's own. */
   readonly measure?: boolean | undefined;
+  /** Tells now and then how much of the archive it has read. */
+  readonly tellsOffset?: boolean | undefined;
 }
 
 /**
@@ -56,6 +58,7 @@ export interface LayerJob {
   readonly syncFs: boolean;
   readonly limits: UnpackLimits;
   readonly measure?: boolean | undefined;
+  readonly tellsOffset?: boolean | undefined;
 }
 
 /** What a tree takes: inodes, and bytes by the blocks that they fill. */

@@ -5,12 +5,14 @@ import { inUserNamespace, type TreePlace, treePlaceOf } from "./enter-tree.ts";
 import type { LayerJob, UnpackResult } from "./jobs.ts";
 
 /** A layer that a crew applies. */
-export interface CrewLayer extends Pick<LayerJob, "mediaType" | "syncFs" | "limits" | "measure"> {
+export interface CrewLayer extends Pick<LayerJob, "mediaType" | "syncFs" | "limits" | "measure" | "tellsOffset"> {
   readonly mounts: readonly MountRequest[];
   /** The archive's file; a path, or a descriptor that is the caller's to close. */
   readonly archive: string | number;
   /** How far the archive's file has grown, where it still does; as LayerJob says. */
   readonly lines?: AsyncIterable<string> | undefined;
+  /** Told how far a layer is that tells it. */
+  readonly onOffset?: ((offset: number) => void) | undefined;
   /** Kills the process that works on the layer. */
   readonly signal: AbortSignal;
 }
@@ -64,7 +66,7 @@ class ProcessCrew implements LayerCrew {
     return place?.folder.startsWith("/") === true && place.lower.length <= maxLower;
   }
 
-  async apply({ mounts, archive, lines, signal, ...layer }: CrewLayer): Promise<UnpackResult> {
+  async apply({ mounts, archive, lines, signal, onOffset, ...layer }: CrewLayer): Promise<UnpackResult> {
     signal.throwIfAborted();
     const place = treePlaceOf(mounts, false);
     if (place === undefined || this.#closed) throw new Error("a crew was given what it does not take");
@@ -72,7 +74,7 @@ class ProcessCrew implements LayerCrew {
     const job: LayerJob = { ...layer, kind, overlayXattrs, growing: lines !== undefined };
     using files = openFiles(place, archive);
     const member = this.#member(`${kind} ${overlayXattrs}`);
-    const result = await member.run(job, files.fds, lines, signal);
+    const result = await member.run(job, files.fds, lines, signal, onOffset);
     this.#rest(member);
     return result;
   }

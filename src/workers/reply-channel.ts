@@ -53,6 +53,15 @@ export class ReplyChannel {
     }
   }
 
+  /** The same, past what is told of how far the work is until then. */
+  async answer(onOffset?: (offset: number) => void): Promise<string> {
+    for (;;) {
+      const line = await this.next();
+      if (!line.startsWith('{"offset":')) return line;
+      onOffset?.((JSON.parse(line) as { readonly offset: number }).offset);
+    }
+  }
+
   async #takeIn(own: Fd, close: () => void): Promise<void> {
     try {
       // Such a stream does not own the descriptor (workers.test.ts counts them).

@@ -121,6 +121,11 @@ export function asFault(error: unknown): FaultError {
   return new FaultError("unknown", messageOf(error), { cause: error });
 }
 
+/** Tells the caller how far a job is, before its answer. */
+export function tellOffset(offset: number): void {
+  reply({ offset });
+}
+
 function reply(answer: unknown): void {
   const bytes = Buffer.from(`${JSON.stringify(answer)}\n`);
   for (let at = 0; at < bytes.length; ) at += writeSync(replyFd, bytes, at);

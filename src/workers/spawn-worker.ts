@@ -13,6 +13,8 @@ export interface WorkerRunOptions {
   readonly lines?: AsyncIterable<string> | undefined;
   /** Bytes that go to the worker after the job, in place of lines; each piece is taken before the next is asked for. */
   readonly input?: AsyncIterable<Uint8Array> | undefined;
+  /** Told how far a job is that tells it. */
+  readonly onOffset?: ((offset: number) => void) | undefined;
   /** A file that the worker gets as a descriptor; the caller's own is the caller's to close, at any time. */
   readonly file?: number | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
@@ -60,7 +62,7 @@ export async function spawnWorker<N extends WorkerName>(
       kill();
     });
     const [reply, stderr] = await Promise.all([
-      replies.next(),
+      replies.answer(options.onOffset),
       readText(child.stderr as ReadableStream<Uint8Array>, stderrLimit),
       options.output === undefined ? undefined : drain(child.stdout as ReadableStream<Uint8Array>, options.output),
     ]);

@@ -135,7 +135,7 @@ const cases: readonly (readonly [string, () => Uint8Array, RegExp])[] = [
   [
     "a layer that unpacks to something else",
     () => packTar(layout({ config: { os: "linux", rootfs: { diff_ids: [`sha256:${"0".repeat(64)}`] } } })),
-    /unpacks to sha256:[0-9a-f]+, not to sha256:0000/,
+    /(?:unpacks to sha256:[0-9a-f]+, not to|wrong diff id "sha256:[0-9a-f]+" calculated on extraction) "?sha256:0000/,
   ],
   [
     "a layer that is no gzip",

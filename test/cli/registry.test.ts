@@ -120,8 +120,9 @@ describe("lighter and a registry", () => {
       expect(await session.exited).not.toBe(0);
       stuck = false;
       const env = environment(daemon, other);
-      const resumed = await run([program, "pull", ...login, slow], { env });
-      expect(resumed).toMatchObject({ code: 0 });
+      const resumed = runInTerminal([program, "pull", ...login, slow], { env });
+      expect(await resumed.exited).toBe(0);
+      expect(resumed.output()).toMatch(/unpacking +done, 1\.0\d MiB/);
       const leases = ["ctr", "-a", daemon.address, "-n", other, "leases", "ls", "-q"];
       expect((await run(leases)).stdout).toBe("");
       expect(proxy.heads.some((head) => /range: bytes=[1-9]\d+-/.test(head))).toBe(true);

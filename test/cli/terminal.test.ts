@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test";
+import path from "node:path";
 import {
   busyboxImage,
   type Daemon,
@@ -6,6 +7,7 @@ import {
   sharedDaemon,
   type TerminalSession,
   waitFor,
+  writeBusyboxImage,
 } from "../support/index.ts";
 import { environment, lighter, lighterOk, program } from "./support.ts";
 
@@ -43,6 +45,16 @@ describe("lighter on a terminal", () => {
     });
     session.type("exit 4\n");
     expect(await session.exited).toBe(4);
+  });
+
+  shared.test("shows the unpacking of an import by bytes, in a line of its own", async (daemon) => {
+    const archive = await writeBusyboxImage(path.join(daemon.workspace.folder, "again.tar"));
+    await lighterOk(daemon, ["rmi", busyboxImage]);
+    await lighterOk(daemon, ["system", "gc"]);
+    const session = onTerminal(daemon, ["image", "import", archive]);
+    expect(await session.exited).toBe(0);
+    expect(session.output()).toMatch(/importing .*KiB of|importing .*MiB of/);
+    expect(session.output()).toMatch(/unpacking .*1\.0\d MiB of 1\.0\d MiB/);
   });
 
   shared.test("has its size from the first moment, in run and in exec", async (daemon) => {

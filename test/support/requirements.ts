@@ -28,7 +28,9 @@ export type Need =
   | "skopeo"
   | "lighterd"
   | "registry"
-  | "libcrypto";
+  | "libcrypto"
+  | "strace"
+  | "umoci";
 
 const program = (name: string): boolean =>
   Bun.which(name, { PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` }) !== null;
@@ -38,6 +40,8 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   ours: () => (process.env["LIGHTER_E2E_DAEMON"] === "containerd" ? "lighter alone promises this" : undefined),
   root: () => (process.getuid?.() === 0 ? undefined : "needs root"),
   ctr: () => (program("ctr") ? undefined : "needs ctr: install containerd"),
+  strace: () => (program("strace") ? undefined : "needs strace: install strace"),
+  umoci: () => (program("umoci") ? undefined : "needs umoci: install umoci"),
   libcrypto: () => (openSha256() === undefined ? "needs libcrypto.so.3: install libssl3" : undefined),
   containerd: () => (program("containerd") ? undefined : "needs containerd: install containerd"),
   runc: () => (program("runc") ? undefined : "needs runc: install runc"),

@@ -9,6 +9,7 @@ import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
 import { isTerminalFd } from "../output.ts";
 import { startProgress } from "../progress.ts";
+import { unpackProgress } from "../unpack-progress.ts";
 import { CommandError, UsageError } from "../usage-error.ts";
 
 export const command: Command = {
@@ -89,9 +90,9 @@ async function unpack(context: CommandContext, { name, target }: ImportedImage, 
   try {
     const image = await resolveImage(client, { name, target, labels: {} });
     const snapshotter = args.text("snapshotter") ?? (await namespaceDefaults(client)).snapshotter;
-    using progress = startProgress(output, `unpacking ${name}`, image.layers.length, "layers");
-    await unpackImage(client, image, { snapshotter, lease, onLayer: (index) => progress.at(index) });
-    progress.at(image.layers.length);
+    if (!output.errorTerminal) output.note(`unpacking ${name}`);
+    using progress = unpackProgress(output, name);
+    await unpackImage(client, image, { snapshotter, lease, onProgress: progress.onProgress });
   } catch (error) {
     // An image for other machines is of use to who exports or pushes it.
     if (!isFault(error, "notFound")) throw error;

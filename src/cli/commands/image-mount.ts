@@ -6,10 +6,10 @@ import { createKernel } from "../../sys/index.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
 import { familiarName } from "../object-names.ts";
-import { startProgress } from "../progress.ts";
 import { snapshotterOf, snapshotterOption } from "../snapshot-options.ts";
 import { type Column, printTable } from "../table.ts";
 import { formatAgo } from "../units.ts";
+import { unpackProgress } from "../unpack-progress.ts";
 import { CommandError, UsageError } from "../usage-error.ts";
 
 export const command: Command = {
@@ -49,18 +49,14 @@ async function mount(context: CommandContext, given: string, folder: string): Pr
     throw new CommandError("mounting takes root's rights", { hint: "run it as root, or with sudo" });
   const image = await resolveImage(client, await findImage(client, given));
   const snapshotter = await snapshotterOf(context);
-  let shown: ReturnType<typeof startProgress> | undefined;
+  using progress = unpackProgress(output, familiarName(image.name));
   try {
     return await mountImage(client, image, {
       kernel: createKernel(),
       folder,
       snapshotter,
       writable: args.flag("rw"),
-      onLayer: (index, count) => {
-        if (output.errorTerminal)
-          shown ??= startProgress(output, `unpacking ${familiarName(image.name)}`, count, "layers");
-        shown?.at(index + 1);
-      },
+      onProgress: progress.onProgress,
     });
   } catch (error) {
     if (!isFault(error, "alreadyExists")) throw error;
@@ -68,8 +64,6 @@ async function mount(context: CommandContext, given: string, folder: string): Pr
       hint: `lighter image unmount ${folder}`,
       cause: error,
     });
-  } finally {
-    shown?.[Symbol.dispose]();
   }
 }
 

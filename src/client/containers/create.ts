@@ -29,8 +29,8 @@ export interface CreateOptions {
   /** The OCI runtime's binary, e.g. crun. */
   readonly runtimeBinary?: string | undefined;
   readonly snapshotter?: string | undefined;
-  /** Called when the image must be unpacked first, layer by layer. */
-  readonly onUnpack?: ((layer: number, layers: number) => void) | undefined;
+  /** Told of the bytes that are unpacked, when the image must be first, and of how many. */
+  readonly onUnpack?: ((count: number, total: number) => void) | undefined;
 }
 
 /** A container whose record is made; a task may be created from it. */
@@ -125,7 +125,7 @@ async function prepareRoot(client: Client, image: ResolvedImage, options: RootOp
     if (!isFault(error, "notFound")) throw snapshotFault(error, options.id);
   }
   const { unpackImage } = await import("../images/unpack.ts");
-  await unpackImage(client, image, { snapshotter, lease, onLayer: options.onUnpack });
+  await unpackImage(client, image, { snapshotter, lease, onProgress: options.onUnpack });
   return (await client.snapshots.prepare(request, { lease })).mounts;
 }
 

@@ -26,7 +26,7 @@ export interface ImageMountOptions {
   readonly folder: string;
   readonly snapshotter: string;
   readonly writable: boolean;
-  readonly onLayer?: ((index: number, count: number) => void) | undefined;
+  readonly onProgress?: ((count: number, total: number) => void) | undefined;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function mountImage(client: Client, image: ResolvedImage, options: 
   const { kernel, snapshotter, writable } = options;
   mkdirSync(options.folder, { recursive: true });
   const folder = realpathSync(options.folder);
-  await unpackImage(client, image, { snapshotter, onLayer: options.onLayer });
+  await unpackImage(client, image, { snapshotter, onProgress: options.onProgress });
   const labels = {
     "containerd.io/gc.root": new Date().toISOString(),
     [imageLabel]: image.name,

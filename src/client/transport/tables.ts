@@ -298,6 +298,9 @@ export const messageTable: Readonly<Record<string, string>> = {
     "object:1:m:lighter.system.v1.Object path:2:*m:lighter.system.v1.ExplainResponse.Link",
   "lighter.system.v1.ExplainResponse.Link": "object:1:m:lighter.system.v1.Object how:2:s",
   "lighter.system.v1.Object": "kind:1:s namespace:2:s key:3:s",
+  "lighter.system.v1.UnpackRequest":
+    "config:1:m:containerd.types.Descriptor layers:2:*m:containerd.types.Descriptor snapshotter:3:s",
+  "lighter.system.v1.UnpackResponse": "layer:1:s offset:2:U done:3:o",
 };
 
 /** Every method that the client calls: local name, then `Name kind request response`. */
@@ -397,6 +400,7 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     explain: "Explain u lighter.system.v1.ExplainRequest lighter.system.v1.ExplainResponse",
     diskUsage: "DiskUsage u lighter.system.v1.DiskUsageRequest lighter.system.v1.DiskUsageResponse",
     check: "Check u lighter.system.v1.CheckRequest lighter.system.v1.CheckResponse",
+    unpack: "Unpack s lighter.system.v1.UnpackRequest lighter.system.v1.UnpackResponse",
   },
   "containerd.services.tasks.v1.Tasks": {
     create: "Create u containerd.services.tasks.v1.CreateTaskRequest containerd.services.tasks.v1.CreateTaskResponse",

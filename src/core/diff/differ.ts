@@ -26,6 +26,8 @@ export interface ApplyOptions {
   readonly payloads?: ReadonlyMap<string, Uint8Array> | undefined;
   /** Counts what the target takes afterwards. */
   readonly measure?: boolean | undefined;
+  /** Told now and then how many of the layer's bytes were read, where that is known. */
+  readonly onOffset?: ((offset: number) => void) | undefined;
   /** The layer's file, where it is not in the content store yet; only for a media type that `takesStream` says yes to. */
   readonly arriving?: ArrivingLayer | undefined;
 }

@@ -131,12 +131,18 @@ class WorkerDiffer implements Differ {
       syncFs: this.#syncFs || options.syncFs === true,
       limits: this.#limits,
       measure: options.measure,
+      tellsOffset: options.onOffset !== undefined,
     };
+    const { onOffset } = options;
     const lines = options.arriving === undefined ? undefined : asLines(options.arriving.growth);
-    if (crew !== undefined) return crew.apply({ ...job, mounts, archive, lines, signal });
+    if (crew !== undefined) return crew.apply({ ...job, mounts, archive, lines, signal, onOffset });
     const [blob, file] = typeof archive === "string" ? [archive] : [undefined, archive];
     const target = { mounts, mountPoint: join(this.#root, "upper") };
-    return spawnWorker("unpack", { ...job, blob, processors: chain.processors, target }, { signal, file, lines });
+    return spawnWorker(
+      "unpack",
+      { ...job, blob, processors: chain.processors, target },
+      { signal, file, lines, onOffset },
+    );
   }
 
   async #blobOf(ctx: Ctx, digest: Digest): Promise<BlobFile> {

@@ -12,20 +12,22 @@ import { notFound, quote } from "../../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import type { DiskUsage, GarbageCollector, ResourceNode } from "../gc/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
-import type { Checkable, Problem } from "./system.ts";
+import type { Checkable, ImageUnpacker, Problem } from "./system.ts";
+import { unpackImage } from "./unpack-image.ts";
 
 export interface SystemServiceOptions {
   readonly gc: GarbageCollector;
   /** The stores that a check looks at. */
   readonly stores: readonly Checkable[];
   readonly snapshotters: readonly string[];
+  readonly unpacker: ImageUnpacker;
 }
 
 /** The most problems that an answer carries. */
 const mostProblems = 1000;
 
 /** What is ours alone about the daemon's stores. */
-export function createSystemService({ gc, stores, snapshotters }: SystemServiceOptions): ServiceDefinition {
+export function createSystemService({ gc, stores, snapshotters, unpacker }: SystemServiceOptions): ServiceDefinition {
   return defineService(System, {
     collectGarbage: async (ctx) => {
       const { alive, removed, busyMs, longestMs, elapsedMs } = await gc.collect(ctx);
@@ -45,6 +47,7 @@ export function createSystemService({ gc, stores, snapshotters }: SystemServiceO
     },
     diskUsage: async (ctx) => encodeUsage(await gc.usage(ctx)),
     check: (ctx, { deep }) => checkAll(stores, ctx, deep),
+    unpack: (ctx, request) => unpackImage(ctx, unpacker, request),
   });
 }
 

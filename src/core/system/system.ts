@@ -1,3 +1,5 @@
+import type { Ctx } from "../../lib/ctx.ts";
+import type { Descriptor } from "../../lib/descriptor.ts";
 import type { ResourceNode } from "../gc/index.ts";
 
 /** What a check can find. */
@@ -36,4 +38,18 @@ export type CheckCounts = Readonly<Record<string, number>>;
 /** A store that can compare what it says with what is on disk, while it is in use. */
 export interface Checkable {
   check(options: CheckOptions): Promise<CheckCounts>;
+}
+
+/** Makes snapshots of an image that is in the content store. */
+export interface ImageUnpacker {
+  /** Errors: notImplemented (nothing unpacks it there), notFound (content), what unpacking says. */
+  unpack(
+    ctx: Ctx,
+    image: { readonly config: Descriptor; readonly layers: readonly Descriptor[] },
+    snapshotter: string,
+    progress?: {
+      extracting?(layer: Descriptor, offset: number): void;
+      extracted?(layer: Descriptor): void;
+    },
+  ): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
-import { notImplemented } from "../../lib/faults.ts";
+import type { Descriptor } from "../../lib/descriptor.ts";
+import { notImplemented, quote } from "../../lib/faults.ts";
 import type { LeaseManager } from "../leases/index.ts";
 import type { ContainerCopies } from "./container-copies.ts";
 import { underLease } from "./contexts.ts";
@@ -33,6 +34,12 @@ export function createTransferrer(options: LocalTransferOptions): Transferrer {
       }
       const pulls = source.kind === "registry" ? source.reference : undefined;
       await underLease(ctx, { leases: options.leases, active, pulls }, action);
+    },
+    unpack: async (ctx, image, snapshotter, progress) => {
+      const targets = options.targets.filter((target) => target.snapshotter.name === snapshotter);
+      const fetch = async (of: Ctx, { digest }: Descriptor): Promise<void> => void options.content.info(of, digest);
+      const unpacked = await options.unpacker.unpack(ctx, image, targets, { fetch }, progress);
+      if (!unpacked) throw notImplemented(`unable to unpack the image to snapshotter ${quote(snapshotter)}`);
     },
   };
 }

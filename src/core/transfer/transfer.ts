@@ -3,6 +3,7 @@ import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Platform } from "../../lib/platforms.ts";
 import type { CredentialsSource } from "../remotes/index.ts";
 import type { ByteSink } from "../streaming/index.ts";
+import type { UnpackableImage, UnpackProgress } from "../unpack/index.ts";
 import type { ContainerCopies } from "./container-copies.ts";
 
 /** One line of a transfer's story. Source: containerd core/transfer/transfer.go, Progress. */
@@ -122,6 +123,11 @@ export interface Transferrer {
    * Effects: what comes in is kept by a lease of 24 hours until it is stored, where the caller has none.
    */
   transfer(ctx: Ctx, source: Endpoint, destination: Endpoint, onProgress?: OnTransferProgress): Promise<void>;
+  /**
+   * Makes snapshots of an image that is in the content store. Errors: notImplemented (nothing unpacks it there), notFound (content),
+   * and as Unpacker.unpack.
+   */
+  unpack(ctx: Ctx, image: UnpackableImage, snapshotter: string, progress?: UnpackProgress): Promise<void>;
   /** From now on it copies with containers, too. */
   useContainers(copies: ContainerCopies): void;
 }

@@ -76,7 +76,8 @@ export async function extractLayer(
 function applyBlob(extraction: Extraction, layer: Descriptor, mounts: readonly MountSpec[]): Promise<AppliedLayer> {
   const { ctx, target, syncEach, progress } = extraction;
   progress.extracting?.(layer, 0);
-  return target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true });
+  const onOffset = progress.extracting === undefined ? undefined : progress.extracting.bind(progress, layer);
+  return target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true, onOffset });
 }
 
 /** A layer that may be unpacked while it arrives: from whenever there is a place for that, out of the file that it comes to. */

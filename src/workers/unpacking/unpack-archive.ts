@@ -5,13 +5,13 @@ import { type ByteString, displayName, TarError, TarReader, type TarSink } from 
 import type { Kernel } from "../../sys/index.ts";
 import type { EnteredTree } from "../enter-tree.ts";
 import type { UnpackJob, UnpackResult } from "../jobs.ts";
-import { asFault } from "../serve-job.ts";
+import { asFault, tellOffset } from "../serve-job.ts";
 import { treeUsage } from "../tree-usage.ts";
 import { type LayerCompression, type LayerPieces, openLayer } from "./decompress.ts";
 import { LastEntrySink } from "./last-entry-sink.ts";
 import { ignoringSink, LayerUnpacker } from "./layer-unpacker.ts";
 
-export interface ArchiveOptions extends Pick<UnpackJob, "syncFs" | "limits" | "measure"> {
+export interface ArchiveOptions extends Pick<UnpackJob, "syncFs" | "limits" | "measure" | "tellsOffset"> {
   readonly kernel: Kernel;
   /** This thread's root by now. */
   readonly tree: EnteredTree;
@@ -22,7 +22,8 @@ export interface ArchiveOptions extends Pick<UnpackJob, "syncFs" | "limits" | "m
 
 /** Applies a layer to the tree that is this thread's root. Errors: name the entry. */
 export async function unpackArchive(options: ArchiveOptions): Promise<UnpackResult> {
-  const { kernel, tree, userNamespace, limits, pieces, compression } = options;
+  const { kernel, tree, userNamespace, limits, compression } = options;
+  const pieces = options.tellsOffset === true ? told(options.pieces) : options.pieces;
   const unpacker = tree.kind === "nothing" ? undefined : new LayerUnpacker(kernel, tree, userNamespace, limits);
   const read = await readArchive(openLayer(pieces, compression), limits.maxBytes, unpacker ?? ignoringSink, () =>
     unpacker?.finish(),
@@ -31,6 +32,21 @@ export async function unpackArchive(options: ArchiveOptions): Promise<UnpackResu
   if (options.syncFs) syncRoot(kernel);
   const { notes, impliedFolders } = unpacker;
   return { ...read, notes, impliedFolders, usage: options.measure === true ? treeUsage("/") : undefined };
+}
+
+/** How often it is told how far it is. */
+const tellMs = 100;
+
+async function* told(pieces: LayerPieces): AsyncGenerator<Uint8Array> {
+  let offset = 0;
+  let toldAt = performance.now();
+  for await (const piece of pieces) {
+    yield piece;
+    offset += piece.length;
+    if (performance.now() - toldAt < tellMs) continue;
+    toldAt = performance.now();
+    tellOffset(offset);
+  }
 }
 
 function syncRoot(kernel: Kernel): void {

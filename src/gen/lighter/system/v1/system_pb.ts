@@ -6,13 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "../../../../lib/descriptors.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Descriptor } from "../../../containerd/types/descriptor_pb.ts";
+import { file_containerd_types_descriptor } from "../../../containerd/types/descriptor_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file lighter/system/v1/system.proto.
  */
 export const file_lighter_system_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("Ch5saWdodGVyL3N5c3RlbS92MS9zeXN0ZW0ucHJvdG8SEWxpZ2h0ZXIuc3lzdGVtLnYxIjYKBk9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRILCgNrZXkYAyABKAkiFwoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0IpwCChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgEEkIKB3JlbW92ZWQYAiADKAsyMS5saWdodGVyLnN5c3RlbS52MS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlLlJlbW92ZWQSKgoHZWxhcHNlZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRidXN5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDWxvbmdlc3RfcGF1c2UYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aKAoHUmVtb3ZlZBIMCgRraW5kGAEgASgJEg8KB29iamVjdHMYAiABKAQiLAoORXhwbGFpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRraW5kGAIgASgJIogCCg9FeHBsYWluUmVzcG9uc2USRAoMZXhwbGFuYXRpb25zGAEgAygLMi4ubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlc3BvbnNlLkV4cGxhbmF0aW9uGj4KBExpbmsSKQoGb2JqZWN0GAEgASgLMhkubGlnaHRlci5zeXN0ZW0udjEuT2JqZWN0EgsKA2hvdxgCIAEoCRpvCgtFeHBsYW5hdGlvbhIpCgZvYmplY3QYASABKAsyGS5saWdodGVyLnN5c3RlbS52MS5PYmplY3QSNQoEcGF0aBgCIAMoCzInLmxpZ2h0ZXIuc3lzdGVtLnYxLkV4cGxhaW5SZXNwb25zZS5MaW5rIhIKEERpc2tVc2FnZVJlcXVlc3Qi1gIKEURpc2tVc2FnZVJlc3BvbnNlEjgKBWtpbmRzGAEgAygLMikubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuS2luZBIWCg51bnVzZWRfb2JqZWN0cxgCIAEoBBITCgt1bnVzZWRfc2l6ZRgDIAEoBBI8Cgdob2xkZXJzGAQgAygLMisubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuSG9sZGVyGjMKBEtpbmQSDAoEa2luZBgBIAEoCRIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQaZwoGSG9sZGVyEikKBm9iamVjdBgBIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQSEwoLdW5pcXVlX3NpemUYBCABKAQiHAoMQ2hlY2tSZXF1ZXN0EgwKBGRlZXAYASABKAgiiAIKDUNoZWNrUmVzcG9uc2USOgoIcHJvYmxlbXMYASADKAsyKC5saWdodGVyLnN5c3RlbS52MS5DaGVja1Jlc3BvbnNlLlByb2JsZW0SFQoNcHJvYmxlbV9jb3VudBgCIAEoBBINCgVibG9icxgDIAEoBBIPCgdpbmdlc3RzGAQgASgEEhEKCXNuYXBzaG90cxgFIAEoBBpxCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGYnJva2VuGAIgASgIEikKBm9iamVjdBgDIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIMCgRwYXRoGAQgASgJEg8KB21lc3NhZ2UYBSABKAky5QIKBlN5c3RlbRJlCg5Db2xsZWN0R2FyYmFnZRIoLmxpZ2h0ZXIuc3lzdGVtLnYxLkNvbGxlY3RHYXJiYWdlUmVxdWVzdBopLmxpZ2h0ZXIuc3lzdGVtLnYxLkNvbGxlY3RHYXJiYWdlUmVzcG9uc2USUAoHRXhwbGFpbhIhLmxpZ2h0ZXIuc3lzdGVtLnYxLkV4cGxhaW5SZXF1ZXN0GiIubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlc3BvbnNlElYKCURpc2tVc2FnZRIjLmxpZ2h0ZXIuc3lzdGVtLnYxLkRpc2tVc2FnZVJlcXVlc3QaJC5saWdodGVyLnN5c3RlbS52MS5EaXNrVXNhZ2VSZXNwb25zZRJKCgVDaGVjaxIfLmxpZ2h0ZXIuc3lzdGVtLnYxLkNoZWNrUmVxdWVzdBogLmxpZ2h0ZXIuc3lzdGVtLnYxLkNoZWNrUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration]);
+  fileDesc("Ch5saWdodGVyL3N5c3RlbS92MS9zeXN0ZW0ucHJvdG8SEWxpZ2h0ZXIuc3lzdGVtLnYxIjYKBk9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRILCgNrZXkYAyABKAkiFwoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0IpwCChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgEEkIKB3JlbW92ZWQYAiADKAsyMS5saWdodGVyLnN5c3RlbS52MS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlLlJlbW92ZWQSKgoHZWxhcHNlZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRidXN5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDWxvbmdlc3RfcGF1c2UYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aKAoHUmVtb3ZlZBIMCgRraW5kGAEgASgJEg8KB29iamVjdHMYAiABKAQiLAoORXhwbGFpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRraW5kGAIgASgJIogCCg9FeHBsYWluUmVzcG9uc2USRAoMZXhwbGFuYXRpb25zGAEgAygLMi4ubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlc3BvbnNlLkV4cGxhbmF0aW9uGj4KBExpbmsSKQoGb2JqZWN0GAEgASgLMhkubGlnaHRlci5zeXN0ZW0udjEuT2JqZWN0EgsKA2hvdxgCIAEoCRpvCgtFeHBsYW5hdGlvbhIpCgZvYmplY3QYASABKAsyGS5saWdodGVyLnN5c3RlbS52MS5PYmplY3QSNQoEcGF0aBgCIAMoCzInLmxpZ2h0ZXIuc3lzdGVtLnYxLkV4cGxhaW5SZXNwb25zZS5MaW5rIhIKEERpc2tVc2FnZVJlcXVlc3Qi1gIKEURpc2tVc2FnZVJlc3BvbnNlEjgKBWtpbmRzGAEgAygLMikubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuS2luZBIWCg51bnVzZWRfb2JqZWN0cxgCIAEoBBITCgt1bnVzZWRfc2l6ZRgDIAEoBBI8Cgdob2xkZXJzGAQgAygLMisubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuSG9sZGVyGjMKBEtpbmQSDAoEa2luZBgBIAEoCRIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQaZwoGSG9sZGVyEikKBm9iamVjdBgBIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQSEwoLdW5pcXVlX3NpemUYBCABKAQiHAoMQ2hlY2tSZXF1ZXN0EgwKBGRlZXAYASABKAgiiAIKDUNoZWNrUmVzcG9uc2USOgoIcHJvYmxlbXMYASADKAsyKC5saWdodGVyLnN5c3RlbS52MS5DaGVja1Jlc3BvbnNlLlByb2JsZW0SFQoNcHJvYmxlbV9jb3VudBgCIAEoBBINCgVibG9icxgDIAEoBBIPCgdpbmdlc3RzGAQgASgEEhEKCXNuYXBzaG90cxgFIAEoBBpxCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGYnJva2VuGAIgASgIEikKBm9iamVjdBgDIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIMCgRwYXRoGAQgASgJEg8KB21lc3NhZ2UYBSABKAkigAEKDVVucGFja1JlcXVlc3QSLAoGY29uZmlnGAEgASgLMhwuY29udGFpbmVyZC50eXBlcy5EZXNjcmlwdG9yEiwKBmxheWVycxgCIAMoCzIcLmNvbnRhaW5lcmQudHlwZXMuRGVzY3JpcHRvchITCgtzbmFwc2hvdHRlchgDIAEoCSI9Cg5VbnBhY2tSZXNwb25zZRINCgVsYXllchgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZG9uZRgDIAEoCDK2AwoGU3lzdGVtEmUKDkNvbGxlY3RHYXJiYWdlEigubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GikubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRJQCgdFeHBsYWluEiEubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlcXVlc3QaIi5saWdodGVyLnN5c3RlbS52MS5FeHBsYWluUmVzcG9uc2USVgoJRGlza1VzYWdlEiMubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVxdWVzdBokLmxpZ2h0ZXIuc3lzdGVtLnYxLkRpc2tVc2FnZVJlc3BvbnNlEkoKBUNoZWNrEh8ubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXF1ZXN0GiAubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXNwb25zZRJPCgZVbnBhY2sSIC5saWdodGVyLnN5c3RlbS52MS5VbnBhY2tSZXF1ZXN0GiEubGlnaHRlci5zeXN0ZW0udjEuVW5wYWNrUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_containerd_types_descriptor]);
 
 /**
  * One object. `kind` is one of content, ingest, image, snapshot, container, lease, or a kind that has no rows (stream).
@@ -432,6 +434,66 @@ export const CheckResponse_ProblemSchema: GenMessage<CheckResponse_Problem> = /*
   messageDesc(file_lighter_system_v1_system, "lighter.system.v1.CheckResponse.Problem", 8, 0);
 
 /**
+ * @generated from message lighter.system.v1.UnpackRequest
+ */
+export type UnpackRequest = Message<"lighter.system.v1.UnpackRequest"> & {
+  /**
+   * @generated from field: containerd.types.Descriptor config = 1;
+   */
+  config?: Descriptor | undefined;
+
+  /**
+   * @generated from field: repeated containerd.types.Descriptor layers = 2;
+   */
+  layers: Descriptor[];
+
+  /**
+   * @generated from field: string snapshotter = 3;
+   */
+  snapshotter: string;
+};
+
+/**
+ * Describes the message lighter.system.v1.UnpackRequest.
+ * Use `create(UnpackRequestSchema)` to create a new message.
+ */
+export const UnpackRequestSchema: GenMessage<UnpackRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UnpackRequest", 9);
+
+/**
+ * How a layer is coming along; what is newest is told from time to time.
+ *
+ * @generated from message lighter.system.v1.UnpackResponse
+ */
+export type UnpackResponse = Message<"lighter.system.v1.UnpackResponse"> & {
+  /**
+   * @generated from field: string layer = 1;
+   */
+  layer: string;
+
+  /**
+   * So many of its bytes were unpacked.
+   *
+   * @generated from field: uint64 offset = 2;
+   */
+  offset: bigint;
+
+  /**
+   * It is a snapshot.
+   *
+   * @generated from field: bool done = 3;
+   */
+  done: boolean;
+};
+
+/**
+ * Describes the message lighter.system.v1.UnpackResponse.
+ * Use `create(UnpackResponseSchema)` to create a new message.
+ */
+export const UnpackResponseSchema: GenMessage<UnpackResponse> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UnpackResponse", 10);
+
+/**
  * What lives in the daemon's stores, why, and whether it is whole. Every call acts in the namespace of the request metadata;
  * CollectGarbage and Check act on all of them, and so does DiskUsage without a namespace.
  *
@@ -475,6 +537,17 @@ export const System: GenService<{
     methodKind: "unary";
     input: typeof CheckRequestSchema;
     output: typeof CheckResponseSchema;
+  },
+  /**
+   * Makes snapshots of an image that is in the content store, all layers at once; ends when they are there, and on the disk. What
+   * is unpacked is kept by the request's lease, and by a label of the config's.
+   *
+   * @generated from rpc lighter.system.v1.System.Unpack
+   */
+  unpack: {
+    methodKind: "server_streaming";
+    input: typeof UnpackRequestSchema;
+    output: typeof UnpackResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lighter_system_v1_system, "lighter.system.v1.System", 0);
