@@ -408,6 +408,26 @@ describe.skipIf(!canRun || criuTrouble !== undefined).each([...runtimes])("a che
     await end(next);
   }, 60_000);
 
+  test("can be made as soon as the task was started, and is one of its own program", async () => {
+    const [one, two] = [join(h.folder, `${runtime}soon1.log`), join(h.folder, `${runtime}soon2.log`)];
+    const id = `c${count++}`;
+    const bundle = h.bundle(id, { args: ["sh", "-c", counter] });
+    const { pid } = await h.tasks.create({ id, ...bundle, ...logTo(one), options: h.options(runtime) });
+    // crun's init is let go though it stands still: so it is the runtime's for as long as this wants. runc's answers first.
+    if (runtime === "crun") kernel.kill(pid, 19);
+    await h.tasks.start({ id });
+    const images = checkpoint(id, { exit: true });
+    for (let n = 0; n < 5; n++) await h.tasks.state({ id });
+    if (runtime === "crun") kernel.kill(pid, 18);
+    await images;
+    await h.tasks.wait({ id });
+    await h.tasks.delete({ id });
+    const again = await start(counter, logTo(two), await images);
+    await eventually(() => counted(two) > 0);
+    expect(numbersIn(two)[0]).toBe(counted(one) + 1);
+    await end(again);
+  }, 60_000);
+
   test("can be made of a paused task", async () => {
     const [one, two] = [join(h.folder, `${runtime}9.log`), join(h.folder, `${runtime}10.log`)];
     const id = await start(counter, logTo(one));

@@ -462,6 +462,26 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     await h.tasks.delete({ id });
   });
 
+  test("is paused as its own program, and never as the runtime's, however soon after its start", async () => {
+    const id = `c${count++}`;
+    const { pid } = await h.tasks.create({
+      id,
+      ...h.bundle(id, { args: ["sleep", "60"] }),
+      options: h.options(runtime),
+    });
+    // crun's init is let go though it stands still: so it is the runtime's for as long as this wants. runc's answers first.
+    if (runtime === "crun") kernel.kill(pid, 19);
+    await h.tasks.start({ id });
+    const paused = h.tasks.pause({ id });
+    for (let n = 0; n < 5; n++) await h.tasks.state({ id });
+    if (runtime === "crun") kernel.kill(pid, 18);
+    await paused;
+    expect(readlinkSync(`/proc/${pid}/exe`)).toEndWith("/busybox");
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.PAUSED });
+    await h.tasks.resume({ id });
+    await end(id);
+  });
+
   test("pause and resume stop and go on; refused in the wrong state", async () => {
     const id = await run(["sh", "-c", "while true; do true; done"]);
     await h.tasks.pause({ id });

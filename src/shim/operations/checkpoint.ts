@@ -13,6 +13,7 @@ import { notesOf } from "../criu/restore-notes.ts";
 import type { HostParts } from "../parts.ts";
 import type { RuntimeKind } from "../runtime/runtime-kind.ts";
 import type { DumpRecord } from "../state/records.ts";
+import { ownProgram } from "../task/own-program.ts";
 import { statusOf } from "../task/status.ts";
 import type { Task } from "../task/task.ts";
 import { beginDump, claim, criuConfig, dumpLog, endDump, isDone, settleDump } from "./dump.ts";
@@ -29,6 +30,7 @@ export async function checkpointTask(parts: HostParts, task: Task, request: Chec
   using _lock = await task.lock.exclusive();
   const image = request.path || options.imagePath;
   if (isDone(task, image)) return claim(parts, task);
+  await ownProgram(task);
   const status = statusOf(task, task.init);
   if (status === "created") throw new FaultError("unknown", "cannot checkpoint a task in created state");
   if (status === "stopped") throw new FaultError("unknown", "cannot checkpoint a stopped container");

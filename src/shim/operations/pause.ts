@@ -2,6 +2,7 @@ import { TaskPausedSchema, TaskResumedSchema } from "../../gen/containerd/events
 import { FaultError } from "../../lib/faults.ts";
 import { freeze, hasFreezer, thaw } from "../cgroup/freezer.ts";
 import { type HostParts, publish, topics } from "../parts.ts";
+import { ownProgram } from "../task/own-program.ts";
 import { statusOf } from "../task/status.ts";
 import type { Task } from "../task/task.ts";
 
@@ -12,6 +13,7 @@ import type { Task } from "../task/task.ts";
  */
 export async function pauseTask(parts: HostParts, task: Task): Promise<void> {
   using _lock = await task.lock.exclusive();
+  await ownProgram(task);
   const status = statusOf(task, task.init);
   if (status !== "running") throw refusal("pause", status);
   task.pausing = true;

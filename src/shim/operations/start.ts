@@ -33,6 +33,7 @@ async function startInit(parts: HostParts, task: Task): Promise<void> {
     await releaseOrStart(parts, task);
     parts.failpoint("start.released");
     init.status = "running";
+    task.begunAtMs = performance.now();
     publish(parts, task, topics.start, TaskStartSchema, { containerId: task.id, pid: init.pid });
     parts.failpoint("start.announced");
     save(parts, task);

@@ -150,9 +150,13 @@ interface Stat {
   readonly state: string;
   readonly startTime: number;
   readonly exitCode: number;
+  /** Whether it still runs the program of whoever forked it. Source: linux/sched.h, PF_FORKNOEXEC. */
+  readonly isForkOnly: boolean;
 }
 
-/** What /proc says of a process; undefined when there is none. Source: proc_pid_stat(5), fields 3, 22 and 52. */
+const forkNoExec = 0x40;
+
+/** What /proc says of a process; undefined when there is none. Source: proc_pid_stat(5), fields 3, 9, 22 and 52. */
 export function readStat(pid: number): Stat | undefined {
   let text: string;
   try {
@@ -163,7 +167,12 @@ export function readStat(pid: number): Stat | undefined {
   }
   // The command's name is in parentheses and may hold anything, so that fields are counted from the last one.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0] ?? "", startTime: Number(fields[19]), exitCode: Number(fields[49] ?? 0) };
+  return {
+    state: fields[0] ?? "",
+    startTime: Number(fields[19]),
+    exitCode: Number(fields[49] ?? 0),
+    isForkOnly: (Number(fields[6]) & forkNoExec) !== 0,
+  };
 }
 
 /** The start time of a living process. Errors: notFound when it is gone. */

@@ -55,6 +55,8 @@ export class Task {
   /** Whether an earlier host began it, whose caller may ask again. */
   isDumpAdopted = false;
   oom: OomWatch | undefined;
+  /** On performance.now's clock: when this host let init go, or took the task up. */
+  begunAtMs: number = performance.now();
 
   constructor(options: TaskOptions) {
     this.namespace = options.namespace;
