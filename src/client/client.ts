@@ -12,6 +12,7 @@ import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import type { Layers } from "../gen/lighter/layers/v1/layers_pb.ts";
 import type { System } from "../gen/lighter/system/v1/system_pb.ts";
 import { invalidArgument, quote } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
@@ -29,6 +30,8 @@ export interface Client extends Disposable {
   readonly events: ServiceClient<typeof Events>;
   readonly images: ServiceClient<typeof Images>;
   readonly introspection: ServiceClient<typeof Introspection>;
+  /** Only lighterd has it. */
+  readonly layers: ServiceClient<typeof Layers>;
   readonly leases: ServiceClient<typeof Leases>;
   readonly namespaces: ServiceClient<typeof Namespaces>;
   readonly snapshots: ServiceClient<typeof Snapshots>;
@@ -80,6 +83,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get introspection() {
       return connection.service<typeof Introspection>("containerd.services.introspection.v1.Introspection", defaults);
+    },
+    get layers() {
+      return connection.service<typeof Layers>("lighter.layers.v1.Layers", defaults);
     },
     get leases() {
       return connection.service<typeof Leases>("containerd.services.leases.v1.Leases", defaults);

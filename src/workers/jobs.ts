@@ -104,6 +104,17 @@ export interface DiffResult {
   readonly digest: string;
 }
 
+/** The layer comes as a descriptor, read from where it stands; what becomes of it goes to standard output. */
+export interface RepackJob {
+  readonly from: DiffCompression;
+  readonly to: DiffCompression;
+}
+
+export interface RepackResult {
+  /** Of the unpacked archive. */
+  readonly digest: string;
+}
+
 export interface CopyTreeJob {
   readonly from: string;
   readonly to: string;
@@ -182,6 +193,7 @@ export interface WorkerJobs {
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
   readonly mount: { readonly job: MountJob; readonly result: MountResult };
   readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: RemoveTreeResult };
+  readonly repack: { readonly job: RepackJob; readonly result: RepackResult };
   readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
   readonly unmount: { readonly job: UnmountJob; readonly result: UnmountResult };
   readonly unpack: { readonly job: UnpackJob; readonly result: UnpackResult };

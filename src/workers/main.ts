@@ -23,6 +23,9 @@ export async function runWorker(name: string | undefined): Promise<void> {
     case "remove-tree":
       await import("./remove-tree.ts");
       return;
+    case "repack":
+      await import("./repack.ts");
+      return;
     case "settle-tree":
       await import("./settle-tree.ts");
       return;

@@ -1,5 +1,5 @@
 import { constants, createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
-import { fault, invalidArgument } from "../../lib/faults.ts";
+import { fault, invalidArgument, isFault, unavailable } from "../../lib/faults.ts";
 import type { Client } from "../client.ts";
 import { blobBytes } from "../content/blobs.ts";
 import { isCompressionError, through } from "./archive-source.ts";
@@ -46,11 +46,34 @@ export interface RepackOptions {
 }
 
 /**
- * Writes a layer anew, packed otherwise.
+ * Writes a layer anew, packed otherwise: by the daemon where it can, and else with its bytes sent here and back.
  * Errors: dataLoss when the unpacked bytes are not what the image's config says; invalidArgument when it is not packed as
  * its type claims.
  */
 export async function repackLayer(client: Client, layer: Descriptor, options: RepackOptions): Promise<Descriptor> {
+  try {
+    return await repackThere(client, layer, options);
+  } catch (error) {
+    // containerd has no such call.
+    if (!isFault(error, "notImplemented")) throw error;
+  }
+  return repackHere(client, layer, options);
+}
+
+async function repackThere(client: Client, layer: Descriptor, options: RepackOptions): Promise<Descriptor> {
+  const { lease, diffId = "", mediaType, onBytes } = options;
+  const { digest, size, annotations } = layer;
+  const wire = { mediaType: layer.mediaType, digest, size: BigInt(size), annotations };
+  let told = 0;
+  for await (const { offset, layer: made } of client.layers.repack({ layer: wire, mediaType, diffId }, { lease })) {
+    onBytes?.(Number(offset) - told);
+    told = Number(offset);
+    if (made !== undefined) return { ...layer, mediaType, digest: made.digest, size: Number(made.size) };
+  }
+  throw unavailable(`layer ${digest} was not packed anew`);
+}
+
+async function repackHere(client: Client, layer: Descriptor, options: RepackOptions): Promise<Descriptor> {
   const { lease, diffId, from, to, mediaType } = options;
   const hasher = new Bun.CryptoHasher("sha256");
   const plain = hashed(unpacked(counted(blobBytes(client, layer.digest), options.onBytes), from), hasher);

@@ -277,6 +277,8 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.checkpoints.v1.GetCheckpointResponse": "checkpoint:1:m:lighter.checkpoints.v1.Checkpoint",
   "lighter.checkpoints.v1.ListCheckpointsRequest": "containerId:1:s",
   "lighter.checkpoints.v1.ListCheckpointsResponse": "checkpoints:1:*m:lighter.checkpoints.v1.Checkpoint",
+  "lighter.layers.v1.RepackRequest": "layer:1:m:containerd.types.Descriptor mediaType:2:s diffId:3:s",
+  "lighter.layers.v1.RepackResponse": "offset:1:U layer:2:m:containerd.types.Descriptor",
   "lighter.system.v1.CheckRequest": "deep:1:o",
   "lighter.system.v1.CheckResponse":
     "problems:1:*m:lighter.system.v1.CheckResponse.Problem problemCount:2:U blobs:3:U ingests:4:U snapshots:5:U",
@@ -359,6 +361,9 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     server: "Server u google.protobuf.Empty containerd.services.introspection.v1.ServerResponse",
     pluginInfo:
       "PluginInfo u containerd.services.introspection.v1.PluginInfoRequest containerd.services.introspection.v1.PluginInfoResponse",
+  },
+  "lighter.layers.v1.Layers": {
+    repack: "Repack s lighter.layers.v1.RepackRequest lighter.layers.v1.RepackResponse",
   },
   "containerd.services.leases.v1.Leases": {
     create: "Create u containerd.services.leases.v1.CreateRequest containerd.services.leases.v1.CreateResponse",

@@ -1,8 +1,8 @@
 import { isFault, notFound, notImplemented } from "../../lib/faults.ts";
 import { definePlugin, flag, type PluginDefinition, table, texts } from "../../plugin/index.ts";
-import { contentToken, DIFFER, differToken, GRPC, hostPlatform, SERVICE } from "../tokens.ts";
+import { contentToken, DIFFER, differToken, GRPC, hostPlatform, LIGHTER_GRPC, SERVICE } from "../tokens.ts";
 import type { Differ } from "./differ.ts";
-import { createDiffer, createDiffService } from "./index.ts";
+import { createDiffer, createDiffService, createLayerRepacker, createLayersService } from "./index.ts";
 import { defaultProcessors } from "./processors.ts";
 
 const walkingPlugin: PluginDefinition = definePlugin({
@@ -75,4 +75,12 @@ const servicePlugin: PluginDefinition = definePlugin({
   init: ({ differ }) => ({ grpc: [createDiffService({ differ })] }),
 });
 
-export const diffPlugins: readonly PluginDefinition[] = [walkingPlugin, localPlugin, servicePlugin];
+/** What containerd has not: layers are packed anew by workers, and do not travel for it. */
+const layersPlugin: PluginDefinition = definePlugin({
+  type: LIGHTER_GRPC,
+  id: "layers",
+  requires: { content: contentToken },
+  init: ({ content }) => ({ grpc: [createLayersService({ repacker: createLayerRepacker({ content }) })] }),
+});
+
+export const diffPlugins: readonly PluginDefinition[] = [walkingPlugin, localPlugin, servicePlugin, layersPlugin];
