@@ -1,5 +1,5 @@
 import { ptr } from "bun:ffi";
-import { check, cString, lazyLibrary, type PathBytes } from "./libc.ts";
+import { check, checkNow, cString, lazyLibrary, type PathBytes } from "./libc.ts";
 import { isErrno } from "./sys-error.ts";
 import { syscall } from "./syscalls.ts";
 
@@ -54,6 +54,8 @@ export interface FileCalls {
   close(fd: Fd): void;
   /** Reads into the buffer; 0 at the end. Source: read(2). Errors: SysError (EAGAIN on a non-blocking descriptor). */
   read(fd: Fd, into: Uint8Array): number;
+  /** As `read`, of a non-blocking descriptor; undefined while there is nothing. For whoever asks again and again. */
+  readNow(fd: Fd, into: Uint8Array): number | undefined;
   /**
    * Reads from an offset what memory holds of a file already; undefined where that would wait for the disk.
    * Source: preadv2(2), RWF_NOWAIT. Effects: does not block.
@@ -127,6 +129,7 @@ export const fileCalls: FileCalls = {
     check("close", () => libc().close(fd));
   },
   read: (fd, into) => check("read", () => libc().read(fd, into, into.length)),
+  readNow: (fd, into) => checkNow("read", () => libc().read(fd, into, into.length)),
   readCached: (fd, into, position) => {
     const vector = new BigUint64Array([BigInt(ptr(into)), BigInt(into.length)]);
     try {

@@ -27,7 +27,7 @@ export function lastErrno(): number {
   return read.i32(errnoAddress, 0);
 }
 
-const EINTR = 4;
+const [EINTR, EAGAIN] = [4, 11];
 
 /**
  * Runs a call that answers -1 on failure, again while a signal interrupts it.
@@ -41,6 +41,18 @@ export function check(call: string, run: () => number, detail?: string): number 
     if (result !== -1) return result;
     const errno = lastErrno();
     if (errno !== EINTR) throw new SysError(call, errno, detail);
+  }
+}
+
+/** As `check`; undefined for EAGAIN, of which whoever asks again and again makes no error. */
+export function checkNow(call: string, run: () => number): number | undefined {
+  if (errnoAddress === undefined) lastErrno();
+  for (;;) {
+    const result = run();
+    if (result !== -1) return result;
+    const errno = lastErrno();
+    if (errno === EAGAIN) return undefined;
+    if (errno !== EINTR) throw new SysError(call, errno);
   }
 }
 

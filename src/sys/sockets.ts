@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
 import type { Fd } from "./files.ts";
-import { check, lastErrno, lazyLibrary } from "./libc.ts";
+import { check, checkNow, lazyLibrary } from "./libc.ts";
 import { isErrno, SysError } from "./sys-error.ts";
 
 /** A message with the descriptors that came along. */
@@ -53,8 +53,6 @@ const [socketLevel, scmRights] = [1, 1];
 /** Source: asm-generic/socket.h. */
 const [sendBuffer, sendBufferForced] = [7, 32];
 const messageDontWait = 0x40;
-const [EAGAIN, EINTR] = [11, 4];
-let errnoResolved = false;
 const maxMessageBytes = 4096;
 const maxFds = 16;
 
@@ -128,15 +126,7 @@ export const socketCalls: SocketCalls = {
     const header = message(bytes, control);
     check("sendmsg", () => libc().sendmsg(fd, header, noSignal));
   },
-  receiveNow: (fd, into) => {
-    // The first use resolves errno's address, which must not happen between the call and the reading of its errno.
-    if (!errnoResolved) errnoResolved = lastErrno() >= 0;
-    const count = libc().recv(fd, into, into.length, messageDontWait);
-    if (count >= 0) return count;
-    const errno = lastErrno();
-    if (errno === EAGAIN || errno === EINTR) return undefined;
-    throw new SysError("recv", errno);
-  },
+  receiveNow: (fd, into) => checkNow("recv", () => libc().recv(fd, into, into.length, messageDontWait)),
   receiveFds: (fd, options = {}) => {
     const bytes = new Uint8Array(maxMessageBytes);
     const control = new Uint8Array(messageLayout.control.size + align(4 * maxFds));

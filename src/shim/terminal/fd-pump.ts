@@ -1,4 +1,5 @@
 import { type Fd, type FdWatch, type FdWatcher, isErrno, type Kernel, pollEvents } from "../../sys/index.ts";
+import { PieceReader } from "./piece-reader.ts";
 
 export interface FdPumpOptions {
   readonly kernel: Kernel;
@@ -7,18 +8,19 @@ export interface FdPumpOptions {
   readonly from: Fd;
   /** Non-blocking, and watched by this pump alone; undefined throws the bytes away. */
   readonly to: Fd | undefined;
+  /** Reads pieces that follow one another together: for a terminal's output. */
+  readonly gathers?: boolean;
   /** Called once, when `from` has ended, or `to` is gone. */
   readonly onEnd: () => void;
 }
 
-const bufferBytes = 64 << 10;
 /** Reads in one turn before others get theirs. */
 const readsPerTurn = 16;
 
 /** Copies one descriptor's bytes to another, holding back when the receiver is slow. */
 export class FdPump implements Disposable {
   readonly #options: FdPumpOptions;
-  readonly #buffer = new Uint8Array(bufferBytes);
+  readonly #reader: PieceReader;
   #pending: Uint8Array | undefined;
   #reading: FdWatch | undefined;
   #writing: FdWatch | undefined;
@@ -27,6 +29,7 @@ export class FdPump implements Disposable {
 
   constructor(options: FdPumpOptions) {
     this.#options = options;
+    this.#reader = new PieceReader({ kernel: options.kernel, from: options.from, gathers: options.gathers === true });
     this.#watchSource();
   }
 
@@ -55,22 +58,12 @@ export class FdPump implements Disposable {
   }
 
   #copy(reads: number): void {
+    this.#reader.begin();
     for (let n = 0; n < reads && !this.#ended && this.#pending === undefined; n++) {
-      const count = this.#read();
-      if (count === "later") return this.#draining ? this.#end() : undefined;
-      if (count === 0) return this.#end();
-      this.#write(this.#buffer.subarray(0, count));
-    }
-  }
-
-  #read(): number | "later" {
-    try {
-      return this.#options.kernel.read(this.#options.from, this.#buffer);
-    } catch (error) {
-      if (isErrno(error, "EAGAIN")) return "later";
-      // EIO is how a terminal's master says that its last user has closed it.
-      if (isErrno(error, "EIO", "EBADF")) return 0;
-      throw error;
+      const bytes = this.#reader.read();
+      if (bytes === undefined) return this.#draining ? this.#end() : undefined;
+      if (bytes.length === 0) return this.#end();
+      this.#write(bytes);
     }
   }
 

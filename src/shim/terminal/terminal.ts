@@ -100,6 +100,7 @@ export class Terminal implements Disposable {
       watcher,
       from: this.master,
       to: to?.fd,
+      gathers: true,
       onEnd: () => {
         // Readers see the end of the output now, and not only when the task is deleted.
         to?.[Symbol.dispose]();
