@@ -1,4 +1,5 @@
 import { unlink } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Digest, digestProblem } from "../../lib/digest.ts";
 import { messageOf } from "../../lib/faults.ts";
@@ -7,9 +8,10 @@ import type { Logger } from "../../lib/log.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
 import { deleteRemoval, hasRemoval, isNeeded, putRemoval, removalsAfter } from "./store.ts";
 
-/** How many notes a round takes, and how many files go at once: the disk has others to serve. */
+/** How many notes a round takes. */
 const roundPaths = 64;
-const parallel = 2;
+/** How many files go at once: the disk has others to serve, and one thread of the pool is for those who wait for a sync. */
+const parallel = Math.max(1, Math.min(2, availableParallelism() - 1));
 /** How long a full round is rested after at most, however long it took: what is noted has to go some day. */
 const mostRestMs = 20;
 

@@ -49,12 +49,13 @@ const eagerRests = 100;
 export function createPace(isAwaited: () => boolean): Pace {
   let rests = 0;
   return {
-    sliceMs: () => 0.2,
+    sliceMs: () => 0.1,
     rest: () =>
       new Promise((resolve) => {
         const awaited = isAwaited();
         if (awaited && rests++ < eagerRests) setImmediate(resolve);
-        else setTimeout(resolve, awaited ? 2 : 4);
+        // After the pause a turn of the loop: what has come in meanwhile goes first.
+        else setTimeout(() => setImmediate(resolve), awaited ? 1 : 2);
       }),
   };
 }

@@ -4,7 +4,7 @@ import type { Marking } from "./marking.ts";
 import { type Busy, note, type Pace } from "./pace.ts";
 
 /** How many rows are looked at at once, and how many are removed in one transaction at most: no more than fill a slice. */
-const pageRows = 48;
+const pageRows = 24;
 const batchRows = 16;
 /** A commit costs about a slice by itself: fewer rows for each would make more of them. */
 const removalSlices = 2;

@@ -44,10 +44,25 @@ function fakeDisk(quick: boolean): Disk {
 /** A log that never has to be emptied. */
 const shortLog: LogCheckpoint = { urgency: () => "none", run: async () => {}, [Symbol.dispose]: () => {} };
 
-function commitsOn(disk: Disk, turnMs = 1000, checkpoint = shortLog): { commits: GroupCommit; rows: () => number } {
+function commitsOn(
+  disk: Disk,
+  {
+    turnMs = 1000,
+    workMs,
+    checkpoint = shortLog,
+  }: { turnMs?: number; workMs?: number; checkpoint?: LogCheckpoint } = {},
+): { commits: GroupCommit; rows: () => number } {
   const db = new Database(":memory:", { strict: true });
   db.run("CREATE TABLE t (id INTEGER)");
-  const commits = new GroupCommit({ db, path: "/meta", sync: disk.sync, checkpoint, log: silentLogger, turnMs });
+  const commits = new GroupCommit({
+    db,
+    path: "/meta",
+    sync: disk.sync,
+    checkpoint,
+    log: silentLogger,
+    turnMs,
+    workMs,
+  });
   return { commits, rows: () => db.query<{ n: number }, []>("SELECT count(*) AS n FROM t").get()?.n ?? -1 };
 }
 
@@ -114,7 +129,7 @@ describe("GroupCommit", () => {
   });
 
   test("a long batch is cut, so that the loop goes on in between", async () => {
-    const { commits, rows } = commitsOn(fakeDisk(true), 0.5);
+    const { commits, rows } = commitsOn(fakeDisk(true), { turnMs: 0.5 });
     const busy = Array.from({ length: 5 }, () =>
       commits.add(({ db }) => {
         db.query("INSERT INTO t VALUES (1)").run();
@@ -146,13 +161,15 @@ describe("GroupCommit", () => {
     const emptied = Promise.withResolvers<void>();
     const seen: string[] = [];
     let urgency: Urgency = "now";
-    const { commits, rows } = commitsOn(disk, 1000, {
-      ...shortLog,
-      urgency: () => urgency,
-      run: () => {
-        seen.push(`run, ${rows()} rows, ${disk.pending.length} syncs`);
-        urgency = "none";
-        return emptied.promise;
+    const { commits, rows } = commitsOn(disk, {
+      checkpoint: {
+        ...shortLog,
+        urgency: () => urgency,
+        run: () => {
+          seen.push(`run, ${rows()} rows, ${disk.pending.length} syncs`);
+          urgency = "none";
+          return emptied.promise;
+        },
       },
     });
     const first = insert(commits, seen, "a");
@@ -176,7 +193,7 @@ describe("GroupCommit", () => {
   test("empties a log that is not that long when nobody wants anything", async () => {
     const ran = Promise.withResolvers<void>();
     const checkpoint = { ...shortLog, urgency: (): Urgency => "quiet", run: async () => ran.resolve() };
-    const { commits } = commitsOn(fakeDisk(true), 1000, checkpoint);
+    const { commits } = commitsOn(fakeDisk(true), { checkpoint });
     await insert(commits, [], "a");
     await ran.promise;
     await commits.close();
@@ -192,7 +209,7 @@ describe("GroupCommit", () => {
         throw new Error("EIO");
       },
     };
-    const { commits } = commitsOn(fakeDisk(true), 1000, checkpoint);
+    const { commits } = commitsOn(fakeDisk(true), { checkpoint });
     await insert(commits, [], "a");
     await turn();
     expect(insert(commits, [], "b")).rejects.toThrow("check the disk and restart the daemon");
@@ -210,6 +227,22 @@ describe("GroupCommit", () => {
     expect(order).toEqual(["call", "other call"]);
     await turn();
     expect(order).toEqual(["call", "other call", "sweep"]);
+  });
+
+  test("while a collection commits, the loop waits for no sync: it is the pool's", async () => {
+    const disk = fakeDisk(true);
+    const { commits } = commitsOn(disk, { workMs: 60_000 });
+    await insert(commits, [], "before");
+    expect(disk.pending).toEqual([]);
+    const work: Promise<unknown>[] = [];
+    for (let commit = 0; commit < 4; commit++) {
+      work.push(commits.add(({ db }) => db.query("INSERT INTO t VALUES (2)").run(), { background: true }));
+      await turn();
+    }
+    const call = insert(commits, [], "during");
+    while (disk.pending.length === 0) await turn();
+    for (const sync of disk.pending) sync.finish();
+    await Promise.all([call, ...work]);
   });
 
   test("work in the background goes on though calls never end", async () => {

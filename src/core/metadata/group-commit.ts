@@ -10,6 +10,11 @@ import type { WalSync } from "./wal-sync.ts";
 const defaultTurnMs = 0.8;
 /** How long a commit that nobody waits for may stay in memory, unless another one takes it along to the disk. */
 const lazyMs = 25;
+/** How long mutations of one transaction may take that nobody waits for. */
+const unhurriedTurnMs = 0.2;
+/** So many commits that nobody waits for, each so soon after the one before, are a long piece of work: a collection. */
+const workCommits = 4;
+const defaultWorkMs = 250;
 /** How long work that no caller waits for lets calls go first. */
 const patienceMs = 25;
 /** How long nobody must have wanted anything before the log is emptied for its own sake. */
@@ -47,6 +52,7 @@ export interface GroupCommitOptions {
   readonly checkpoint: LogCheckpoint;
   readonly log: Logger;
   readonly turnMs?: number | undefined;
+  readonly workMs?: number | undefined;
 }
 
 /**
@@ -59,6 +65,9 @@ export class GroupCommit {
   /** Those that no caller waits for; they go when no other does, or when the first of them has been here for long. */
   #unhurried: Mutation[] = [];
   #unhurriedSince = 0;
+  /** When such were last committed, and how many in a row. */
+  #workedAt = Number.NEGATIVE_INFINITY;
+  #work = 0;
   #committed: Done[] = [];
   #scheduled = false;
   #syncing: Promise<void> | undefined;
@@ -117,17 +126,17 @@ export class GroupCommit {
   #turn(): void {
     if (!this.#anyWaits || this.#emptying !== undefined) return;
     const done: Done[] = [];
-    const { db, turnMs = defaultTurnMs } = this.#options;
+    const { db } = this.#options;
     try {
       db.query("BEGIN IMMEDIATE").run();
-      const deadline = performance.now() + turnMs;
-      for (const mutation of this.#takeUntil(deadline)) this.#apply(mutation, done);
+      for (const mutation of this.#takeTurn()) this.#apply(mutation, done);
       db.query("COMMIT").run();
     } catch (error) {
       this.#rollback(done, error);
       return;
     }
     this.#committed.push(...done);
+    if (done.some((one) => one.mutation.background)) this.#noteWork();
     this.#makeDurable();
     this.#tendLog();
   }
@@ -167,7 +176,8 @@ export class GroupCommit {
   }
 
   /** Either those of calls or those that no caller waits for: a call does not wait for the other sort's time. */
-  *#takeUntil(deadline: number): Generator<Mutation> {
+  *#takeTurn(): Generator<Mutation> {
+    const { turnMs = defaultTurnMs } = this.#options;
     const now = performance.now();
     const patient = this.#waiting.length > 0 && now - this.#unhurriedSince < patienceMs;
     const unhurried = this.#unhurried.length > 0 && !patient;
@@ -179,7 +189,7 @@ export class GroupCommit {
       for (const mutation of waiting) {
         taken += 1;
         yield mutation;
-        if (performance.now() > deadline) break;
+        if (performance.now() - now > (unhurried ? Math.min(turnMs, unhurriedTurnMs) : turnMs)) break;
       }
     } finally {
       const left = waiting.slice(taken);
@@ -246,7 +256,7 @@ export class GroupCommit {
     }
     clearTimeout(this.#lazy);
     this.#lazy = undefined;
-    if (inBackground || !this.#options.sync.quick) {
+    if (inBackground || this.#isWorking() || !this.#options.sync.quick) {
       this.#syncing = this.#syncInPool();
       return;
     }
@@ -258,6 +268,21 @@ export class GroupCommit {
       return;
     }
     this.#settle(batch);
+  }
+
+  #noteWork(): void {
+    const now = performance.now();
+    this.#work = this.#isRecent(now) ? this.#work + 1 : 1;
+    this.#workedAt = now;
+  }
+
+  /** Whether a collection is under way: a sync with its pages, and beside its removals, would keep the loop for long. */
+  #isWorking(): boolean {
+    return this.#work >= workCommits && this.#isRecent(performance.now());
+  }
+
+  #isRecent(now: number): boolean {
+    return now - this.#workedAt < (this.#options.workMs ?? defaultWorkMs);
   }
 
   async #syncInPool(): Promise<void> {
