@@ -60,6 +60,8 @@ const shimPlugin: PluginDefinition = definePlugin({
       socketDir: socketDir(config.socket_dir, state),
       env: configured,
       runtimes: new Set(config.own_shims),
+      // A program that goes by a variable is not to be told apart by others who hand it on.
+      hostShim: Object.keys(env).length === 0 ? command[0] : undefined,
     };
     return { launcher, shims };
   },

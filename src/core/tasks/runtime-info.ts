@@ -11,7 +11,7 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError, messageOf, notImplemented, quote } from "../../lib/faults.ts";
 import { productVersion } from "../../lib/version.ts";
 import { anyIs, anyOf, anyOfJson, anyTo, ociTypeUrls } from "../../wire/any.ts";
-import { canonicalOptions } from "./runtime-options.ts";
+import { canonicalOptions } from "../runtime-options.ts";
 import { findShim, isHostRuntime } from "./runtimes.ts";
 
 export interface RuntimeInfoOptions {

@@ -1,13 +1,11 @@
-import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
 import { CheckpointOptionsSchema, OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import { FaultError } from "../../lib/faults.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
+import { canonicalOptions } from "../runtime-options.ts";
 import type { ShimEndpoint } from "../shims/index.ts";
-
-/** Under this name, too, the options of runc's runtime are known. */
-const otherOptionsName = `io.${OptionsSchema.typeName}`;
 
 /** An annotation by which CRI restores from files. Source: containerd plugins/services/tasks/local.go, Create. */
 const restoreAnnotation = "RestoreFromPath";
@@ -53,11 +51,4 @@ export function restorePathOf(checkpoint: Descriptor | undefined): string | unde
 
 function open<D extends DescMessage>(any: Any | undefined, schema: D): MessageShape<D> | undefined {
   return any !== undefined && anyIs(any, schema) ? anyTo(any, schema) : undefined;
-}
-
-/** Options under the one name that the host knows them by. */
-export function canonicalOptions(any: Any | undefined): Any | undefined {
-  return any?.typeUrl === otherOptionsName
-    ? create(AnySchema, { typeUrl: OptionsSchema.typeName, value: any.value })
-    : any;
 }

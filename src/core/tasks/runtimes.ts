@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
-import { FaultError, messageOf, quote } from "../../lib/faults.ts";
+import { FaultError, failedPrecondition, messageOf, quote } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import { isErrno } from "../../sys/index.ts";
+import { shimCgroupOf } from "../runtime-options.ts";
 import {
   bootstrapOf,
   type ProcessShims,
@@ -32,6 +33,8 @@ export type SandboxEndpointLookup = (namespace: string, sandboxId: string) => Pr
 export interface RuntimeResolverOptions {
   readonly host: Shim;
   readonly shims: Pick<ProcessShims, "byProgram" | "inSandbox" | "ofBundle" | "atAddress">;
+  /** The host's program as a shim's, for tasks that want theirs in a cgroup of the client's; undefined where there is none. */
+  readonly hostShim: string | undefined;
   /** Runtimes that get their own shim, though the shared host could run their containers. */
   readonly ownShims: ReadonlySet<string>;
   /** Where shims are looked for, as in PATH. */
@@ -61,11 +64,20 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
         const found = await inSandbox(options, request, checkIdentifier(sandboxId));
         if (found !== undefined) return found;
       }
-      if (isHostRuntime(runtime) && !ownShims.has(runtime)) return host;
+      const shares = shimCgroupOf(request.options) === "";
+      if (isHostRuntime(runtime) && !ownShims.has(runtime)) {
+        return shares ? host : shims.byProgram(identity, requireHostShim(options), request.options);
+      }
       const program = await findShim(runtime, path);
-      return basename(program) === hostProgram ? host : shims.byProgram(identity, program, request.options);
+      return shares && basename(program) === hostProgram ? host : shims.byProgram(identity, program, request.options);
     },
   };
+}
+
+/** Errors: failedPrecondition. */
+function requireHostShim({ hostShim }: RuntimeResolverOptions): string {
+  if (hostShim !== undefined) return hostShim;
+  throw failedPrecondition(`a shim in a cgroup of its own needs ${quote(hostProgram)} beside the daemon's program`);
 }
 
 /** The shim of a task's sandbox; undefined when the task's own runtime is to be asked. */

@@ -47,6 +47,8 @@ export interface TaskManagerOptions {
 /** What shims of other people are told, and which runtimes have one of their own though the shared host knows them. */
 export interface ProcessShimsConfig extends DaemonFacts {
   readonly runtimes: ReadonlySet<string>;
+  /** The host's own program, where it can be started as anybody's shim. */
+  readonly hostShim?: string | undefined;
 }
 
 /** The shim controller's bundles, within the state folder. Source: containerd plugins/sandbox/controller.go. */
@@ -98,6 +100,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     resolver: createRuntimeResolver({
       host,
       shims,
+      hostShim: options.shims.hostShim,
       ownShims: options.shims.runtimes,
       path,
       hostAddress: `ttrpc+unix://${hostSocketPath(state)}`,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import {
+  type BootstrapParams,
   BootstrapParamsSchema,
   BootstrapResultSchema,
 } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
@@ -18,6 +19,7 @@ import { anyOf, anyTo } from "../../wire/any.ts";
 import { parseShimArguments, type ShimArguments } from "./arguments.ts";
 import { hostPlace } from "./place.ts";
 import { connectHost, type LaunchOptions, reachHost } from "./reach-host.ts";
+import { noteCgroup, notedCgroup, wantedCgroup } from "./shim-cgroup.ts";
 
 const program = "containerd-shim-lighter-v2";
 
@@ -78,37 +80,42 @@ async function info(io: CommandIo): Promise<Uint8Array> {
 /** Answers where the host is, in the newest form that the caller is known to read. */
 async function start(given: ShimArguments, io: CommandIo): Promise<Uint8Array | string> {
   const bundle = io.cwd;
-  const place = hostPlace(bundle, given.address);
   const stdin = await io.stdin();
-  await using host = await reachHost(place, launchOptions(given, io));
+  const params = readParams(stdin, given);
+  const cgroup = wantedCgroup(stdin, params);
+  noteCgroup(bundle, cgroup);
+  const place = hostPlace(bundle, given.address, cgroup);
+  await using host = await reachHost(place, launchOptions(given, io, cgroup));
   const { socket } = await host.client(Host).open({ namespace: given.namespace });
   const address = `unix://${socket}`;
   // containerd 1.x finds the shim again by this file.
   writeFileSync(join(bundle, "address"), address, { mode: 0o600 });
-  if (!readsBootstrap(stdin, given)) return address;
+  if (params === undefined) return address;
   const result = create(BootstrapResultSchema, { version: taskVersion, protocol: "ttrpc", address });
   return toBinary(BootstrapResultSchema, result);
 }
 
 /** Since containerd 2.3 the parameters come on the standard input; before, the runtime's options do, which may decode as such. */
-function readsBootstrap(stdin: Uint8Array, { id, namespace }: ShimArguments): boolean {
+function readParams(stdin: Uint8Array, { id, namespace }: ShimArguments): BootstrapParams | undefined {
   try {
     const params = fromBinary(BootstrapParamsSchema, stdin);
-    return params.instanceId === id && params.namespace === namespace;
+    return params.instanceId === id && params.namespace === namespace ? params : undefined;
   } catch {
     // Another message.
-    return false;
+    return undefined;
   }
 }
 
 /** Ends and removes what is left of a task: mostly nothing. A host that died is replaced by one that adopts its tasks first. */
 async function remove(given: ShimArguments, io: CommandIo): Promise<DeleteResponse> {
-  const place = hostPlace(given.bundle === "" ? io.cwd : given.bundle, given.address);
+  const bundle = given.bundle === "" ? io.cwd : given.bundle;
+  const cgroup = notedCgroup(bundle);
+  const place = hostPlace(bundle, given.address, cgroup);
   const nothing = create(DeleteResponseSchema, { exitStatus: killedStatus, exitedAt: systemClock().toTimestamp() });
   const leftHost = await Bun.file(join(place.state, "host.lock")).exists();
   const running = await connectHost(place);
   if (running === undefined && !leftHost) return nothing;
-  await using host = running ?? (await reachHost(place, launchOptions(given, io)));
+  await using host = running ?? (await reachHost(place, launchOptions(given, io, cgroup)));
   const task = host.client(Task, { namespace: given.namespace, timeoutMs: deleteLimitMs });
   const { id } = given;
   try {
@@ -126,6 +133,6 @@ function ignoreEnded(error: unknown): void {
   if (!(error instanceof FaultError)) throw error;
 }
 
-function launchOptions({ debug }: ShimArguments, { env }: CommandIo): LaunchOptions {
-  return { debug, events: env["TTRPC_ADDRESS"] ?? "" };
+function launchOptions({ debug }: ShimArguments, { env }: CommandIo, cgroup: string): LaunchOptions {
+  return { debug, events: env["TTRPC_ADDRESS"] ?? "", cgroup };
 }

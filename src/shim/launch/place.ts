@@ -15,15 +15,19 @@ const socketPathMax = 107;
 /**
  * The place of the one host that serves all tasks of a containerd: in that containerd's own state folder, above the bundle;
  * where that is too deep for a socket, or laid out otherwise, in /run under the daemon's address.
- * Shape: a bundle is `<state>/io.containerd.<what>/<namespace>/<id>`.
+ * Shape: a bundle is `<state>/io.containerd.<what>/<namespace>/<id>`. Tasks whose shim is to be in a cgroup of a client's have
+ * another host for each.
  */
-export function hostPlace(bundle: string, address: string): HostPlace {
+export function hostPlace(bundle: string, address: string, cgroup = ""): HostPlace {
   const plugin = dirname(dirname(bundle));
-  const beside = join(dirname(plugin), "io.lighter.shim");
+  const which = cgroup === "" ? "" : `-${hashOf(cgroup).slice(0, 12)}`;
+  const beside = join(dirname(plugin), `io.lighter.shim${which}`);
   const fits = Buffer.byteLength(placeIn(beside).socket) <= socketPathMax;
   if (basename(plugin).startsWith("io.containerd.") && fits) return placeIn(beside);
-  return placeIn(join("/run/lighter/shims", createHash("sha256").update(address).digest("hex").slice(0, 16)));
+  return placeIn(join("/run/lighter/shims", `${hashOf(address).slice(0, 16)}${which}`));
 }
+
+const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 function placeIn(folder: string): HostPlace {
   return {

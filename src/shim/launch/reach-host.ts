@@ -5,6 +5,7 @@ import { messageOf, unavailable } from "../../lib/faults.ts";
 import type { ClientConnection } from "../../wire/service.ts";
 import { connectTtrpc } from "../../wire/ttrpc/index.ts";
 import type { HostPlace } from "./place.ts";
+import { joinCgroup } from "./shim-cgroup.ts";
 
 /** From the start of a host to its first answer. */
 const startLimitMs = 10_000;
@@ -15,6 +16,8 @@ export interface LaunchOptions {
   /** The ttrpc socket that takes the tasks' events. */
   readonly events: string;
   readonly debug: boolean;
+  /** The cgroup that a host which is started is put into; empty for this process's own. */
+  readonly cgroup: string;
 }
 
 /** A connection to the host that runs at a place; undefined when none does. */
@@ -36,10 +39,11 @@ export async function connectHost({ socket }: HostPlace): Promise<ClientConnecti
   }
 }
 
-/** A connection to the host at a place, which is started where none runs. Errors: unavailable, with what the host said. */
+/** A connection to the host at a place, which is started where none runs. Errors: unavailable, with what the host said; joinCgroup's. */
 export async function reachHost(place: HostPlace, options: LaunchOptions): Promise<ClientConnection> {
   const running = await connectHost(place);
   if (running !== undefined) return running;
+  if (options.cgroup !== "") joinCgroup(options.cgroup);
   mkdirSync(place.folder, { recursive: true, mode: 0o711 });
   const deadline = performance.now() + startLimitMs;
   let child = launch(place, options);
