@@ -11,6 +11,7 @@ import type { LeaseManager } from "./leases/index.ts";
 import type { Metadata } from "./metadata/index.ts";
 import type { MountManager } from "./mounts/index.ts";
 import type { NamespaceStore } from "./namespaces/index.ts";
+import type { OptFolder } from "./opt/index.ts";
 import type { SandboxController, SandboxStore } from "./sandbox/index.ts";
 import type { Snapshotter, Snapshotters } from "./snapshots/index.ts";
 import type { StreamManager } from "./streaming/index.ts";
@@ -43,12 +44,15 @@ export const SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.s
 /** CRI's own, with a pause container. */
 export const POD_SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.podsandbox.controller.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
+/** What the daemon keeps for itself. */
+export const INTERNAL: Kind<unknown> = kind("io.containerd.internal.v1");
 export const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
 /** Services that containerd has not. */
 export const LIGHTER_GRPC: Kind<ServedApi> = kind("io.lighter.grpc.v1");
 
 // What one room needs of another.
+export const optToken: Token<OptFolder> = token(INTERNAL, "opt");
 export const exchangeToken: Token<Exchange> = token(EVENT, "exchange");
 export const metadataToken: Token<Metadata> = token(METADATA, "bolt");
 export const gcToken: Token<GarbageCollector> = token(GC, "scheduler");

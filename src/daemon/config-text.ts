@@ -1,7 +1,7 @@
 import { configVersion, decodePlugins, defaultConfig, type PluginDefinition } from "../plugin/index.ts";
 import type { Flavour } from "./flavours.ts";
 import type { DaemonOptions } from "./options.ts";
-import { resolveSettings, withAddresses } from "./settings.ts";
+import { resolveSettings, withPlaces } from "./settings.ts";
 
 /** The configuration in force, every default written out, in the newest version; for `config default` and `config dump`. */
 export async function configText(
@@ -10,7 +10,7 @@ export async function configText(
   plugins: readonly PluginDefinition[],
 ): Promise<Record<string, unknown>> {
   const settings = options.command === "config-dump" ? await resolveSettings(options, flavour) : undefined;
-  const config = settings?.config ?? withAddresses(defaultConfig(), undefined, flavour.address);
+  const config = settings?.config ?? withPlaces(defaultConfig(), undefined, flavour);
   const { byUri } = decodePlugins(plugins, config);
   const { top } = config;
   const tables = plugins.flatMap((plugin) => {

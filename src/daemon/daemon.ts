@@ -14,7 +14,7 @@ import {
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
 import { lockFolder } from "./root-lock.ts";
-import { SERVER } from "./servers.ts";
+import { SERVER } from "./server.ts";
 import { noteText, type Settings } from "./settings.ts";
 import { claimSocket, socketPath } from "./sockets.ts";
 
@@ -68,8 +68,10 @@ export async function startDaemon({ plugins: own, settings, log }: DaemonParts):
   stack.use(started);
   // Without its main socket a daemon is of no use to anybody: this failure stops it.
   await started.get(token<ServerOf>(SERVER, "grpc")).start();
-  if (started.view.find(SERVER.type, "ttrpc")?.failure === undefined)
-    await started.get(token<ServerOf>(SERVER, "ttrpc")).start();
+  for (const id of ["ttrpc", "debug"]) {
+    if (started.view.find(SERVER.type, id)?.failure !== undefined) continue;
+    await started.get(token<ServerOf>(SERVER, id)).start();
+  }
   const owned = stack.move();
   return { plugins: started, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -18,7 +18,8 @@ export function dumpDiagnostics(log: Logger, plugins: PluginView | undefined): v
   }
 }
 
-function diagnostics(plugins: PluginView | undefined): string {
+/** What the process holds, for people. */
+export function diagnostics(plugins: PluginView | undefined): string {
   const heap = heapStats();
   const objects = Object.entries(heap.objectTypeCounts)
     .toSorted(([, a], [, b]) => b - a)

@@ -7,6 +7,8 @@ export interface Flavour {
   readonly state: string;
   readonly address: string;
   readonly configPath: string;
+  /** Where clients install programs for the daemon. */
+  readonly opt: string;
   /** Drop-in files that are read when there is a configuration file that does not say otherwise. */
   readonly imports: string;
 }
@@ -17,6 +19,7 @@ const lighter: Flavour = {
   state: "/run/lighter",
   address: "/run/lighter/lighter.sock",
   configPath: "/etc/lighter/config.toml",
+  opt: "/opt/lighter",
   imports: "/etc/lighter/conf.d/*.toml",
 };
 
@@ -26,6 +29,7 @@ const containerd: Flavour = {
   state: "/run/containerd",
   address: "/run/containerd/containerd.sock",
   configPath: "/etc/containerd/config.toml",
+  opt: "/opt/containerd",
   imports: "/etc/containerd/conf.d/*.toml",
 };
 

@@ -17,6 +17,7 @@ import { mountsSchema } from "../core/mounts/index.ts";
 import { mountsPlugins } from "../core/mounts/plugin.ts";
 import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
+import { optPlugin } from "../core/opt/plugin.ts";
 import { sandboxesSchema } from "../core/sandbox/index.ts";
 import { sandboxPlugins } from "../core/sandbox/plugin.ts";
 import { snapshotsSchema } from "../core/snapshots/index.ts";
@@ -34,6 +35,7 @@ import { serverPlugins } from "./servers.ts";
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
   ...eventsPlugins,
+  optPlugin,
   metadataPlugin([
     namespacesSchema,
     leasesSchema,

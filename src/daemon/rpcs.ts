@@ -11,7 +11,7 @@ import {
   token,
 } from "../plugin/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
-import { SERVER } from "./servers.ts";
+import { SERVER } from "./server.ts";
 
 /** One method of the daemon's API. */
 export interface Rpc {

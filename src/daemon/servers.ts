@@ -1,28 +1,14 @@
 import { GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
 import type { Logger } from "../lib/log.ts";
-import {
-  definePlugin,
-  integer,
-  type Kind,
-  kind,
-  type PluginDefinition,
-  SkipPlugin,
-  table,
-  text,
-} from "../plugin/index.ts";
+import { definePlugin, integer, type PluginDefinition, SkipPlugin, table, text } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { createGrpcServer } from "../wire/grpc/index.ts";
 import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
+import { debugServer } from "./debug-server.ts";
+import { SERVER, type Server } from "./server.ts";
 import { handOver, socketPath } from "./sockets.ts";
-
-/** What listens on a socket. It is made with the other plugins, and starts to listen when all of them are there. */
-export interface Server {
-  start(): Promise<void>;
-}
-
-export const SERVER: Kind<Server> = kind("io.containerd.server.v1");
 
 /** How long a stopping daemon waits for the calls under way. */
 const graceMs = 1000;
@@ -110,5 +96,6 @@ function unbuiltServer(id: string): PluginDefinition {
 export const serverPlugins: readonly PluginDefinition[] = [
   grpcServer,
   ttrpcServer,
-  ...["debug", "grpc-tcp", "metrics"].map(unbuiltServer),
+  debugServer,
+  ...["grpc-tcp", "metrics"].map(unbuiltServer),
 ];

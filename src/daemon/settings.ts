@@ -1,4 +1,5 @@
 import { access } from "node:fs/promises";
+import { join } from "node:path";
 import { FaultError, quote } from "../lib/faults.ts";
 import type { LogLevel } from "../lib/log.ts";
 import { type ConfigNote, defaultConfig, type LoadedConfig, loadConfig, type TopConfig } from "../plugin/index.ts";
@@ -18,6 +19,7 @@ export interface Settings {
   readonly configPath: string | undefined;
 }
 
+const optUri = "io.containerd.internal.v1.opt";
 const grpcUri = "io.containerd.server.v1.grpc";
 const ttrpcUri = "io.containerd.server.v1.ttrpc";
 
@@ -28,8 +30,8 @@ const ttrpcUri = "io.containerd.server.v1.ttrpc";
 export async function resolveSettings(options: DaemonOptions, flavour: Flavour): Promise<Settings> {
   const configPath = await findConfig(options, flavour);
   const loaded = configPath === undefined ? defaultConfig() : await loadConfig(configPath);
-  const config = withAddresses(loaded, options.address, flavour.address);
-  const root = options.root ?? (config.top.root || flavour.root);
+  const root = options.root ?? (loaded.top.root || flavour.root);
+  const config = withPlaces(loaded, options.address, flavour, optPath(root, flavour));
   const state = options.state ?? (config.top.state || flavour.state);
   if (root === state)
     throw new FaultError("invalidArgument", `root and state must be different paths, both are ${quote(root)}`);
@@ -59,13 +61,20 @@ async function findConfig(options: DaemonOptions, flavour: Flavour): Promise<str
   return there ? flavour.configPath : undefined;
 }
 
-/** The flag names both sockets, the ttrpc one beside the other, unless the file places that one itself. */
-export function withAddresses(config: LoadedConfig, flag: string | undefined, fallback: string): LoadedConfig {
+/** Where the sockets are, and where clients install programs. The flag names both sockets, the ttrpc one beside the other, unless the file places that one itself. */
+export function withPlaces(
+  config: LoadedConfig,
+  flag: string | undefined,
+  flavour: Flavour,
+  opt: string = flavour.opt,
+): LoadedConfig {
   let document = config.document;
   const grpcPath = ["plugins", grpcUri, "address"];
+  const optKey = ["plugins", optUri, "path"];
+  if (document.get(optKey) === undefined) document = document.put(optKey, opt);
   const ttrpcPath = ["plugins", ttrpcUri, "address"];
   if (flag !== undefined) document = document.put(grpcPath, flag);
-  else if (document.get(grpcPath) === undefined) document = document.put(grpcPath, fallback);
+  else if (document.get(grpcPath) === undefined) document = document.put(grpcPath, flavour.address);
   if (document.get(ttrpcPath) === undefined || flag !== undefined) {
     const beside = `${String(document.get(grpcPath))}.ttrpc`;
     document = document.put(ttrpcPath, beside);
@@ -76,6 +85,11 @@ export function withAddresses(config: LoadedConfig, flag: string | undefined, fa
     }
   }
   return { ...config, document };
+}
+
+/** A daemon with a root of its own keeps to it. */
+function optPath(root: string, flavour: Flavour): string {
+  return root === flavour.root ? flavour.opt : join(root, optUri);
 }
 
 function logFormat(format: string): "text" | "json" {

@@ -5,6 +5,7 @@ export {
   definePlugin,
   type Kind,
   kind,
+  optional,
   type PluginContext,
   type PluginDefinition,
   type PluginMeta,

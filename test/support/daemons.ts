@@ -13,8 +13,8 @@ export interface DaemonOptions {
   /** Puts the tests' own criu, and the crun that knows it, first in the daemon's PATH. */
   readonly criu?: boolean;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** debug without. */
-  readonly logLevel?: "debug" | "info";
+  /** debug without; `configured` is the configuration's. */
+  readonly logLevel?: "debug" | "info" | "configured";
   /** The lighterd to start; this checkout's without. */
   readonly program?: string;
 }
@@ -38,7 +38,7 @@ export async function startLighter(options: DaemonOptions = {}): Promise<Daemon>
     runtime: options.runtime ?? "runc",
     workspace,
     ...paths,
-    command: [options.program ?? path.join(top, "bin/lighterd"), ...flags, "--log-level", options.logLevel ?? "debug"],
+    command: [options.program ?? path.join(top, "bin/lighterd"), ...flags, ...levelFlags(options)],
     env: envOf(options),
   });
 }
@@ -48,7 +48,7 @@ export async function startContainerd(options: DaemonOptions = {}): Promise<Daem
   const workspace = await createWorkspace();
   const paths = pathsOf(workspace);
   await fs.writeFile(paths.config, containerdConfig(paths, options.config ?? ""));
-  const command = ["containerd", "--config", paths.config, "--log-level", options.logLevel ?? "debug"];
+  const command = ["containerd", "--config", paths.config, ...levelFlags(options)];
   return launchDaemon({
     kind: "containerd",
     runtime: options.runtime ?? "runc",
@@ -99,4 +99,8 @@ disabled_plugins = [${[...disabled, "snapshotter.v1.zfs"].map((name) => `"io.con
 [ttrpc]
   address = "${paths.address}.ttrpc"
 ${more}`;
+}
+
+function levelFlags({ logLevel = "debug" }: DaemonOptions): string[] {
+  return logLevel === "configured" ? [] : ["--log-level", logLevel];
 }

@@ -4,6 +4,7 @@ import {
   definePlugin,
   type Kind,
   kind,
+  optional,
   type PluginDefinition,
   type Token,
   table,
@@ -12,7 +13,8 @@ import {
   token,
 } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
-import { containersToken, exchangeToken, GRPC, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
+import { withOpt } from "../opt/index.ts";
+import { containersToken, exchangeToken, GRPC, optToken, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
 import { hostCommand, publishCommand } from "./host/host-command.ts";
 import {
   createHostProcess,
@@ -27,6 +29,8 @@ import type { DaemonFailpoint } from "./steps.ts";
 const SHIM: Kind<unknown> = kind("io.containerd.shim.v1");
 
 interface ShimManager {
+  /** Where shims of other runtimes are looked for. */
+  readonly path: string;
   readonly launcher: HostLauncher;
   readonly shims: ProcessShimsConfig;
 }
@@ -42,10 +46,11 @@ const shimPlugin: PluginDefinition = definePlugin({
   id: "manager",
   // `socket_dir` is containerd's: where shims of other people have their sockets. The host has its own in the state folder.
   // `own_shims` names runtimes that get their own shim (containerd-shim-runc-v2) though the host knows them.
+  requires: { opt: optional(optToken) },
   config: table({ env: texts(), socket_dir: text(), runtime_binary: text(), own_shims: texts() }),
-  init: (_given, { config, daemon }) => {
+  init: ({ opt }, { config, daemon }) => {
     const { command, env } = hostCommand();
-    const configured = { ...process.env, ...Object.fromEntries(config.env.map(splitVariable)) };
+    const configured = { ...withOpt(process.env, opt), ...Object.fromEntries(config.env.map(splitVariable)) };
     const { state, grpcAddress, ttrpcAddress } = daemon;
     const launcher = createHostProcess({
       state,
@@ -63,7 +68,7 @@ const shimPlugin: PluginDefinition = definePlugin({
       // A program that goes by a variable is not to be told apart by others who hand it on.
       hostShim: Object.keys(env).length === 0 ? command[0] : undefined,
     };
-    return { launcher, shims };
+    return { launcher, shims, path: withOpt(process.env, opt)["PATH"] ?? "" };
   },
 });
 

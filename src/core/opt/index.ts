@@ -1,0 +1,1 @@
+export { type OptFolder, withOpt } from "./opt-folder.ts";

@@ -1,0 +1,19 @@
+import { definePlugin, integer, type PluginDefinition, SkipPlugin, table, text } from "../plugin/index.ts";
+import { SERVER, type Server } from "./server.ts";
+
+/** The socket of `[debug]`: what the daemon is doing, for whoever looks into it. Source: containerd internal/pprof/plugin.go. */
+export const debugServer: PluginDefinition = definePlugin({
+  type: SERVER,
+  id: "debug",
+  config: table({ address: text(), uid: integer(process.geteuid?.() ?? 0), gid: integer(process.getegid?.() ?? 0) }),
+  init: (_given, { config, log, plugins, scope }): Server => {
+    if (config.address === "") throw new SkipPlugin("no address");
+    return {
+      start: async () => {
+        // An HTTP server and a profiler: a daemon without this socket starts without loading them.
+        const { serveDebug } = await import("./debug-listener.ts");
+        scope.use(await serveDebug(config, plugins, log));
+      },
+    };
+  },
+});
