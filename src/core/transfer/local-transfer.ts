@@ -6,8 +6,9 @@ import type { ContainerCopies } from "./container-copies.ts";
 import { underLease } from "./contexts.ts";
 import { endpointName } from "./endpoint-names.ts";
 import { exportImages } from "./export-images.ts";
+import { imageNames } from "./image-references.ts";
 import { importImages } from "./import-images.ts";
-import { fromWire, saveImages, type TransferParts } from "./parts.ts";
+import { fromWire, saveImages, type TransferParts, verifyImage } from "./parts.ts";
 import { pullImage } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import type { Endpoint, ExportEndpoint, ImportEndpoint, OnTransferProgress, Transferrer } from "./transfer.ts";
@@ -57,7 +58,11 @@ function actionFor(
     if (source.kind !== "store") return undefined;
     return async (ctx) => {
       const { target } = parts.images.get(ctx, source.name);
-      await saveImages(ctx, parts, destination, fromWire(target, source.name), false);
+      const descriptor = fromWire(target, source.name);
+      for (const { name } of imageNames(destination, descriptor, false, parts.clock())) {
+        await verifyImage(ctx, parts, "create", name, descriptor);
+      }
+      await saveImages(ctx, parts, destination, descriptor, false);
     };
   }
   if (source.kind === "store") {
