@@ -36,8 +36,8 @@ interface Bed extends AsyncDisposable {
   readonly daemon: Daemon;
   readonly registry: Registry;
   /** An archive of an image of that name. */
-  archive(name: string): Promise<string>;
-  asked(): Promise<readonly string[]>;
+  readonly archive: (name: string) => Promise<string>;
+  readonly asked: () => Promise<readonly string[]>;
 }
 
 async function bed(guards: string): Promise<Bed> {
