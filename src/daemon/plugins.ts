@@ -18,6 +18,7 @@ import { mountsPlugins } from "../core/mounts/plugin.ts";
 import { namespacesSchema } from "../core/namespaces/index.ts";
 import { namespacesPlugins } from "../core/namespaces/plugin.ts";
 import { optPlugin } from "../core/opt/plugin.ts";
+import { restartsPlugin } from "../core/restarts/plugin.ts";
 import { sandboxesSchema } from "../core/sandbox/index.ts";
 import { sandboxPlugins } from "../core/sandbox/plugin.ts";
 import { snapshotsSchema } from "../core/snapshots/index.ts";
@@ -62,6 +63,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...sandboxPlugins,
   ...mountsPlugins,
   ...checkpointsPlugins,
+  restartsPlugin,
   systemPlugin,
   ...introspectionPlugins,
   versionPlugin,

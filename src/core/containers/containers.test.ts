@@ -136,3 +136,57 @@ describe("ContainerStore", () => {
     ]);
   });
 });
+
+describe("ContainerStore.supervised", () => {
+  const status = "containerd.io/restart.status";
+
+  test("finds those that are kept running, in parts, as their labels come and go", async () => {
+    await using at = fixture();
+    const red = createCtx({ namespace: "m" });
+    for (const id of ["a", "b", "c"]) await at.store.create(ctx, box(id, { labels: { [status]: "running" } }));
+    for (const id of ["d", "e"]) await at.store.create(ctx, box(id));
+    await at.store.create(red, box("a", { labels: { [status]: "stopped" } }));
+    await at.store.update(ctx, box("b"), [`labels.${status}`]);
+    await at.store.update(ctx, box("e", { labels: { [status]: "running" } }), [`labels.${status}`]);
+    const first = at.store.supervised(undefined, 2);
+    const rest = at.store.supervised(first.at(-1), 9);
+    expect([...first, ...rest].map(({ namespace, id }) => `${namespace}/${id}`)).toEqual(["m/a", "n/a", "n/c", "n/e"]);
+    const found = (id: string): string | undefined => at.store.findSupervised({ namespace: "n", id })?.id;
+    expect([found("a"), found("b"), found("x")]).toEqual(["a", undefined, undefined]);
+  });
+
+  test("finds those that an older lighter has stored", async () => {
+    await using opened = openTestMetadata([
+      namespacesSchema,
+      { room: "containers", migrations: containersSchema.migrations.slice(0, 1) },
+    ]);
+    const old = (id: string, labels: Record<string, string>): Promise<void> =>
+      opened.metadata.update((tx) => {
+        const message = toBinary(ContainerSchema, box(id, { labels }));
+        tx.db.query("INSERT INTO containers VALUES ('n', ?, '', '', '', ?)").run(id, message);
+      });
+    await old("a", { [status]: "running" });
+    await old("b", { other: "label" });
+    await opened.metadata.update((tx) => tx.db.run(containersSchema.migrations[1] ?? ""));
+    const exchange = createExchange({ log: silentLogger });
+    const store = createContainerStore({ metadata: opened.metadata, exchange });
+    expect(store.supervised(undefined, 9).map(({ id }) => id)).toEqual(["a"]);
+    expect(store.findSupervised({ namespace: "n", id: "a" })?.labels).toEqual({ [status]: "running" });
+  });
+});
+
+describe("ContainerStore.relabel", () => {
+  test("changes labels by what stands there, or nothing at all", async () => {
+    await using at = fixture();
+    await at.store.create(ctx, box("a", { labels: { count: "1", gone: "x", kept: "y" } }));
+    const counted = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        at.store.relabel(ctx, "a", ({ labels }) => ({ count: String(Number(labels["count"]) + 1), gone: "" })),
+      ),
+    );
+    expect(counted.map((one) => one?.labels["count"])).toEqual(["2", "3", "4", "5", "6"]);
+    expect(at.store.get(ctx, "a").labels).toEqual({ count: "6", kept: "y" });
+    expect(await at.store.relabel(ctx, "a", () => undefined)).toBeUndefined();
+    expect(await at.store.relabel(ctx, "b", () => ({ a: "b" }))).toBeUndefined();
+  });
+});

@@ -16,13 +16,14 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseRecordFilters } from "../../lib/filters.ts";
 import { Instant } from "../../lib/instant.ts";
-import { labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
+import { type LabelRecord, labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
+import { restartLabels } from "../../lib/restart-labels.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
 import { ensureNamespace, type NamespaceStore } from "../namespaces/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
-import type { ContainerStore } from "./containers.ts";
+import type { ContainerName, ContainerStore } from "./containers.ts";
 import { containerFields } from "./fields.ts";
 import { applyUpdate } from "./update.ts";
 import { checkContainer } from "./validate.ts";
@@ -36,6 +37,10 @@ export const containersSchema: SchemaPart = {
        sandbox TEXT NOT NULL, message BLOB NOT NULL
      ) STRICT;
      CREATE UNIQUE INDEX containers_by_id ON containers (namespace, id);`,
+    // Few are restarted by the daemon: finding them must not cost a look at all the others.
+    `ALTER TABLE containers ADD COLUMN supervised INTEGER NOT NULL DEFAULT 0;
+     UPDATE containers SET supervised = 1 WHERE instr(message, CAST('${restartLabels.status}' AS BLOB)) > 0;
+     CREATE INDEX containers_supervised ON containers (namespace, id) WHERE supervised = 1;`,
   ],
 };
 
@@ -84,6 +89,24 @@ export function createContainerStore(options: ContainerStoreOptions): ContainerS
       const namespace = requireNamespace(ctx);
       await metadata.update((tx) => deleteContainer(tx, exchange, ctx, namespace, id));
     },
+    relabel: async (ctx, id, change) => {
+      const namespace = requireNamespace(ctx);
+      return metadata.update((tx) => relabelContainer(tx, { exchange, ctx, namespace, id, change, now: clock() }));
+    },
+    supervised: (after, limit) =>
+      metadata.read((db) => {
+        const sql =
+          "SELECT namespace, id FROM containers WHERE supervised = 1 AND (namespace, id) > (?, ?) " +
+          "ORDER BY namespace, id LIMIT ?";
+        const query = db.query<ContainerName, [string, string, number]>(sql);
+        return query.all(after?.namespace ?? "", after?.id ?? "", limit);
+      }),
+    findSupervised: ({ namespace, id }) =>
+      metadata.read((db) => {
+        const sql = "SELECT message FROM containers WHERE namespace = ? AND id = ? AND supervised = 1";
+        const row = db.query<MessageRow, [string, string]>(sql).get(namespace, id);
+        return row === null ? undefined : decode(row);
+      }),
   };
 }
 
@@ -105,10 +128,10 @@ function insertContainer(
   const { id, snapshotter, snapshotKey, sandbox } = container;
   requireKeys(container);
   const sql =
-    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, message) " +
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-  const message = toBinary(ContainerSchema, container);
-  const { changes } = tx.db.query(sql).run(namespace, id, snapshotter, snapshotKey, sandbox, message);
+    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, supervised, message) " +
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+  const values = [namespace, id, snapshotter, snapshotKey, sandbox, isSupervised(container)] as const;
+  const { changes } = tx.db.query(sql).run(...values, toBinary(ContainerSchema, container));
   if (changes === 0) throw alreadyExists(`container ${quote(id)}`);
   ensureNamespace(tx, namespace);
   tx.touch("container", namespace, id);
@@ -140,11 +163,33 @@ interface Update {
   readonly now: Instant;
 }
 
-function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, paths, now }: Update): Container {
-  const { id } = wanted;
-  const stored = read(tx.db, namespace, id);
-  if (stored === undefined) throw notFound(`container ${quote(id)}`);
+function updateContainer(tx: Transaction, update: Update): Container {
+  const { namespace, wanted, paths } = update;
+  const stored = read(tx.db, namespace, wanted.id);
+  if (stored === undefined) throw notFound(`container ${quote(wanted.id)}`);
   applyUpdate(stored, wanted, paths);
+  return putContainer(tx, update, stored);
+}
+
+interface Relabeling extends Omit<Update, "wanted" | "paths"> {
+  readonly id: string;
+  readonly change: (stored: Container) => LabelRecord | undefined;
+}
+
+function relabelContainer(tx: Transaction, relabeling: Relabeling): Container | undefined {
+  const stored = read(tx.db, relabeling.namespace, relabeling.id);
+  const labels = stored === undefined ? undefined : relabeling.change(stored);
+  if (stored === undefined || labels === undefined) return undefined;
+  stored.labels = { ...stored.labels, ...labels };
+  return putContainer(tx, relabeling, stored);
+}
+
+function putContainer(
+  tx: Transaction,
+  { exchange, ctx, namespace, now }: Omit<Update, "wanted" | "paths">,
+  stored: Container,
+): Container {
+  const { id } = stored;
   try {
     checkContainer(stored);
   } catch (error) {
@@ -154,8 +199,8 @@ function updateContainer(tx: Transaction, { exchange, ctx, namespace, wanted, pa
   const createdAt = stored.createdAt === undefined ? now : Instant.of(stored.createdAt);
   const updated = withTimes(stored, createdAt, notBefore(now, createdAt));
   tx.db
-    .query("UPDATE containers SET snapshot_key = ?, message = ? WHERE namespace = ? AND id = ?")
-    .run(updated.snapshotKey, toBinary(ContainerSchema, updated), namespace, id);
+    .query("UPDATE containers SET snapshot_key = ?, supervised = ?, message = ? WHERE namespace = ? AND id = ?")
+    .run(updated.snapshotKey, isSupervised(updated), toBinary(ContainerSchema, updated), namespace, id);
   tx.touch("container", namespace, id);
   tx.afterCommit(() => {
     const { image, labels, snapshotKey } = updated;
@@ -172,6 +217,10 @@ function deleteContainer(tx: Transaction, exchange: Exchange, ctx: Ctx, namespac
   tx.afterCommit(() => {
     exchange.publish(ctx, "/containers/delete", anyOf(ContainerDeleteSchema, create(ContainerDeleteSchema, { id })));
   });
+}
+
+function isSupervised({ labels }: Container): number {
+  return labels[restartLabels.status] === undefined ? 0 : 1;
 }
 
 function holdsContainers(db: Database, namespace: string): boolean {

@@ -31,10 +31,12 @@ interface Subscriber {
 /** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
 export function createExchange({ log, now = systemClock, bounds = defaultBounds }: ExchangeOptions): Exchange {
   const subscribers = new Set<Subscriber>();
+  const observers = new Set<(envelope: Envelope) => void>();
   let subscriptions = 0;
   const broadcast = (envelope: Envelope): number => {
     let fields: FieldAdaptor | undefined;
     let takers = 0;
+    for (const observer of observers) tell(observer, envelope, log);
     for (const subscriber of subscribers) {
       if (!subscriber.filter.matchesAll) {
         fields ??= envelopeFields(envelope);
@@ -72,7 +74,21 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
       if (ctx.aborted) onAbort();
       return queue;
     },
+    observe: (listener) => {
+      // Wrapped, so that the same function may observe twice.
+      const observer = (envelope: Envelope): void => listener(envelope);
+      observers.add(observer);
+      return { [Symbol.dispose]: () => void observers.delete(observer) };
+    },
   };
+}
+
+function tell(observer: (envelope: Envelope) => void, envelope: Envelope, log: Logger): void {
+  try {
+    observer(envelope);
+  } catch (error) {
+    log.error("observer of events failed", { topic: envelope.topic, error });
+  }
 }
 
 function publisherNamespace(ctx: Ctx): string {

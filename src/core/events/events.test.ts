@@ -89,6 +89,23 @@ describe("Exchange", () => {
     expect((await subscribe(on, [], createCtx({ signal: gone.signal })).next()).done).toBe(true);
   });
 
+  test("an observer hears of everything, takes nothing from anybody, and one that fails hears the next as well", () => {
+    const on = exchange();
+    const heard: string[] = [];
+    const observing = on.observe(({ topic }) => {
+      heard.push(topic);
+      throw new Error("an observer's own trouble");
+    });
+    const timestamp = { seconds: 1n, nanos: 2 };
+    const envelope = create(EnvelopeSchema, { namespace: "blue", topic: "/x", timestamp, event: exit });
+    expect(on.forward(envelope)).toBe(0);
+    expect(on.subscriptions).toBe(0);
+    on.publish(ctx, "/y", exit);
+    observing[Symbol.dispose]();
+    on.publish(ctx, "/z", exit);
+    expect(heard).toEqual(["/x", "/y"]);
+  });
+
   test("forward keeps the envelope and says how many took it", async () => {
     const on = exchange();
     const envelope = create(EnvelopeSchema, {

@@ -19,4 +19,10 @@ export interface Exchange {
    * falls behind a bounded queue. Ends with the context's signal.
    */
   subscribe(ctx: Ctx, filters: readonly string[]): AsyncIterable<Envelope>;
+  /**
+   * Calls the daemon's own parts with each event, at once, until disposed. An observer takes nothing away: `forward` does not
+   * count it, so that what only observers heard of is still held for clients.
+   * Shape: `listener` does next to nothing and does not wait; one that throws is logged, and hears the next event as well.
+   */
+  observe(listener: (envelope: Envelope) => void): Disposable;
 }

@@ -99,6 +99,19 @@ export class ManagedTasks implements TaskManager {
     }
   }
 
+  async abandon(ctx: Ctx, id: string): Promise<void> {
+    const namespace = requireNamespace(ctx);
+    await this.#untilKnown();
+    using _lock = await this.#lock(namespace, id);
+    const task = this.#known(namespace, id);
+    try {
+      await task.abandon(cleanupTimeoutMs);
+    } catch (error) {
+      if (!isFault(error, "notFound")) throw error;
+    }
+    await this.#forget(task);
+  }
+
   async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
     const { content, scratch, failpoint } = this.#options;
     const { container, task } = await this.#find(ctx, id);

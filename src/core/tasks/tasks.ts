@@ -104,6 +104,11 @@ export interface TaskManager extends AsyncDisposable {
   /** Removes a task that does not run, and its bundle. Errors: notFound; what the shim says of a running one. */
   delete(ctx: Ctx, id: string): Promise<ExitInfo>;
   /**
+   * Ends a task, whatever it does, and removes it; also one whose container is gone. Errors: notFound (no such task), what
+   * the shim says. Effects: waits a few seconds for the shim at each step, and no longer.
+   */
+  abandon(ctx: Ctx, id: string): Promise<void>;
+  /**
    * Checkpoints a task into content: CRIU's images as a tar, and the container's spec. Into files alone, with nothing
    * answered, when the options name an image path.
    * Source: containerd plugins/services/tasks/local.go, Checkpoint.

@@ -182,6 +182,9 @@ export class TestDaemon implements AsyncDisposable {
       create: refuse,
       update: refuse,
       delete: refuse,
+      relabel: refuse,
+      supervised: refuse,
+      findSupervised: refuse,
     };
   }
 }

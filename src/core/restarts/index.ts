@@ -1,0 +1,1 @@
+export { type RestartMonitorOptions, startRestartMonitor } from "./restart-monitor.ts";
