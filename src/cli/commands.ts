@@ -36,6 +36,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: "containers",
     load: () => import("./commands/restart.ts"),
   },
+  update: {
+    summary: "Change when containers are restarted",
+    group: "containers",
+    load: () => import("./commands/update.ts"),
+  },
   kill: { summary: "Send a signal to containers", group: "containers", load: () => import("./commands/kill.ts") },
   wait: {
     summary: "Wait until containers end and print their exit codes",

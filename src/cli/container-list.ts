@@ -4,9 +4,10 @@ import { dateOf } from "../client/containers/tasks.ts";
 import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
 import { processStart } from "./process-start.ts";
+import { type RestartView, restartViewOf } from "./restart-options.ts";
 import { formatAgo, formatSpan } from "./units.ts";
 
-export type ContainerState = "created" | "running" | "paused" | "pausing" | "exited" | "unknown";
+export type ContainerState = "created" | "running" | "paused" | "pausing" | "exited" | "restarting" | "unknown";
 
 /** One container as a person sees it. */
 export interface ContainerRow {
@@ -22,6 +23,8 @@ export interface ContainerRow {
   readonly runtime: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly command: string;
+  /** Undefined for one that nobody starts again. */
+  readonly restart: RestartView | undefined;
 }
 
 /** The states by the wire's numbers. Source: containerd api/types/task/task.proto. */
@@ -46,10 +49,13 @@ export function rowOf(container: Container, task: Process | undefined): Containe
     runtime: container.runtime?.name ?? "",
     labels,
     command: commandOf(container),
+    restart: restartViewOf(labels),
   };
+  const { waiting } = base.restart ?? {};
   if (task !== undefined) {
-    const state = states[task.status] ?? "unknown";
-    const ended = state === "exited";
+    const told = states[task.status] ?? "unknown";
+    const ended = told === "exited";
+    const state = waiting !== undefined && (ended || told === "created") ? "restarting" : told;
     return {
       ...base,
       state,
@@ -60,6 +66,9 @@ export function rowOf(container: Container, task: Process | undefined): Containe
     };
   }
   const none = { pid: 0, startedAt: undefined };
+  if (waiting !== undefined) {
+    return { ...base, ...none, state: "restarting", exitStatus: waiting.exitStatus, exitedAt: undefined };
+  }
   if (recorded === undefined) return { ...base, ...none, state: "created", exitStatus: undefined, exitedAt: undefined };
   const exitedAt = new Date(labels[containerLabels.exitedAt] ?? 0);
   return { ...base, ...none, state: "exited", exitStatus: Number(recorded), exitedAt };
@@ -72,8 +81,9 @@ export function statusText(row: ContainerRow, now: Date): string {
       return upText(row, now);
     case "paused":
       return `${upText(row, now)} (Paused)`;
+    case "restarting":
     case "exited":
-      return `Exited (${row.exitStatus ?? "?"})${row.exitedAt === undefined || row.exitedAt.getTime() <= 0 ? "" : ` ${formatAgo(row.exitedAt, now)}`}`;
+      return `${row.state === "exited" ? "Exited" : "Restarting"} (${row.exitStatus ?? "?"})${row.exitedAt === undefined || row.exitedAt.getTime() <= 0 ? "" : ` ${formatAgo(row.exitedAt, now)}`}`;
     default:
       return `${row.state[0]?.toUpperCase()}${row.state.slice(1)}`;
   }

@@ -7,6 +7,7 @@ import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
 import { isFault } from "../lib/faults.ts";
 import type { CommandContext } from "./command.ts";
 import { logOf, removeLog } from "./container-log.ts";
+import { isSupervised, letGo, restartViewOf } from "./restart-options.ts";
 import { CommandError } from "./usage-error.ts";
 
 const [created, running, stopped, paused] = [1, 2, 3, 4];
@@ -18,19 +19,26 @@ const [created, running, stopped, paused] = [1, 2, 3, 4];
 export async function destroyContainer(context: CommandContext, container: Container, force: boolean): Promise<void> {
   const { client } = context;
   const task = await getTask(client, container.id);
+  if (!force) requireEnded(container, task);
+  if (isSupervised(container.labels)) await letGo(client, container.id);
   if (task !== undefined) {
-    if (task.status !== stopped && !force && task.status !== created) {
-      const state = task.status === paused ? "is paused" : "runs";
-      throw new CommandError(`container "${container.id}" ${state}`, {
-        hint: `stop it first, or remove it with lighter rm -f ${container.id}`,
-      });
-    }
     if (task.status !== stopped) await killTask(context, container.id, task);
     await deleteTask(client, container.id);
     forgetFifos(context, task);
   }
   await removeContainer(client, container);
   removeLog(logOf(context, container));
+}
+
+/** Errors: CommandError when it runs, or is about to. */
+function requireEnded(container: Container, task: Process | undefined): void {
+  const isActive = task !== undefined && task.status !== stopped && task.status !== created;
+  const isWaiting = restartViewOf(container.labels)?.waiting !== undefined;
+  if (!isActive && !isWaiting) return;
+  const state = !isActive ? "is being restarted" : task.status === paused ? "is paused" : "runs";
+  throw new CommandError(`container "${container.id}" ${state}`, {
+    hint: `stop it first, or remove it with lighter rm -f ${container.id}`,
+  });
 }
 
 async function killTask(context: CommandContext, id: string, task: Process): Promise<void> {

@@ -49,7 +49,25 @@ export const dockerRunOptions: Instead = {
   "--storage-opt": "a container's root has no size of its own; df shows the machine's",
   "--domainname": "--hostname takes the whole name",
   "--use-api-socket": "-v the socket into the container",
-  "--restart": "a service manager can do it: ExecStart=lighter run --rm ..., with Restart=on-failure",
+};
+
+const limits = "lighter run has the limits: -m, --cpus, --pids-limit; they stay as they are then";
+
+/** Options of `docker update`. */
+export const dockerUpdateOptions: Instead = {
+  "--memory": limits,
+  "-m": limits,
+  "--memory-swap": limits,
+  "--memory-reservation": limits,
+  "--cpus": limits,
+  "--cpu-shares": limits,
+  "-c": limits,
+  "--cpu-period": limits,
+  "--cpu-quota": limits,
+  "--cpuset-cpus": limits,
+  "--cpuset-mems": limits,
+  "--pids-limit": limits,
+  "--blkio-weight": limits,
 };
 
 /** Commands of docker's. */
@@ -65,7 +83,6 @@ export const dockerCommands: Instead = {
   diff: "lighter snapshot diff CONTAINER shows what it changed in its root",
   history: "lighter image inspect IMAGE shows its layers and how they were made",
   search: "lighter pull NAME fetches what you know by name",
-  update: "lighter run has the limits: -m, --cpus, --pids-limit",
   swarm: "lighter looks after one machine",
   service: "lighter looks after one machine",
   node: "lighter looks after one machine",

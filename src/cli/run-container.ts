@@ -7,12 +7,14 @@ import { fifoFolder } from "../client/paths.ts";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { type FifoSet, makeFifos } from "../client/stdio/fifo-set.ts";
 import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
+import { formatRestartPolicy, type RestartPolicy } from "../lib/restart-labels.ts";
 import { createKernel, isErrno } from "../sys/index.ts";
 import type { CommandContext } from "./command.ts";
 import { logLabels, openTee, removeLog } from "./container-log.ts";
 import { keepReading, removeLater } from "./later.ts";
 import { claimOutput } from "./output-reader.ts";
 import { ownTerminal } from "./own-terminal.ts";
+import { keepRunning } from "./restart-options.ts";
 import { runSession } from "./session.ts";
 import { catchSignals } from "./signals.ts";
 import { unpackProgress } from "./unpack-progress.ts";
@@ -28,6 +30,8 @@ export interface RunPlan {
   readonly interactive: boolean;
   readonly terminal: boolean;
   readonly remove: boolean;
+  /** Undefined when nobody starts it again. */
+  readonly restart: RestartPolicy | undefined;
   /** Undefined when nothing is kept. */
   readonly log: LogTarget | undefined;
   readonly labels: Readonly<Record<string, string>>;
@@ -84,7 +88,7 @@ export async function runAttached(context: CommandContext, plan: RunPlan): Promi
     });
     await created.settled;
     if (end === "detached") return leaveRunning(context, plan, fifos);
-    await finish(client, created, plan, end);
+    await finish(context, created, plan, end);
     return end.status;
   } finally {
     own?.restore();
@@ -170,6 +174,7 @@ async function start(
     const pending = await createTask(client, { id: plan.id, mounts: created.mounts, stdio, terminal: plan.terminal });
     const started = await pending.start();
     release();
+    if (plan.restart !== undefined) await keepRunning(client, plan.id);
     return started;
   } catch (error) {
     await discard(client, created, plan.log);
@@ -200,7 +205,20 @@ async function discard(client: Client, created: CreatedContainer, log: LogTarget
   removeLog(log);
 }
 
-async function finish(client: Client, created: CreatedContainer, plan: RunPlan, end: ExitRecord): Promise<void> {
+async function finish(
+  context: CommandContext,
+  created: CreatedContainer,
+  plan: RunPlan,
+  end: ExitRecord,
+): Promise<void> {
+  const { client, output } = context;
+  // The end is the daemon's to judge, and the task stays until it has.
+  if (plan.restart !== undefined) {
+    output.note(
+      `lighter: ${plan.id} is started again in the background (${formatRestartPolicy(plan.restart)}); lighter stop ${plan.id} ends it`,
+    );
+    return;
+  }
   if (!plan.remove) return retireTask(client, plan.id, end);
   await deleteTask(client, plan.id);
   await removeContainer(client, created);

@@ -29,12 +29,13 @@ export const command: Command = {
 
 async function describe(context: CommandContext, container: Container): Promise<object> {
   const task = await getTask(context.client, container.id);
-  const { state, pid, startedAt, exitStatus, exitedAt, createdAt } = rowOf(container, task);
+  const { state, pid, startedAt, exitStatus, exitedAt, createdAt, restart } = rowOf(container, task);
   return {
     id: container.id,
     namespace: context.namespace,
     image: container.image,
     state: { status: state, pid, startedAt, exitStatus, exitedAt },
+    restart,
     createdAt,
     updatedAt: dateOf(container.updatedAt),
     runtime: container.runtime?.name,

@@ -34,17 +34,24 @@ export const command: Command = {
     const all =
       args.flag("all") || args.has("last") || args.list("filter").some((filter) => filter.startsWith("status="));
     const rows = (await listContainers(client))
-      .filter((row) => all || row.state === "running" || row.state === "paused" || row.state === "pausing")
+      .filter(
+        (row) =>
+          all ||
+          row.state === "running" ||
+          row.state === "paused" ||
+          row.state === "pausing" ||
+          row.state === "restarting",
+      )
       .filter((row) => filters.every((matches) => matches(row)))
       .slice(0, args.has("last") ? parseWhole(args.text("last") ?? "", "--last") : undefined);
     if (args.flag("quiet")) for (const { id } of rows) output.line(id);
     else if (json) printJson(output, rows);
-    else printTable(output, columns(args.flag("no-trunc"), new Date()), rows);
+    else printTable(output, columns(args.flag("no-trunc"), new Date(), rows), rows);
     return 0;
   },
 };
 
-function columns(whole: boolean, now: Date): Column<ContainerRow>[] {
+function columns(whole: boolean, now: Date, rows: readonly ContainerRow[]): Column<ContainerRow>[] {
   const paint = styleOf(true);
   return [
     { title: "CONTAINER ID", value: ({ id }) => id },
@@ -64,11 +71,23 @@ function columns(whole: boolean, now: Date): Column<ContainerRow>[] {
       title: "STATUS",
       value: (row) => statusText(row, now),
       paint: (text, { state, exitStatus }) =>
-        state === "running" ? paint.green(text) : state === "exited" && exitStatus !== 0 ? paint.red(text) : text,
+        state === "running"
+          ? paint.green(text)
+          : state === "restarting" || (state === "exited" && exitStatus !== 0)
+            ? paint.red(text)
+            : text,
     },
+    ...(rows.some(({ restart }) => restart !== undefined) ? [restarts] : []),
     { title: "PID", value: ({ pid }) => (pid === 0 ? "" : String(pid)), align: "right", spare: 1 },
   ];
 }
+
+/** Shown where a container has a policy: `always (3)`, three restarts so far. */
+const restarts: Column<ContainerRow> = {
+  title: "RESTARTS",
+  value: ({ restart }) => (restart === undefined ? "" : `${restart.policy} (${restart.count})`),
+  spare: 4,
+};
 
 function parseFilter(text: string): (row: ContainerRow) => boolean {
   const at = text.indexOf("=");

@@ -2,9 +2,12 @@ import { statSync } from "node:fs";
 import { containerLabels } from "../../client/containers/labels.ts";
 import { newContainerId } from "../../client/names.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import type { RestartPolicy } from "../../lib/restart-labels.ts";
+import type { ParsedArgs } from "../args.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { logOptions, newLog } from "../container-log.ts";
 import { dockerRunOptions } from "../docker-words.ts";
+import { policyLabels, readRestartPolicy, restartOption } from "../restart-options.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
 import { signalNumber } from "../signals.ts";
@@ -23,6 +26,7 @@ export const command: Command = {
     { long: "interactive", short: "i", help: "Pass this command's standard input on" },
     { long: "tty", short: "t", help: "Give the container a terminal" },
     { long: "rm", help: "Remove the container when it ends" },
+    restartOption,
     { long: "name", value: "NAME", help: "The container's id; a random one is made otherwise" },
     ...specOptions,
     ...logOptions,
@@ -33,20 +37,16 @@ export const command: Command = {
     { long: "cidfile", value: "FILE", help: "Write the container's id to a file" },
     ...imageOptions,
     { long: "stop-signal", value: "SIGNAL", help: "What lighter stop sends first, in place of the image's" },
-    {
-      long: "restart",
-      value: "no",
-      choices: ["no"],
-      hint: dockerRunOptions["--restart"] ?? "",
-      help: "Nothing starts it again",
-      hidden: true,
-    },
     { long: "sig-proxy", help: "Signals are passed on", hidden: true },
     { long: "no-healthcheck", help: "There is none", hidden: true },
   ],
   examples: [
     ["lighter run --rm -it alpine sh", "a shell that leaves nothing behind"],
     ["lighter run -d --name web -m 256m --cpus 0.5 nginx", "a service in the background with limits"],
+    [
+      "lighter run -d --restart unless-stopped --name web nginx",
+      "and started again whenever it ends, until it is stopped",
+    ],
     ["lighter run --rm -v ./src:/src:ro -w /src golang go vet ./...", "a tool on files of this machine"],
   ],
   stopAtWord: true,
@@ -69,6 +69,8 @@ export function planOf(context: CommandContext): RunPlan {
     throw new UsageError("run needs an image: lighter run IMAGE [COMMAND...]");
   const command = rootfs === undefined ? rest : args.positional;
   const id = idOf(args.text("name"));
+  const log = newLog(context, id);
+  const restart = restartOf(args);
   return {
     id,
     image: rootfs === undefined ? first : undefined,
@@ -78,12 +80,25 @@ export function planOf(context: CommandContext): RunPlan {
     interactive: args.flag("interactive"),
     terminal: args.flag("tty"),
     remove: args.flag("rm"),
-    log: newLog(context, id),
-    labels: { ...labels(args.list("label")), ...stopSignalLabel(args.text("stop-signal")) },
+    restart,
+    log,
+    labels: {
+      ...labels(args.list("label")),
+      ...stopSignalLabel(args.text("stop-signal")),
+      ...(restart === undefined ? {} : policyLabels(restart, log)),
+    },
     runtimeBinary: args.text("runtime"),
     snapshotter: args.text("snapshotter"),
     cidFile: args.text("cidfile"),
   };
+}
+
+/** Errors: UsageError. */
+function restartOf(args: ParsedArgs): RestartPolicy | undefined {
+  const policy = readRestartPolicy(args);
+  if (policy === undefined || policy.name === "no") return undefined;
+  if (args.flag("rm")) throw new UsageError("--restart and --rm can't both be: what is removed is not started again");
+  return policy;
 }
 
 function idOf(name: string | undefined): string {

@@ -14,6 +14,7 @@ import { forEach } from "../each.ts";
 import { keepReading } from "../later.ts";
 import { claimOutput } from "../output-reader.ts";
 import { ownTerminal } from "../own-terminal.ts";
+import { isSupervised, keepRunning } from "../restart-options.ts";
 import { runSession } from "../session.ts";
 import { catchSignals } from "../signals.ts";
 import { CommandError, UsageError } from "../usage-error.ts";
@@ -79,6 +80,7 @@ export async function startDetached(context: CommandContext, container: Containe
   const uri = log === undefined ? "" : logAddress(log);
   const stdio = { stdin: "", stdout: uri, stderr: terminal ? "" : uri };
   await launch(context, id, createTask(client, { id, mounts, stdio, terminal, checkpoint }));
+  if (isSupervised(container.labels)) await keepRunning(client, id);
 }
 
 /** The container's log, a new one where it has none yet; undefined where it shall have none. */
@@ -111,6 +113,8 @@ async function startAttached(context: CommandContext, word: string): Promise<num
       createTask(client, { id, mounts, stdio: fifos.paths, terminal, checkpoint }),
     );
     fifos.release();
+    const restarts = isSupervised(container.labels);
+    if (restarts) await keepRunning(client, id);
     using tee = openTee(context, kernel, await keepLog(context, container));
     claimOutput(context, fifos.folder);
     const end = await runSession({
@@ -130,7 +134,8 @@ async function startAttached(context: CommandContext, word: string): Promise<num
       keepReading(context, id, fifos.folder);
       return 0;
     }
-    await retireTask(client, id, end);
+    // Of one that is started again the daemon judges the end.
+    if (!restarts) await retireTask(client, id, end);
     return end.status;
   } finally {
     own?.restore();

@@ -6,6 +6,7 @@ import type { Container } from "../../gen/containerd/services/containers/v1/cont
 import { isFault } from "../../lib/faults.ts";
 import type { Command } from "../command.ts";
 import { forAll } from "../each.ts";
+import { isSupervised, stayStopped } from "../restart-options.ts";
 import { signalNumber } from "../signals.ts";
 import { parseWhole } from "../units.ts";
 import { UsageError } from "../usage-error.ts";
@@ -13,7 +14,9 @@ import { UsageError } from "../usage-error.ts";
 export const command: Command = {
   summary: "Stop containers, politely first",
   usage: "[OPTIONS] CONTAINER...",
-  description: "Sends the image's stop signal (TERM unless it says otherwise), waits, and kills what is still there.",
+  description:
+    "Sends the image's stop signal (TERM unless it says otherwise), waits, and kills what is still there. What has a restart policy " +
+    "stays stopped until lighter start; always starts it again with the daemon.",
   options: [
     {
       long: "time",
@@ -51,6 +54,8 @@ export async function stopContainer(
   signalName?: string,
 ): Promise<void> {
   const { id } = container;
+  // First, so that its end is not taken for one that calls for a restart.
+  if (isSupervised(container.labels)) await stayStopped(client, id);
   const task = await getTask(client, id);
   if (task === undefined) return;
   const exit = waitProcess(client, id);
