@@ -13,6 +13,7 @@ import {
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
+import { enterCgroup } from "./own-cgroup.ts";
 import { lockFolder } from "./root-lock.ts";
 import { SERVER } from "./server.ts";
 import { noteText, type Settings } from "./settings.ts";
@@ -49,9 +50,9 @@ export async function startDaemon({ plugins: own, settings, log }: DaemonParts):
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
   for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
   await setOomScore(settings.top.oom_score, log);
+  await enterCgroup(settings.top.cgroup.path);
   await cleanTemporaryMounts(settings.root, kernel, log);
   for (const name of proxies.unbuilt) log.warn("proxy plugins of this type are not built, it has no effect", { name });
-  warnOfUnbuilt(settings, log);
   const started = await startPlugins({
     plugins: ordered,
     required: settings.top.required_plugins,
@@ -92,8 +93,4 @@ async function setOomScore(score: number, log: Logger): Promise<void> {
   await writeFile("/proc/self/oom_score_adj", String(score)).catch((error: unknown) =>
     log.warn(`failed to change OOM score to ${score}`, { error }),
   );
-}
-
-function warnOfUnbuilt({ top }: Settings, log: Logger): void {
-  if (top.cgroup.path !== "") log.warn("cgroup.path is not built yet and has no effect", { path: top.cgroup.path });
 }

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -54,6 +55,15 @@ async function outcome(command: readonly string[]): Promise<{ code: number; stde
   await using child = spawn(command);
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { code: await child.exited, stderr, stdout };
+}
+
+/** The hierarchies that a daemon's own cgroup is made in: those of v1 where there are any. */
+function cgroupHierarchies(): { readonly version: 1 | 2; readonly folders: readonly string[] } {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const of = (type: string): string[] =>
+    lines.filter((line) => line.includes(` - ${type} `)).map((line) => line.split(" ")[4] ?? "");
+  const v1 = of("cgroup");
+  return v1.length > 0 ? { version: 1, folders: v1 } : { version: 2, folders: of("cgroup2").slice(0, 1) };
 }
 
 describe("lighterd", () => {
@@ -127,6 +137,29 @@ describe("lighterd", () => {
     const { code, stderr } = await outcome([launcher, ...flags, "--config", join(path, "c.toml")]);
     expect(code).toBe(1);
     expect(stderr).toBe(`lighterd: ${path}/c.toml:2: oom_score: expected an integer, got the boolean true\n`);
+  });
+
+  test("is in the cgroup that its configuration names, which it makes on v1", async () => {
+    const { path, flags } = folder();
+    const name = `lighter-daemon-${process.pid}`;
+    const hierarchies = cgroupHierarchies();
+    const folders = hierarchies.folders.map((hierarchy) => join(hierarchy, name, "inner"));
+    // On v2 a cgroup has to be there.
+    if (hierarchies.version === 2) mkdirSync(folders[0] as string, { recursive: true });
+    writeFileSync(join(path, "c.toml"), `version = 3\n[cgroup]\n  path = "${name}/inner"\n`);
+    try {
+      await using daemon = spawn([launcher, ...flags, "--config", join(path, "c.toml")]);
+      await untilReady(daemon);
+      for (const cgroup of folders)
+        expect(readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n")).toContain(String(daemon.pid));
+    } finally {
+      for (const cgroup of folders) {
+        // A process that ended a moment ago keeps its cgroup busy.
+        await waitFor(`an empty ${cgroup}`, () => readFileSync(join(cgroup, "cgroup.procs"), "utf8") === "");
+        rmdirSync(cgroup);
+        rmdirSync(join(cgroup, ".."));
+      }
+    }
   });
 
   test("tells a service manager that it is ready", async () => {
