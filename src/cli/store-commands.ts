@@ -38,6 +38,11 @@ export const storeCommands: Readonly<Record<string, CommandEntry>> = {
     group: "images",
     load: () => import("./commands/image-check.ts"),
   },
+  "image referrers": {
+    summary: "List what refers to an image in its registry",
+    group: "images",
+    load: () => import("./commands/image-referrers.ts"),
+  },
   "image prune": {
     summary: "Remove unused images",
     group: "images",

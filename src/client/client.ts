@@ -13,6 +13,7 @@ import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_p
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import type { Layers } from "../gen/lighter/layers/v1/layers_pb.ts";
+import type { Registries } from "../gen/lighter/registries/v1/registries_pb.ts";
 import type { System } from "../gen/lighter/system/v1/system_pb.ts";
 import { invalidArgument, quote } from "../lib/faults.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
@@ -34,6 +35,8 @@ export interface Client extends Disposable {
   readonly layers: ServiceClient<typeof Layers>;
   readonly leases: ServiceClient<typeof Leases>;
   readonly namespaces: ServiceClient<typeof Namespaces>;
+  /** Only lighterd has it. */
+  readonly registries: ServiceClient<typeof Registries>;
   readonly snapshots: ServiceClient<typeof Snapshots>;
   readonly streaming: ServiceClient<typeof Streaming>;
   /** Only lighterd has it. */
@@ -98,6 +101,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get streaming() {
       return connection.service<typeof Streaming>("containerd.services.streaming.v1.Streaming", defaults);
+    },
+    get registries() {
+      return connection.service<typeof Registries>("lighter.registries.v1.Registries", defaults);
     },
     get system() {
       return connection.service<typeof System>("lighter.system.v1.System", defaults);

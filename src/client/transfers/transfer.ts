@@ -71,20 +71,50 @@ export async function pushImage(client: Client, access: RegistryAccess, options:
   await withRegistry(client, access, (registry) => transfer(client, store, registry, options.onStep));
 }
 
+/** Something that refers to an image. */
+export interface Referrer {
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly artifactType: string;
+  readonly sizeBytes: number;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Has the daemon ask a registry what refers to an image. Errors: what the daemon says. */
+export async function listReferrers(
+  client: Client,
+  access: RegistryAccess,
+  artifactTypes: readonly string[],
+): Promise<{ readonly digest: string; readonly referrers: readonly Referrer[] }> {
+  return await withRegistry(client, access, async (registry) => {
+    const { subject, referrers } = await client.registries.referrers({ registry, artifactTypes: [...artifactTypes] });
+    return {
+      digest: subject?.digest ?? "",
+      referrers: referrers.map(({ descriptor, artifactType }) => ({
+        digest: descriptor?.digest ?? "",
+        mediaType: descriptor?.mediaType ?? "",
+        artifactType,
+        sizeBytes: Number(descriptor?.size ?? 0),
+        annotations: descriptor?.annotations ?? {},
+      })),
+    };
+  });
+}
+
 function wirePlatform({ os, architecture, variant, osVersion }: Platform): object {
   return { os, architecture, variant: variant ?? "", osVersion: osVersion ?? "" };
 }
 
-async function withRegistry(
+async function withRegistry<T>(
   client: Client,
   { reference, credentials, hostsFolder, defaultScheme }: RegistryAccess,
-  work: (registry: TypedMessage) => Promise<void>,
-): Promise<void> {
+  work: (registry: TypedMessage) => Promise<T>,
+): Promise<T> {
   using stream = await openStream(client, "credentials");
   const failed = Promise.withResolvers<never>();
   answerQuestions(stream, credentials).catch(failed.reject);
   const resolver = { authStream: stream.id, hostDir: hostsFolder ?? "", defaultScheme: defaultScheme ?? "" };
-  await Promise.race([work(typed(registryType, { reference, resolver })), failed.promise]);
+  return await Promise.race([work(typed(registryType, { reference, resolver })), failed.promise]);
 }
 
 /** The daemon asks for what it needs when it needs it: nothing is told to hosts that do not ask. */

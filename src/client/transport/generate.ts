@@ -33,6 +33,7 @@ import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/c
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import { Layers } from "../../gen/lighter/layers/v1/layers_pb.ts";
+import { Registries } from "../../gen/lighter/registries/v1/registries_pb.ts";
 import { System } from "../../gen/lighter/system/v1/system_pb.ts";
 
 /** The services that the client calls. */
@@ -49,6 +50,7 @@ const services: readonly DescService[] = [
   Namespaces,
   Snapshots,
   Streaming,
+  Registries,
   System,
   Tasks,
   Transfer,

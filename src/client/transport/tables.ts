@@ -279,6 +279,10 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.checkpoints.v1.ListCheckpointsResponse": "checkpoints:1:*m:lighter.checkpoints.v1.Checkpoint",
   "lighter.layers.v1.RepackRequest": "layer:1:m:containerd.types.Descriptor mediaType:2:s diffId:3:s",
   "lighter.layers.v1.RepackResponse": "offset:1:U layer:2:m:containerd.types.Descriptor",
+  "lighter.registries.v1.ReferrersRequest": "registry:1:m:google.protobuf.Any artifactTypes:2:*s",
+  "lighter.registries.v1.ReferrersResponse":
+    "subject:1:m:containerd.types.Descriptor referrers:2:*m:lighter.registries.v1.ReferrersResponse.Referrer",
+  "lighter.registries.v1.ReferrersResponse.Referrer": "descriptor:1:m:containerd.types.Descriptor artifactType:2:s",
   "lighter.system.v1.CheckRequest": "deep:1:o",
   "lighter.system.v1.CheckResponse":
     "problems:1:*m:lighter.system.v1.CheckResponse.Problem problemCount:2:U blobs:3:U ingests:4:U snapshots:5:U",
@@ -399,6 +403,9 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
   },
   "containerd.services.streaming.v1.Streaming": {
     stream: "Stream b google.protobuf.Any google.protobuf.Any",
+  },
+  "lighter.registries.v1.Registries": {
+    referrers: "Referrers u lighter.registries.v1.ReferrersRequest lighter.registries.v1.ReferrersResponse",
   },
   "lighter.system.v1.System": {
     collectGarbage: "CollectGarbage u lighter.system.v1.CollectGarbageRequest lighter.system.v1.CollectGarbageResponse",

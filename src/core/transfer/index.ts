@@ -1,5 +1,6 @@
 export { type ContainerCopies, type ContainerCopiesOptions, createContainerCopies } from "./container-copies.ts";
 export { createTransferrer, type LocalTransferOptions } from "./local-transfer.ts";
+export { createRegistriesService } from "./registries-service.ts";
 export { createTransferService } from "./service.ts";
 export type {
   Endpoint,

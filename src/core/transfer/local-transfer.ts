@@ -11,6 +11,7 @@ import { importImages } from "./import-images.ts";
 import { fromWire, saveImages, type TransferParts, verifyImage } from "./parts.ts";
 import { pullImage } from "./pull.ts";
 import { pushImage } from "./push.ts";
+import { listReferrers } from "./referrers.ts";
 import type { Endpoint, ExportEndpoint, ImportEndpoint, OnTransferProgress, Transferrer } from "./transfer.ts";
 
 export interface LocalTransferOptions extends TransferParts {
@@ -36,6 +37,7 @@ export function createTransferrer(options: LocalTransferOptions): Transferrer {
       const pulls = source.kind === "registry" ? source.reference : undefined;
       await underLease(ctx, { leases: options.leases, active, pulls }, action);
     },
+    referrers: (ctx, registry, artifactTypes) => listReferrers(ctx, options, registry, artifactTypes),
     unpack: async (ctx, image, snapshotter, progress) => {
       const targets = options.targets.filter((target) => target.snapshotter.name === snapshotter);
       const fetch = async (of: Ctx, { digest }: Descriptor): Promise<void> => void options.content.info(of, digest);

@@ -34,7 +34,7 @@ import {
 } from "../tokens.ts";
 import { createUnpacker, type UnpackTarget } from "../unpack/index.ts";
 import { combineVerifiers } from "../verifiers/index.ts";
-import { createContainerCopies, createTransferrer, createTransferService } from "./index.ts";
+import { createContainerCopies, createRegistriesService, createTransferrer, createTransferService } from "./index.ts";
 
 const unpackSchema = table({
   platform: text(),
@@ -191,4 +191,16 @@ const containersPlugin: PluginDefinition = definePlugin({
   },
 });
 
-export const transferPlugins: readonly PluginDefinition[] = [localPlugin, servicePlugin, containersPlugin];
+const registriesPlugin: PluginDefinition = definePlugin({
+  type: LIGHTER_GRPC,
+  id: "registries",
+  requires: { transferrer: transferToken, streams: streamsToken },
+  init: (given) => ({ grpc: [createRegistriesService(given)] }),
+});
+
+export const transferPlugins: readonly PluginDefinition[] = [
+  localPlugin,
+  servicePlugin,
+  registriesPlugin,
+  containersPlugin,
+];

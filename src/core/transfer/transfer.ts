@@ -5,6 +5,7 @@ import type { CredentialsSource } from "../remotes/index.ts";
 import type { ByteSink } from "../streaming/index.ts";
 import type { UnpackableImage, UnpackProgress } from "../unpack/index.ts";
 import type { ContainerCopies } from "./container-copies.ts";
+import type { Referrers } from "./referrers.ts";
 
 /** One line of a transfer's story. Source: containerd core/transfer/transfer.go, Progress. */
 export interface TransferProgress {
@@ -123,6 +124,8 @@ export interface Transferrer {
    * Effects: what comes in is kept by a lease of 24 hours until it is stored, where the caller has none.
    */
   transfer(ctx: Ctx, source: Endpoint, destination: Endpoint, onProgress?: OnTransferProgress): Promise<void>;
+  /** What refers to an image in its registry. Errors: as a pull's. */
+  referrers(ctx: Ctx, registry: RegistryEndpoint, artifactTypes: readonly string[]): Promise<Referrers>;
   /**
    * Makes snapshots of an image that is in the content store. Errors: notImplemented (nothing unpacks it there), notFound (content),
    * and as Unpacker.unpack.
