@@ -5,6 +5,7 @@ import { DeleteResponseSchema } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { programVersion } from "../../lib/program-version.ts";
 import { type Bootstrap, bootstrapParams, parseBootstrap, plainOptions } from "./bootstrap.ts";
 import { runBounded } from "./run-bounded.ts";
 import type { ShimEnd } from "./shim.ts";
@@ -40,28 +41,31 @@ export class ShimProgram {
   readonly path: string;
   readonly #daemon: DaemonFacts;
   readonly #log: Logger;
-  #takesOptions: boolean;
+  readonly #isOld: boolean;
+  /** The version of the program that refused the parameters. */
+  #refused: string | undefined;
 
   constructor(path: string, daemon: DaemonFacts, log: Logger) {
     this.path = path;
     this.#daemon = daemon;
     this.#log = log;
-    this.#takesOptions = /shim-(runc|runhcs)-v1/.test(basename(path));
+    this.#isOld = /shim-(runc|runhcs)-v1/.test(basename(path));
   }
 
   /**
    * Runs `start` in the bundle. A program from before containerd 2.3 refuses the parameters on its standard input and gets
-   * the options instead; that is remembered.
+   * the options instead; that is remembered until another is in its place.
    * Errors: unknown (it failed, with its words; its answer is none), notImplemented.
    */
   async start(shim: ShimIdentity, options: Any | undefined): Promise<Bootstrap> {
-    const first = this.#takesOptions;
+    const version = programVersion(this.path);
+    const first = this.#isOld || (version !== undefined && version === this.#refused);
     try {
       return await this.#start(shim, options, first);
     } catch (error) {
       if (first || !readsOptions.test(messageOf(error))) throw error;
       const answer = await this.#start(shim, options, true);
-      this.#takesOptions = true;
+      this.#refused = version;
       return answer;
     }
   }

@@ -1,4 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { RuntimeKinds, readVersion } from "./runtime-kind.ts";
 import type { SpawnResult } from "./spawner.ts";
 
@@ -34,7 +37,39 @@ describe("RuntimeKinds", () => {
     expect(await kinds.checksSpecVersion("crun")).toBe(true);
     expect(asked).toBe(2);
   });
+
+  test.each([
+    ["written over", (path: string) => writeFileSync(path, "another, and longer")],
+    [
+      "renamed over",
+      (path: string) => {
+        writeFileSync(`${path}.new`, "a runtime");
+        renameSync(`${path}.new`, path);
+      },
+    ],
+  ])("asks again when the program was %s", async (_how, replace) => {
+    using folder = temporaryFolder();
+    const binary = join(folder.path, "runtime");
+    writeFileSync(binary, "a runtime");
+    let output = "crun version 1.8.1\n";
+    let asked = 0;
+    const run = async (): Promise<SpawnResult> => {
+      asked += 1;
+      return { exitStatus: 0, output };
+    };
+    const kinds = new RuntimeKinds({ inFlight: 0, run });
+    for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["crun", 1]);
+    output = "runc version 1.1.5\n";
+    replace(binary);
+    for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["runc", 2]);
+    expect(await kinds.checksSpecVersion(binary)).toBe(false);
+  });
 });
+
+function temporaryFolder(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), "lighter-kinds-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
 
 const fail = (): never => {
   throw new Error("asked too often");

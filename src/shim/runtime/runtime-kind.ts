@@ -1,13 +1,14 @@
 import { basename } from "node:path";
+import { programVersion } from "../../lib/program-version.ts";
 import type { Spawner } from "./spawner.ts";
 
 /** The runtimes whose way of starting a created container is known. */
 export type RuntimeKind = "runc" | "crun" | "other";
 
-/** Says which runtime a binary is, by its own words, asked until it has answered once. */
+/** Says which runtime a binary is, by its own words, asked until it has answered once, and again when another is in its place. */
 export class RuntimeKinds {
   readonly #spawner: Spawner;
-  readonly #known = new Map<string, Promise<KnownRuntime>>();
+  readonly #known = new Map<string, { readonly version: string | undefined; readonly answer: Promise<KnownRuntime> }>();
 
   constructor(spawner: Spawner) {
     this.#spawner = spawner;
@@ -23,12 +24,13 @@ export class RuntimeKinds {
   }
 
   #about(binary: string): Promise<KnownRuntime> {
+    const version = programVersion(binary);
     let known = this.#known.get(binary);
-    if (known === undefined) {
-      known = this.#ask(binary);
+    if (known === undefined || known.version !== version) {
+      known = { version, answer: this.#ask(binary) };
       this.#known.set(binary, known);
     }
-    return known;
+    return known.answer;
   }
 
   async #ask(binary: string): Promise<KnownRuntime> {

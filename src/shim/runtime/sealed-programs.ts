@@ -1,10 +1,11 @@
 import { existsSync, statSync, write } from "node:fs";
 import { open } from "node:fs/promises";
-import { basename, isAbsolute } from "node:path";
+import { basename } from "node:path";
 import { promisify } from "node:util";
 import type { Clock } from "../../lib/clock.ts";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { fileVersion, programPath } from "../../lib/program-version.ts";
 import { closeQuietly, type Fd, type Kernel } from "../../sys/index.ts";
 import type { RuntimeKinds } from "./runtime-kind.ts";
 
@@ -52,10 +53,9 @@ export class SealedPrograms implements Disposable {
    */
   find(binary: string): string | undefined {
     if (!this.#isAllowed || this.#isClosed) return undefined;
-    // A relative path means another file in each bundle.
-    const path = binary.includes("/") ? (isAbsolute(binary) ? binary : null) : Bun.which(binary);
-    if (path === null) return undefined;
-    const version = versionOf(statSync(path, { bigint: true, throwIfNoEntry: false }));
+    const path = programPath(binary);
+    if (path === undefined) return undefined;
+    const version = fileVersion(statSync(path, { bigint: true, throwIfNoEntry: false }));
     const known = this.#known.get(path);
     if (known !== undefined && known.version === version)
       return known.fd === undefined ? undefined : `/proc/self/fd/${known.fd}`;
@@ -99,11 +99,11 @@ export class SealedPrograms implements Disposable {
     await using file = await open(path);
     const before = await file.stat({ bigint: true });
     const ageMs = this.#options.now().ms - Number(before.ctimeMs);
-    if (versionOf(before) !== version || ageMs < settledMs) return "changing";
+    if (fileVersion(before) !== version || ageMs < settledMs) return "changing";
     if ((before.mode & idBits) !== 0n || before.size > sizeMaxBytes) return undefined;
     const content = await file.readFile();
     if (content.subarray(0, magic.length).toString("latin1") !== magic) return undefined;
-    if (versionOf(await file.stat({ bigint: true })) !== version) return "changing";
+    if (fileVersion(await file.stat({ bigint: true })) !== version) return "changing";
     return await this.#seal(basename(path), content);
   }
 
@@ -122,17 +122,3 @@ export class SealedPrograms implements Disposable {
 }
 
 const writeSome = promisify(write);
-
-interface Stat {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-}
-
-/** What tells a file's content from any other that was ever at its path; undefined when there is none. */
-function versionOf(stat: Stat | undefined): string | undefined {
-  if (stat === undefined) return undefined;
-  return [stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(":");
-}
