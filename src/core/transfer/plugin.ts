@@ -3,11 +3,13 @@ import { systemClock } from "../../lib/clock.ts";
 import { invalidArgument, notFound, quote } from "../../lib/faults.ts";
 import { formatPlatform, hostPlatform, onlyPlatform, type Platform, parsePlatform } from "../../lib/platforms.ts";
 import {
+  type ConfigSchema,
   definePlugin,
   flag,
   integer,
   listOf,
   type PluginDefinition,
+  type PluginPlatform,
   type PluginView,
   table,
   text,
@@ -46,6 +48,13 @@ const unpackSchema = table({
 });
 type UnpackConfig = ReturnType<typeof unpackSchema.decode>;
 
+/** Undefined where nothing is said: a list that is empty means that nothing is unpacked. */
+const unpackConfigs: ConfigSchema<readonly UnpackConfig[] | undefined> = {
+  expects: "a list",
+  encode: (value) => (value === undefined ? undefined : listOf(unpackSchema).encode(value)),
+  decode: (value, path, report) => (value === undefined ? undefined : listOf(unpackSchema).decode(value, path, report)),
+};
+
 /** Source: containerd plugins/transfer/plugin.go, defaultConfig; plugin_defaults_linux.go. */
 const localPlugin: PluginDefinition = definePlugin({
   type: TRANSFER,
@@ -63,13 +72,13 @@ const localPlugin: PluginDefinition = definePlugin({
     concurrent_layer_fetch_buffer: integer(0, 0),
     max_concurrent_uploaded_layers: integer(3, 0),
     check_platform_supported: flag(),
-    unpack_config: listOf(unpackSchema),
+    unpack_config: unpackConfigs,
     config_path: text(),
-    // containerd's default is 1, layers one after the other; here 0 is as many as the machine has processors.
+    // containerd's default is 1, layers one after the other; here 0 is no limit but the differ's.
     max_concurrent_unpacks: integer(0, 0),
   }),
   init: (given, { config, plugins, log }) => {
-    const configured = config.unpack_config.length > 0 ? config.unpack_config : [defaultUnpack()];
+    const configured = config.unpack_config ?? [defaultUnpack()];
     const parallel = config.max_concurrent_unpacks !== 1 && !inUserNamespace();
     const targets = configured.flatMap((one) => {
       const target = unpackTarget(
@@ -85,10 +94,11 @@ const localPlugin: PluginDefinition = definePlugin({
     const health = createHostHealth();
     return createTransferrer({
       ...given,
-      unpacker: createUnpacker({ content: given.content }),
+      unpacker: createUnpacker({ content: given.content, maxUnpacks: parallel ? config.max_concurrent_unpacks : 0 }),
       targets,
       verifiers: combineVerifiers(given.verifiers),
-      maxConcurrentUploads: Math.max(1, config.max_concurrent_uploaded_layers),
+      // As containerd: 0 is no limit.
+      maxConcurrentUploads: config.max_concurrent_uploaded_layers || Number.POSITIVE_INFINITY,
       clock: systemClock,
       resolverOptions: ({ hostFolder, headers, defaultScheme, credentials, onHttp }) => ({
         hostFolders: (hostFolder === "" ? config.config_path : hostFolder).split(":").filter((path) => path !== ""),
@@ -132,8 +142,7 @@ function unpackTarget(
     if (optional) return undefined;
     throw notFound(`snapshotter ${quote(name)}`);
   }
-  const differ =
-    config.differ === "" ? (differs.get("walking") ?? [...differs.values()][0]) : differs.get(config.differ);
+  const differ = config.differ === "" ? differFor(platform, differs, plugins) : differs.get(config.differ);
   if (differ === undefined) {
     if (optional) return undefined;
     throw notFound(config.differ === "" ? "no matching diff plugins" : `diff plugin ${quote(config.differ)}`);
@@ -148,6 +157,18 @@ function unpackTarget(
     configType: config.config_type === "" ? undefined : config.config_type,
     layerTypes: config.layer_types,
   };
+}
+
+/** One that says of itself that it is for the platform; the usual one, where that does. Source: plugin.go, getApplier. */
+function differFor(platform: Platform, differs: ReadonlyMap<string, Differ>, plugins: PluginView): Differ | undefined {
+  const fitting = [...differs].filter(([id]) =>
+    plugins.find(DIFFER.type, id)?.meta.platforms.some((one) => onlyPlatform(platformOf(one)).matches(platform)),
+  );
+  return (fitting.find(([id]) => id === "walking") ?? fitting[0])?.[1];
+}
+
+function platformOf({ os, architecture, variant }: PluginPlatform): Platform {
+  return { os, architecture, variant: variant === "" ? undefined : variant };
 }
 
 function platformFrom(specifier: string): Platform {

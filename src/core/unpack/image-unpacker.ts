@@ -5,6 +5,7 @@ import { invalidArgument, messageOf } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import { isConfigType } from "../../lib/media-types.ts";
 import { formatPlatform } from "../../lib/platforms.ts";
+import { createSlots, type Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import { chainIds } from "../oci/index.ts";
@@ -17,6 +18,8 @@ export interface UnpackerOptions {
   readonly content: ContentStore;
   /** How many layers may be unpacked while they arrive, all images together; later ones wait until they are there. */
   readonly maxArriving?: number | undefined;
+  /** How many layers are unpacked at once, all images together; 0 is as many as the differ takes. */
+  readonly maxUnpacks?: number | undefined;
 }
 
 /** Each is a process; and no more come in at once from a registry. */
@@ -27,6 +30,8 @@ const cleanupMs = 10_000;
 /** Makes the unpacker. Two images with a layer in common wait for each other there, and unpack it once. */
 export function createUnpacker(options: UnpackerOptions): Unpacker {
   const places = { free: options.maxArriving ?? defaultArriving };
+  const { maxUnpacks = 0 } = options;
+  const unpacks = maxUnpacks > 0 ? createSlots(maxUnpacks) : undefined;
   const locks = new KeyedMutex();
   const { content } = options;
   return {
@@ -46,7 +51,10 @@ export function createUnpacker(options: UnpackerOptions): Unpacker {
       }
       await using differ = target.differ.forImage?.();
       const own = differ === undefined ? target : { ...target, differ };
-      await new ImageUnpack(ctx, { content, places, locks, target: own, source, progress }).run(image, config.diffIds);
+      await new ImageUnpack(ctx, { content, places, unpacks, locks, target: own, source, progress }).run(
+        image,
+        config.diffIds,
+      );
       return true;
     },
   };
@@ -67,6 +75,7 @@ async function fetchAll(ctx: Ctx, layers: readonly Descriptor[], source: LayerSo
 interface ImageUnpackOptions {
   readonly content: ContentStore;
   readonly places: { free: number };
+  readonly unpacks: Slots | undefined;
   readonly locks: KeyedMutex;
   readonly target: UnpackTarget;
   readonly source: LayerSource;
@@ -152,7 +161,7 @@ class ImageUnpack {
   }
 
   #extraction(ctx: Ctx, stop: AbortController, snapshots: LayerSnapshots): Extraction {
-    const { content, places, target, source, progress } = this.#options;
+    const { content, places, unpacks, target, source, progress } = this.#options;
     const fetched = new Map<Digest, Promise<void>>();
     // The same blob may be several layers: the first one fetches it.
     const fetch: Extraction["fetch"] = (layer, tee) => {
@@ -169,7 +178,8 @@ class ImageUnpack {
       await Promise.allSettled(fetched.values());
     };
     const renew: Extraction["renew"] = (spoilt) => snapshots.renew(ctx, spoilt);
-    return { ctx, stop, content, places, target, progress, syncEach: !target.rebases, fetch, fetchAhead, renew, idle };
+    const syncEach = !target.rebases;
+    return { ctx, stop, content, places, unpacks, target, progress, syncEach, fetch, fetchAhead, renew, idle };
   }
 
   /** One sync of the filesystem stands for all layers: none is a snapshot before its files are on disk. */

@@ -1,6 +1,7 @@
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { fault, invalidArgument, quote, wrapFault } from "../../lib/faults.ts";
+import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { AppliedLayer } from "../diff/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
@@ -17,6 +18,8 @@ export interface Extraction {
   readonly content: ContentStore;
   /** Places for layers that are unpacked while they arrive. */
   readonly places: { free: number };
+  /** Places for all layers that are being unpacked, where their number is bounded. */
+  readonly unpacks: Slots | undefined;
   readonly target: UnpackTarget;
   readonly progress: UnpackProgress;
   /** Brings each layer to disk by itself. */
@@ -73,11 +76,16 @@ export async function extractLayer(
   return { snapshot: into, impliedFolders: applied.impliedFolders ?? [], usage: applied.usage, staged: false };
 }
 
-function applyBlob(extraction: Extraction, layer: Descriptor, mounts: readonly MountSpec[]): Promise<AppliedLayer> {
-  const { ctx, target, syncEach, progress } = extraction;
+async function applyBlob(
+  extraction: Extraction,
+  layer: Descriptor,
+  mounts: readonly MountSpec[],
+): Promise<AppliedLayer> {
+  const { ctx, unpacks, target, syncEach, progress } = extraction;
+  using _slot = await unpacks?.take(ctx.signal);
   progress.extracting?.(layer, 0);
   const onOffset = progress.extracting === undefined ? undefined : progress.extracting.bind(progress, layer);
-  return target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true, onOffset });
+  return await target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true, onOffset });
 }
 
 /** A layer that may be unpacked while it arrives: from whenever there is a place for that, out of the file that it comes to. */
@@ -119,7 +127,7 @@ class Arrival implements LayerTee {
     // An archive that cannot be unpacked needs no more downloading.
     if (this.#failed !== undefined) throw this.#failed.error;
     this.#growth.grow(sizeBytes);
-    if (this.#applying === undefined && this.#extraction.places.free > 0) this.#start(this.#file);
+    if (this.#applying === undefined) this.#tryStart(this.#file);
     this.#extraction.progress.extracting?.(this.#layer, sizeBytes);
   }
 
@@ -140,7 +148,15 @@ class Arrival implements LayerTee {
     });
   }
 
-  #start(file: string): void {
+  /** One that has no place now is tried again with its next bytes, or unpacked once it is there. */
+  #tryStart(file: string): void {
+    const { places, unpacks } = this.#extraction;
+    if (places.free === 0) return;
+    const slot = unpacks?.tryTake();
+    if (unpacks === undefined || slot !== undefined) this.#start(file, slot);
+  }
+
+  #start(file: string, slot: Disposable | undefined): void {
     const { ctx, places, target, syncEach } = this.#extraction;
     places.free--;
     const { namespace, lease, log } = ctx;
@@ -154,6 +170,7 @@ class Arrival implements LayerTee {
       })
       .finally(() => {
         places.free++;
+        slot?.[Symbol.dispose]();
         this.#growth.giveUp();
       });
   }

@@ -150,6 +150,31 @@ requiresRoot("createUnpacker", () => {
     expect(sources.map((source) => source.asked.length).toSorted((a, b) => a - b)).toEqual([0, 5]);
   });
 
+  test.each([true, false])("unpacks no more layers at once than it may; while they arrive: %p", async (stream) => {
+    const image = imageOf(Array.from({ length: 6 }, (_, n) => tarOf([{ name: `f${n}`, data: `${count++}` }])));
+    await putBlob(bed, image.blobs.get(image.config.digest) as Uint8Array);
+    let [active, most] = [0, 0];
+    const counting = (differ: Differ): Differ => ({
+      compare: (...given) => differ.compare(...given),
+      settle: (...given) => (differ.settle as NonNullable<Differ["settle"]>)(...given),
+      takesStream: (mediaType) => stream && differ.takesStream?.(mediaType) === true,
+      apply: async (...given) => {
+        active++;
+        most = Math.max(most, active);
+        try {
+          return await differ.apply(...given);
+        } finally {
+          active--;
+        }
+      },
+    });
+    const target = { ...bed.overlay, differ: counting(bed.differ) };
+    const unpacker = createUnpacker({ content: bed.content, maxUnpacks: 2 });
+    expect(await unpacker.unpack(bed.ctx, image, [target], arriving(image))).toBe(true);
+    expect(most).toBe(2);
+    expect((await lookInto(bed, bed.overlay, topOf(image), (folder) => fs.readdirSync(folder))).length).toBe(6);
+  });
+
   test("keeps what was done below a broken layer, and names it with its entry", async () => {
     const image = imageOf([
       tarOf([{ name: "good", data: `${count++}` }]),
