@@ -27,6 +27,7 @@ export const hostSteps = [
   "create.kept",
   "create.announced",
   "create.saved",
+  "start.reached",
   "start.opened",
   "start.released",
   "start.announced",

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
-import { canRun, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
+import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
 describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (runtime) => {
   let h: HostFixture;
@@ -73,6 +73,68 @@ describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (r
     await h.tasks.kill({ id, signal: 9 });
     expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
     await h.tasks.delete({ id });
+  });
+
+  const stateOf = (pid: number): string | undefined =>
+    /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+
+  test("is followed by one that lets an init go on which was held still for its start", async () => {
+    const id = "held-still";
+    const made = { id, ...h.bundle(id, { args: ["sh", "-c", "exit 8"] }), options: h.options(runtime) };
+    const { pid } = await h.tasks.create(made);
+    process.kill(pid, "SIGSTOP");
+    await eventually(() => stateOf(pid) === "T");
+    await h.killHost();
+    await h.startHost();
+    await eventually(() => stateOf(pid) !== "T");
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.CREATED });
+    await h.tasks.start({ id });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 8 });
+    await h.tasks.delete({ id });
+  });
+
+  test("is followed by one that leaves a container's process stopped which somebody stopped", async () => {
+    const id = "stopped-by-hand";
+    const made = { id, ...h.bundle(id, { args: ["sleep", "1000"] }), options: h.options(runtime) };
+    const { pid } = await h.tasks.create(made);
+    await h.tasks.start({ id });
+    process.kill(pid, "SIGSTOP");
+    await eventually(() => stateOf(pid) === "T");
+    await h.killHost();
+    await h.startHost();
+    expect(await h.tasks.state({ id })).toMatchObject({ status: Status.RUNNING });
+    expect(stateOf(pid)).toBe("T");
+    await h.tasks.kill({ id, signal: 9 });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
+    await h.tasks.delete({ id });
+  });
+
+  test("is followed by one that asks a runtime which it does not know whether a container waits for its start", async () => {
+    const unknown = join(h.folder, `unknown-${runtime}`);
+    // Its state lies where nobody looks for it, and its name is no known one.
+    const script = `[ "$1" = --version ] && exec echo "unknown version 1.0"
+root=$2; shift 2; mkdir -p "$root/inner"; exec ${runtime} --root "$root/inner" "$@"\n`;
+    writeFileSync(unknown, `#!/bin/sh\n${script}`, { mode: 0o755 });
+    const ids = [`waits-${runtime}`, `runs-${runtime}`];
+    for (const id of ids) {
+      const args = ["sh", "-c", "while [ ! -e /tmp/end-$0 ]; do sleep 0.01; done; exit 4", id];
+      await h.tasks.create({ id, ...h.bundle(id, { args }), options: h.options(unknown) });
+    }
+    const [waits = "", runs = ""] = ids;
+    const state = join(h.state, "tasks", h.namespace, `${runs}.jsonl`);
+    const created = readFileSync(state);
+    await h.tasks.start({ id: runs });
+    await h.killHost();
+    writeFileSync(state, created);
+    await h.startHost();
+    expect(await h.tasks.state({ id: waits })).toMatchObject({ status: Status.CREATED });
+    expect(await h.tasks.state({ id: runs })).toMatchObject({ status: Status.RUNNING });
+    await h.tasks.start({ id: waits });
+    for (const id of ids) {
+      writeFileSync(join(h.rootfs, `tmp/end-${id}`), "");
+      expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 4 });
+      await h.tasks.delete({ id });
+    }
   });
 
   test("leaves its mounts to the next one, which takes them down", async () => {

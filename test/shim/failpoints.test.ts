@@ -21,6 +21,7 @@ import { canRun, HostFixture, processSpec, runtimes } from "./support.ts";
 const stepsOfRuntimes: readonly HostStep[] = [
   "create.mounted",
   "create.made",
+  "start.reached",
   "start.opened",
   "start.released",
   "exec-start.made",

@@ -4,7 +4,7 @@ import type { Shim, ShimConnection } from "../shims/index.ts";
 type TaskClient = ShimConnection["task"];
 
 /** How often a call moves on to the next life of a shim that keeps dying under it. */
-const livesMax = 3;
+export const livesMax = 3;
 
 /**
  * Makes a call that changes nothing the second time, again on the shim's next life if the first dies under it.

@@ -6,7 +6,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
-import { callOnce, callRepeatable, diedUnder, through } from "./shim-calls.ts";
+import { callOnce, callRepeatable, diedUnder, livesMax, through } from "./shim-calls.ts";
 import { answered, type DaemonFailpoint, type ShimCall } from "./steps.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
@@ -242,9 +242,16 @@ export class ShimTask implements Task {
 
   /** The shim died during a start: the next life of it knows whether the process had been started. */
   async #startedAfterAll(execId: string, error: unknown): Promise<number> {
-    const found = await this.state(execId);
-    if (found.status !== Status.CREATED) return found.pid;
-    this.#log.warn(`start ${this.id} again: the shim host died during the call`, { error });
-    return (await callOnce(this.shim, "start", (task) => task.start({ id: this.id, execId }, this.#call))).pid;
+    for (let life = 2; ; life += 1) {
+      const found = await this.state(execId);
+      if (found.status !== Status.CREATED) return found.pid;
+      this.#log.warn(`start ${this.id} again: the shim host died during the call`, { error });
+      const connection = await this.shim.connection();
+      try {
+        return (await through(connection, (task) => task.start({ id: this.id, execId }, this.#call))).pid;
+      } catch (again) {
+        if (life >= livesMax || !(await diedUnder(connection, again))) throw again;
+      }
+    }
   }
 }

@@ -55,7 +55,9 @@ async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   const kind = task.hasPoststartHooks ? "other" : await parts.kinds.of(task.runtimeRecord.binary);
   if (kind === "other" || handle === undefined) return task.runtime.start(task.id);
   const fifo = execFifoPath(task.runtimeRecord.root, task.id);
-  await releaseInit(kind, { kernel, watcher, fifo, pidfd: handle.pidfd }, (fd) => {
+  const { pid, pidfd } = handle;
+  await releaseInit(kind, { kernel, watcher, fifo, pid, pidfd }, (fd) => {
+    parts.failpoint("start.reached");
     const kept = keepRelease(parts, task, kind, fd);
     parts.failpoint("start.opened");
     return kept;

@@ -156,8 +156,8 @@ interface Stat {
 
 const forkNoExec = 0x40;
 
-/** What /proc says of a process; undefined when there is none. Source: proc_pid_stat(5), fields 3, 9, 22 and 52. */
-export function readStat(pid: number): Stat | undefined {
+/** What /proc says of a process, or of `PID/task/TID`; undefined when there is none. Source: proc_pid_stat(5), fields 3, 9, 22 and 52. */
+export function readStat(pid: number | `${number}/task/${string}`): Stat | undefined {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, "utf8");

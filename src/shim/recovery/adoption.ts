@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { messageOf } from "../../lib/faults.ts";
 import { closeQuietly, isErrno, OwnedFd, openFlags } from "../../sys/index.ts";
 import { locateCgroup } from "../cgroup/locate.ts";
 import { drawers } from "../keeper/kept.ts";
@@ -29,11 +30,23 @@ export async function adoptProcess(parts: HostParts, task: Task, process: TaskPr
   await adoptTerminal(parts, task, process);
   parts.logs.watch(process.stdio.stdout);
   if (process === task.init) {
-    takeUpStart(parts, task);
+    if (!(await waitsByItsRuntime(parts, task))) takeUpStart(parts, task);
     watchOom(parts, task);
   }
   if (process.kept === undefined) keepProcess(parts, task, process);
   watchExit(parts, task, process);
+}
+
+/** Whether a living init waits for its start, where only its runtime can tell. */
+async function waitsByItsRuntime(parts: HostParts, task: Task): Promise<boolean> {
+  const { binary } = task.runtimeRecord;
+  if (task.init.status !== "created" || (await parts.kinds.of(binary)) !== "other") return false;
+  try {
+    return (await task.runtime.state(task.id)) === "created";
+  } catch (error) {
+    parts.log.warn("a runtime can't tell the state of a container", { id: task.id, binary, error: messageOf(error) });
+    return true; // as it was recorded; a start will tell
+  }
 }
 
 /** Takes hold of a process that lives, or whose pidfd was kept, so that its exit can be asked for; false when neither. */

@@ -3,7 +3,7 @@ import { messageOf } from "../../lib/faults.ts";
 import { type Fd, OwnedFd } from "../../sys/index.ts";
 import { drawers, type Kept } from "../keeper/kept.ts";
 import type { HostParts } from "../parts.ts";
-import { execFifoPath, finishRelease, holdsFifo, type KnownKind } from "../runtime/exec-fifo.ts";
+import { continueInit, execFifoPath, finishRelease, holdsFifo, type KnownKind } from "../runtime/exec-fifo.ts";
 import { publishStart } from "../task/journaled.ts";
 import { takeRelease } from "../task/keep.ts";
 import type { Task } from "../task/task.ts";
@@ -26,12 +26,17 @@ export function takeUpStart(parts: HostParts, task: Task): void {
   if (init.status !== "created") return;
   if (kept === undefined) {
     const alive = init.handle !== undefined;
-    if (existsSync(fifo) && (!alive || holdsFifo(init.pid, fifo))) return;
+    if (existsSync(fifo) && (!alive || holdsFifo(init.pid, fifo))) return letWait(parts, task, fifo);
     // The runtime would take it for one that waits.
     rmSync(fifo, { force: true });
   }
   init.status = "running";
   publishStart(parts, task, init);
+}
+
+/** Init waits for its start; the earlier host may have died while it held it still for that. */
+function letWait({ kernel }: HostParts, { init }: Task, fifo: string): void {
+  if (init.handle !== undefined) continueInit({ kernel, pid: init.pid, pidfd: init.handle.pidfd }, fifo);
 }
 
 /** Holds the kept end of the FIFO until init has gone on, or has ended. */
@@ -42,7 +47,9 @@ async function finishStart(parts: HostParts, task: Task, kept: Kept, fifo: strin
   try {
     using release = releaseOf(parts, kept);
     if (release !== undefined && handle !== undefined) {
-      await finishRelease(release.kind, { kernel, watcher, fifo, fd: release.fd, pidfd: handle.pidfd });
+      const { pid, pidfd } = handle;
+      const goOn = (): void => continueInit({ kernel, pid, pidfd }, fifo);
+      await finishRelease(release.kind, { kernel, watcher, fifo, fd: release.fd, pid, pidfd, goOn });
     }
   } catch (error) {
     log.info("a start in which an earlier host died needed no end", { id: task.id, reason: messageOf(error) });

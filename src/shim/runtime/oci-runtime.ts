@@ -98,6 +98,14 @@ export class OciRuntime {
     await this.#run("OCI runtime update failed", ["update", "--resources", "-", id], { input: resources });
   }
 
+  /** What the runtime itself calls a container's state: "created", "running", ... Source: runtime-spec, runtime.md, State. */
+  async state(id: string): Promise<string> {
+    const { output } = await this.#run("OCI runtime state failed", ["state", id], { wantStdout: true });
+    const state: unknown = JSON.parse(output);
+    if (typeof state === "object" && state !== null && "status" in state) return String(state.status);
+    throw new FaultError("unknown", "OCI runtime state failed: no status in its answer");
+  }
+
   /** Runs any other subcommand with the same care for its errors. */
   async command(what: string, args: readonly string[], options: SpawnOptions = {}): Promise<void> {
     await this.#run(what, args, options);
@@ -108,7 +116,7 @@ export class OciRuntime {
     args: readonly string[],
     options: SpawnOptions = {},
     log = this.#options.log,
-  ): Promise<void> {
+  ): Promise<SpawnResult> {
     const { spawner, programs, settings, bundle } = this.#options;
     // What somebody took the bundle away from must still be ended and deleted.
     const hasHome = existsSync(bundle);
@@ -123,7 +131,7 @@ export class OciRuntime {
     } catch (error) {
       throw new FaultError("unknown", `${what}: ${spawnErrorText(settings.binary, error)}`, { cause: error });
     }
-    if (result.exitStatus === 0) return;
+    if (result.exitStatus === 0) return result;
     const why =
       lastError(log, before) ??
       lastLine(result.output) ??

@@ -123,6 +123,23 @@ describe("the shared host", () => {
     expect(await (await daemon.tasks.get(daemon.ctx, "c1")).start("")).toBe(pid);
   });
 
+  test("may die under a start that it has not done, and the next one under the same start, which it has done", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    daemon.container("c1");
+    const pid = await daemon.tasks.create(daemon.ctx, creation("c1"));
+    let starts = 0;
+    host.beforeAnswer = async (method) => {
+      if (method !== "start") return;
+      starts += 1;
+      const init = host.tasks.get("default/c1")?.processes.get("");
+      if (starts === 1 && init !== undefined) init.status = Status.CREATED;
+      await host.die();
+    };
+    expect(await (await daemon.tasks.get(daemon.ctx, "c1")).start("")).toBe(pid);
+    expect(starts).toBe(2);
+  });
+
   test("that dies under a create and comes back late takes down what it made, and the name is free", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);
