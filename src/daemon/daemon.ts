@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import type { SchemaPart } from "../core/metadata/index.ts";
 import { proxyPlugins } from "../core/proxies/plugin.ts";
 import { FaultError } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
@@ -18,9 +19,12 @@ import { lockFolder } from "./root-lock.ts";
 import { SERVER } from "./server.ts";
 import { noteText, type Settings } from "./settings.ts";
 import { claimSocket, socketPath } from "./sockets.ts";
+import { takeOverRoot } from "./takeover.ts";
 
 export interface DaemonParts {
   readonly plugins: readonly PluginDefinition[];
+  /** The tables of all of them: those of metadata that is taken over. */
+  readonly schemas: readonly SchemaPart[];
   readonly settings: Settings;
   readonly log: Logger;
 }
@@ -35,7 +39,7 @@ export interface Daemon extends AsyncDisposable {
  * Errors: invalidArgument (configuration), failedPrecondition (root or socket in use, a required plugin failed). Nothing
  * stays open then.
  */
-export async function startDaemon({ plugins: own, settings, log }: DaemonParts): Promise<Daemon> {
+export async function startDaemon({ plugins: own, schemas, settings, log }: DaemonParts): Promise<Daemon> {
   const proxies = proxyPlugins(settings.top.proxy_plugins);
   const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
@@ -49,6 +53,7 @@ export async function startDaemon({ plugins: own, settings, log }: DaemonParts):
   for (const what of ["root", "state"] as const) stack.use(await lockFolder(what, settings[what], kernel));
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
   for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
+  stack.use(await takeOverRoot({ settings, configs, schemas, kernel, log }));
   await setOomScore(settings.top.oom_score, log);
   await enterCgroup(settings.top.cgroup.path);
   await cleanTemporaryMounts(settings.root, kernel, log);

@@ -9,6 +9,8 @@ Usage:
   ${name} config default      print the default configuration
   ${name} config dump         print the configuration in force: the file, its imports and the defaults
   ${name} publish             publish an event for a shim: --topic, --namespace, the event's Any on standard input
+  ${name} takeover            take over what a stopped containerd left in the root, and end: --dry-run only says what
+                              would come over, --json says so for programs
   ${name} oci-hook -- PROGRAM run a program as an OCI hook; {{id}}, {{bundle}}, {{rootfs}}, {{pid}}, {{status}} and
                               {{annotation "NAME"}} in its arguments stand for the container's
 
@@ -17,6 +19,8 @@ Flags:
   -a, --address SOCKET        unix socket of the API (default ${address})
       --root DIR              what outlives a reboot: images, snapshots, metadata (default ${root})
       --state DIR             what does not: bundles, sockets (default ${state})
+      --no-takeover           leave alone what a containerd left in the root; without it, it is taken over once
+      --takeover              take it over again, after containerd ran in between: lighter's own records are kept aside
   -l, --log-level LEVEL       trace, debug, info, warn, error or fatal (default info)
   -v, --version               print the version
   -h, --help                  print this

@@ -1,4 +1,5 @@
 import { stringify } from "smol-toml";
+import type { SchemaPart } from "../core/metadata/index.ts";
 import { messageOf } from "../lib/faults.ts";
 import { createLogger, type LeveledLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
@@ -16,12 +17,15 @@ import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
 import { resolveSettings } from "./settings.ts";
 import { handleSignals } from "./signals.ts";
+import { takeOverAlone } from "./takeover.ts";
 
 export interface MainOptions {
   /** The name under which the program was started; it picks the defaults. */
   readonly program: string;
   readonly args: readonly string[];
   readonly plugins: readonly PluginDefinition[];
+  /** The tables of all of them. */
+  readonly schemas: readonly SchemaPart[];
   readonly print: (text: string) => void;
   readonly complain: (text: string) => void;
 }
@@ -47,8 +51,11 @@ export async function main(options: MainOptions): Promise<number> {
         return 0;
       case "oci-hook":
         return await runHook({ args: parsed.hook, env: process.env, state: await Bun.stdin.text() });
+      case "takeover":
+        options.print(await takeOverAlone(parsed, await resolveSettings(parsed, flavour), options));
+        return 0;
       case "run":
-        await run(parsed, flavour, options.plugins);
+        await run(parsed, flavour, options);
         return 0;
     }
   } catch (error) {
@@ -57,7 +64,11 @@ export async function main(options: MainOptions): Promise<number> {
   }
 }
 
-async function run(options: DaemonOptions, flavour: Flavour, plugins: readonly PluginDefinition[]): Promise<void> {
+async function run(
+  options: DaemonOptions,
+  flavour: Flavour,
+  { plugins, schemas }: Pick<MainOptions, "plugins" | "schemas">,
+): Promise<void> {
   const settings = await resolveSettings(options, flavour);
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat, write: stderrSink() });
   const manager = serviceManagerOf(process.env["NOTIFY_SOCKET"], log);
@@ -72,7 +83,7 @@ async function run(options: DaemonOptions, flavour: Flavour, plugins: readonly P
     log,
   });
   log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
-  await using daemon = await startDaemon({ plugins, settings, log });
+  await using daemon = await startDaemon({ plugins, schemas, settings, log });
   started = daemon.plugins;
   announce(log, manager, flavour);
   using _watch = shrinkWhenIdle();

@@ -5,12 +5,17 @@ import { type LogLevel, logLevels } from "../lib/log.ts";
 
 /** The command line. What was not given is undefined. */
 export interface DaemonOptions {
-  readonly command: "run" | "help" | "version" | "config-default" | "config-dump" | "publish" | "oci-hook";
+  readonly command: "run" | "help" | "version" | "config-default" | "config-dump" | "publish" | "oci-hook" | "takeover";
   readonly configPath: string | undefined;
   readonly root: string | undefined;
   readonly state: string | undefined;
   readonly address: string | undefined;
   readonly logLevel: LogLevel | undefined;
+  /** What to do about a store that a containerd left in the root. */
+  readonly takeover: "auto" | "again" | "never";
+  /** Of `takeover`: say what would be done, and for programs. */
+  readonly dryRun: boolean;
+  readonly json: boolean;
   /** Of `publish`. */
   readonly topic: string;
   readonly namespace: string;
@@ -28,6 +33,10 @@ const flags = {
   "log-level": { type: "string", short: "l" },
   topic: { type: "string" },
   namespace: { type: "string" },
+  takeover: { type: "boolean" },
+  "no-takeover": { type: "boolean" },
+  "dry-run": { type: "boolean" },
+  json: { type: "boolean" },
   version: { type: "boolean", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -54,6 +63,9 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     state: path("state"),
     address: given("address"),
     logLevel: values["log-level"] === undefined ? undefined : parseLevel(values["log-level"], "--log-level"),
+    takeover: values.takeover === true ? "again" : values["no-takeover"] === true ? "never" : "auto",
+    dryRun: values["dry-run"] === true,
+    json: values.json === true,
     topic: values.topic ?? "",
     namespace: values.namespace ?? "",
     hook: hook[0] === "--" ? hook.slice(1) : hook,
@@ -80,6 +92,10 @@ interface Parsed {
     "log-level"?: string;
     topic?: string;
     namespace?: string;
+    takeover?: boolean;
+    "no-takeover"?: boolean;
+    "dry-run"?: boolean;
+    json?: boolean;
     version?: boolean;
     help?: boolean;
   };
@@ -100,6 +116,7 @@ function commandOf(positionals: readonly string[]): DaemonOptions["command"] {
   if (words === "config default") return "config-default";
   if (words === "config dump" || words === "config migrate") return "config-dump";
   if (words === "publish") return "publish";
+  if (words === "takeover") return "takeover";
   if (words === hookCommand) return hookCommand;
   if (words === "help") return "help";
   throw new FaultError("invalidArgument", `unknown command ${quote(words)}; --help shows what there is`);

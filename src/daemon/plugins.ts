@@ -12,6 +12,7 @@ import { imagesPlugins } from "../core/images/plugin.ts";
 import { introspectionPlugins } from "../core/introspection/plugin.ts";
 import { leasesSchema } from "../core/leases/index.ts";
 import { leasesPlugins } from "../core/leases/plugin.ts";
+import type { SchemaPart } from "../core/metadata/index.ts";
 import { metadataPlugin } from "../core/metadata/plugin.ts";
 import { mountsSchema } from "../core/mounts/index.ts";
 import { mountsPlugins } from "../core/mounts/plugin.ts";
@@ -33,21 +34,24 @@ import type { PluginDefinition } from "../plugin/index.ts";
 import { healthPlugin } from "./health.ts";
 import { serverPlugins } from "./servers.ts";
 
+/** The tables of every room. */
+export const daemonSchemas: readonly SchemaPart[] = [
+  namespacesSchema,
+  leasesSchema,
+  containersSchema,
+  imagesSchema,
+  contentSchema,
+  snapshotsSchema,
+  sandboxesSchema,
+  mountsSchema,
+  checkpointsSchema,
+];
+
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
   ...eventsPlugins,
   optPlugin,
-  metadataPlugin([
-    namespacesSchema,
-    leasesSchema,
-    containersSchema,
-    imagesSchema,
-    contentSchema,
-    snapshotsSchema,
-    sandboxesSchema,
-    mountsSchema,
-    checkpointsSchema,
-  ]),
+  metadataPlugin(daemonSchemas),
   ...namespacesPlugins,
   ...leasesPlugins,
   ...containersPlugins,

@@ -13,6 +13,7 @@ export interface Settings {
   readonly temp: string;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
+  readonly takeover: DaemonOptions["takeover"];
   readonly top: TopConfig;
   readonly config: LoadedConfig;
   /** The file that was read; undefined when there is none. */
@@ -41,6 +42,7 @@ export async function resolveSettings(options: DaemonOptions, flavour: Flavour):
     temp: config.top.temp,
     logLevel: options.logLevel ?? parseLevel(config.top.debug.level, "debug.level"),
     logFormat: logFormat(config.top.debug.format),
+    takeover: options.takeover,
     top: config.top,
     config,
     configPath,

@@ -110,6 +110,14 @@ export function createContainerStore(options: ContainerStoreOptions): ContainerS
   };
 }
 
+/** Writes a container as another store had it. Effects: in the caller's transaction, without an event. */
+export function importContainer(tx: Transaction, namespace: string, container: Container): void {
+  const { id, snapshotter, snapshotKey, sandbox } = container;
+  const sql =
+    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, message) VALUES (?, ?, ?, ?, ?, ?)";
+  tx.db.query(sql).run(namespace, id, snapshotter, snapshotKey, sandbox, toBinary(ContainerSchema, container));
+}
+
 function listContainers(metadata: Metadata, namespace: string, filters: readonly string[]): readonly Container[] {
   const filter = parseRecordFilters(filters);
   const sql = "SELECT message FROM containers WHERE namespace = ? ORDER BY id";

@@ -1,3 +1,4 @@
+export { contentLayout } from "./blob-files.ts";
 export type {
   BlobFile,
   ContentInfo,
@@ -20,4 +21,4 @@ export {
   type RemoteContentStoreOptions,
 } from "./remote/open-remote-content.ts";
 export { createContentService } from "./service.ts";
-export { contentSchema, hasBlobs } from "./store.ts";
+export { contentSchema, hasBlobs, insertBlob, putIngest } from "./store.ts";

@@ -75,6 +75,11 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   };
 }
 
+/** Writes an image as another store had it. Effects: in the caller's transaction, without an event. */
+export function importImage(tx: Transaction, namespace: string, image: Image): void {
+  writeImage(tx, namespace, image);
+}
+
 interface Call extends ImageStoreOptions {
   readonly ctx: Ctx;
   readonly namespace: string;

@@ -92,6 +92,19 @@ export function createLeaseManager(options: LeaseManagerOptions): LeaseManager {
   };
 }
 
+/** Writes a lease and what it holds as another store had them. Effects: in the caller's transaction. */
+export function importLease(
+  tx: Transaction,
+  namespace: string,
+  lease: LeaseInfo,
+  resources: readonly LeaseResource[],
+): void {
+  tx.db
+    .query("INSERT INTO leases (namespace, id, created_at, labels) VALUES (?, ?, ?, ?)")
+    .run(namespace, lease.id, lease.createdAt.toNanos(), labelsToText(lease.labels));
+  for (const resource of resources) insertResource(tx, namespace, lease.id, resource);
+}
+
 function insertLease(tx: Transaction, namespace: string, lease: LeaseInfo): LeaseInfo {
   if (hasLease(tx.db, namespace, lease.id)) throw alreadyExists(`lease ${quote(lease.id)}`);
   ensureNamespace(tx, namespace);

@@ -59,6 +59,11 @@ export function createNamespaceStore({ metadata, exchange }: NamespaceStoreOptio
   };
 }
 
+/** Writes a namespace as another store had it. Effects: in the caller's transaction, without an event. */
+export function importNamespace(tx: Transaction, { name, labels }: NamespaceInfo): void {
+  writeLabels(tx.db, name, labels);
+}
+
 function createNamespace(
   tx: Transaction,
   exchange: Exchange,

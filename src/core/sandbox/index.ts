@@ -10,5 +10,5 @@ export type {
   SandboxStore,
 } from "./sandboxes.ts";
 export { createShimController, type ShimControllerOptions } from "./shim-controller.ts";
-export { createSandboxStore, type SandboxStoreOptions, sandboxesSchema } from "./store.ts";
+export { createSandboxStore, importSandbox, type SandboxStoreOptions, sandboxesSchema } from "./store.ts";
 export { createSandboxStoreService } from "./store-service.ts";

@@ -68,6 +68,12 @@ export function createSandboxStore({ metadata, clock = systemClock }: SandboxSto
   };
 }
 
+/** Writes a sandbox as another store had it. Effects: in the caller's transaction. */
+export function importSandbox(tx: Transaction, namespace: string, sandbox: Sandbox): void {
+  const sql = "INSERT INTO sandboxes (namespace, id, message) VALUES (?, ?, ?)";
+  tx.db.query(sql).run(namespace, sandbox.sandboxId, toBinary(SandboxSchema, sandbox));
+}
+
 function checkSandbox(sandbox: Sandbox): void {
   try {
     checkIdentifier(sandbox.sandboxId);

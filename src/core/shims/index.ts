@@ -9,4 +9,5 @@ export type {
   ShimEndpoint,
   ShimRequest,
 } from "./shim.ts";
+export { readBootstrap, readOwner, type ShimOwner, writeOwner } from "./shim-files.ts";
 export type { DaemonFacts } from "./shim-program.ts";

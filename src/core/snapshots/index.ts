@@ -17,4 +17,4 @@ export type {
   Snapshotters,
   SnapshotUsage,
 } from "./snapshotter.ts";
-export { hasSnapshots, snapshotsSchema } from "./store.ts";
+export { hasSnapshots, insertSnapshot, originOf, snapshotsSchema } from "./store.ts";

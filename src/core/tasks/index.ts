@@ -1,4 +1,4 @@
-export { type Bundle, type Bundles, createBundles } from "./bundles.ts";
+export { type Bundle, type Bundles, createBundles, runtimeFolder } from "./bundles.ts";
 export {
   checkpointMediaTypes,
   one,
@@ -9,6 +9,7 @@ export {
 export type { HostLauncher, LaunchedHost } from "./host/host.ts";
 export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host/host-process.ts";
 export { createRuntimeInfo } from "./runtime-info.ts";
+export { findShim } from "./runtimes.ts";
 export { createTasksService, type TasksServiceOptions } from "./service.ts";
 export { diedUnder } from "./shim-calls.ts";
 export { createTaskManager, type ProcessShimsConfig, type TaskManagerOptions, treeUnmounter } from "./task-manager.ts";
