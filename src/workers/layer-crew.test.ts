@@ -112,6 +112,24 @@ describe("LayerCrew", () => {
     expect(fs.readdirSync(join(folder.path, "two", folder.path, "one")).toSorted()).toEqual(["evil", "worse"]);
   });
 
+  requiresRoot("tells now and then how much of a layer it has read, where that is asked for", async () => {
+    using folder = freshFolder();
+    await using crew = openLayerCrew();
+    const bytes = archive(entry("a", {}));
+    const layer = layerOf(folder.path, "slow", bytes);
+    async function* lines(): AsyncGenerator<string> {
+      yield "512";
+      await until(() => fs.existsSync(join(folder.path, "slow", "a")));
+      const seen = performance.now();
+      await until(() => performance.now() - seen > 150);
+      yield String(bytes.length);
+      yield "whole";
+    }
+    const offsets: number[] = [];
+    await crew.apply({ ...layer, lines: lines(), tellsOffset: true, onOffset: (offset) => offsets.push(offset) });
+    expect(offsets.at(-1)).toBe(bytes.length);
+  });
+
   requiresRoot(
     "a second layer's process has its layer's rights, one more in store, and no file of others",
     async () => {
