@@ -246,6 +246,29 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     expect(readFileSync(target, "utf8")).toBe(`-a 1 b two ${id} ${h.namespace} 0\nout\nerr\n`);
   });
 
+  test("a logger that outlives its pipes is ended when the process that it was for could not be made", async () => {
+    const id = await run(["sleep", "1000"]);
+    const logger = (name: string) => {
+      const [script, pidFile] = [join(h.folder, `${id}${name}.sh`), join(h.folder, `${id}${name}.pid`)];
+      writeFileSync(script, `#!/bin/sh\necho $$ > ${pidFile}\nexec 5>&-\nexec sleep 1000\n`, { mode: 0o755 });
+      return { stdout: `binary://${script}`, pid: () => Number(readFileSync(pidFile, "utf8")) };
+    };
+    const [ofInit, ofExec] = [logger("init"), logger("exec")];
+    const bad = `${id}bad`;
+    const { stdout } = ofInit;
+    const made = h.tasks.create({
+      id: bad,
+      ...h.bundle(bad, { args: ["nosuch"] }),
+      stdout,
+      options: h.options(runtime),
+    });
+    expect(await failure(made)).toMatchObject({ kind: "unknown", message: expect.stringContaining("nosuch") });
+    await h.tasks.exec({ id, execId: "e", stdout: ofExec.stdout, spec: processAny(["nosuch"]) });
+    expect(await failure(h.tasks.start({ id, execId: "e" }))).toMatchObject({ kind: "unknown" });
+    for (const { pid } of [ofInit, ofExec]) await eventually(() => !existsSync(`/proc/${pid()}`));
+    await end(id);
+  });
+
   test("a logger that is missing, or never ready under binary-v2, fails the creation", async () => {
     const id = `c${count++}`;
     const create = (stdout: string) =>

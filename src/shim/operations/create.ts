@@ -15,6 +15,7 @@ import { TaskProcess } from "../process/process.ts";
 import { ProcessHandle, startTimeOf } from "../process/process-handle.ts";
 import { specForCreate } from "../runtime/spec-version.ts";
 import type { RuntimeRecord } from "../state/records.ts";
+import { endLoggerInBackground } from "../stdio/logger-process.ts";
 import { openIo } from "../stdio/process-io.ts";
 import { watchExit } from "../task/exits.ts";
 import { keepProcess } from "../task/keep.ts";
@@ -140,6 +141,9 @@ async function createInit(
   const base = { bundle, config, pidFile, noPivot: settings.noPivotRoot, noNewKeyring: settings.noNewKeyring };
   undo.defer(() => dropTerminal(task.init));
   undo.defer(() => task.init.release());
+  undo.defer(() => {
+    if (task.init.logger !== undefined) endLoggerInBackground(parts, task.init.logger);
+  });
   undo.defer(() => parts.logs.finish(task.init.stdio.stdout));
   // What the runtime made goes again when a later step fails; it has nothing to delete when it failed itself.
   let created = false;
@@ -199,6 +203,7 @@ export async function runWithStreams(
   } catch (error) {
     parts.logs.finish(stdio.stdout);
     io.close();
+    if (io.logger !== undefined) endLoggerInBackground(parts, io.logger);
     throw error;
   }
   const held = io.holdStdin();

@@ -5,9 +5,7 @@ import { FaultError } from "../../lib/faults.ts";
 import { unmountAll } from "../../sys/index.ts";
 import { type HostParts, publish, save, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
-import { waitForEnd } from "../process/process-handle.ts";
-import type { PidRecord } from "../state/records.ts";
-import { stopLogger } from "../stdio/logger-process.ts";
+import { endLogger } from "../stdio/logger-process.ts";
 import { lastOfLife } from "../task/journaled.ts";
 import { clearCgroup } from "../task/leftovers.ts";
 import { statusOf } from "../task/status.ts";
@@ -19,10 +17,6 @@ import { removeExecFiles } from "./exec.ts";
 const drainTimeoutMs = 10_000;
 /** How long a killed init may take to end. */
 const exitTimeoutMs = 10_000;
-/** How long a logger may take to end by itself. */
-const loggerGraceMs = 500;
-/** How long a logger may take to end after SIGTERM. Source: containerd's shim, binaryIOProcTermTimeout. */
-const loggerTimeoutMs = 12_000;
 
 /**
  * Deletes a task that is stopped or was never started, or one exec of it.
@@ -124,14 +118,6 @@ async function releaseProcess(parts: HostParts, process: TaskProcess): Promise<v
   dropTerminal(process);
   process.release();
   if (logger !== undefined) await endLogger(parts, logger);
-}
-
-/** Its pipes have ended, so that a logger ends by itself; one that does not is told to, and then made to. */
-async function endLogger({ kernel, watcher }: HostParts, logger: PidRecord): Promise<void> {
-  if (await waitForEnd(kernel, watcher, logger, loggerGraceMs)) return;
-  stopLogger(kernel, logger, "SIGTERM");
-  if (await waitForEnd(kernel, watcher, logger, loggerTimeoutMs)) return;
-  stopLogger(kernel, logger, "SIGKILL");
 }
 
 /** Waits for a promise, but no longer than that; true when it settled. */

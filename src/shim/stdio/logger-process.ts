@@ -1,6 +1,7 @@
 import { FaultError, messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
 import { closeQuietly, type Fd, type FdWatcher, isErrno, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
-import { readStat } from "../process/process-handle.ts";
+import { readStat, waitForEnd } from "../process/process-handle.ts";
 import type { PidRecord } from "../state/records.ts";
 import type { OutputTarget } from "./stdio-uri.ts";
 
@@ -69,6 +70,28 @@ export function stopLogger(kernel: Kernel, logger: PidRecord, signal: "SIGTERM" 
     if (isErrno(error, "ESRCH")) return false;
     throw error;
   }
+}
+
+/** How long a logger may take to end by itself. */
+const loggerGraceMs = 500;
+/** How long a logger may take to end after SIGTERM. Source: binaryIOProcTermTimeout of the same file. */
+const loggerTimeoutMs = 12_000;
+
+type EndParts = Pick<LoggerOptions, "kernel" | "watcher"> & { readonly log: Logger };
+
+/** Ends a logger whose pipes have ended, so that it ends by itself; one that does not is told to, and then made to. */
+export async function endLogger({ kernel, watcher }: EndParts, logger: PidRecord): Promise<void> {
+  if (await waitForEnd(kernel, watcher, logger, loggerGraceMs)) return;
+  stopLogger(kernel, logger, "SIGTERM");
+  if (await waitForEnd(kernel, watcher, logger, loggerTimeoutMs)) return;
+  stopLogger(kernel, logger, "SIGKILL");
+}
+
+/** The same for one whose process never came to be: nobody waits for it. */
+export function endLoggerInBackground(parts: EndParts, logger: PidRecord): void {
+  endLogger(parts, logger).catch((error: unknown) => {
+    parts.log.warn("could not end the logger of a process that failed", { pid: logger.pid, error: messageOf(error) });
+  });
 }
 
 /** True when a byte came, false when the pipe was closed without one. */
