@@ -10,6 +10,8 @@ class Bed implements Watched {
   answers: (number | undefined)[] = [];
   looks = 0;
   yields = 0;
+  /** How long whoever was let run kept the processor. */
+  yieldMs = 0;
   keeps = false;
   readonly given: Buffer[] = [];
   readonly deferred: (() => void)[] = [];
@@ -22,7 +24,10 @@ class Bed implements Watched {
       into.fill(65, 0, count ?? 0);
       return count;
     },
-    yield: () => this.yields++,
+    yield: () => {
+      this.yields++;
+      this.nowMs += this.yieldMs;
+    },
     now: () => this.nowMs,
     defer: (look) => this.deferred.push(look),
   });
@@ -114,6 +119,47 @@ describe("Lookout", () => {
     bed.calls(1);
     bed.run();
     expect(bed.looks).toBeGreaterThan(looks);
+  });
+
+  test("gives up for twice as many calls each time, until calls come again", () => {
+    const rests: number[] = [];
+    for (let miss = 0; miss < 4; miss++) {
+      let rest = 0;
+      for (const before = bed.looks; bed.looks === before; rest++) {
+        bed.calls(1);
+        bed.run();
+      }
+      rests.push(rest);
+    }
+    expect(rests).toEqual([8, 24 + 8, 48 + 8, 96 + 8]);
+    bed.calls(192 + 7);
+    while (bed.given.length < 70) {
+      bed.answers = Array.from({ length: 90 }, () => 1);
+      bed.calls(1);
+      bed.run();
+    }
+    bed.answers = [];
+    bed.calls(1);
+    bed.run();
+    const { looks } = bed;
+    bed.calls(24 + 7);
+    bed.run();
+    expect(bed.looks).toBe(looks);
+    bed.calls(1);
+    bed.run();
+    expect(bed.looks).toBeGreaterThan(looks);
+  });
+
+  test("gives up where the processor is wanted by many, though the call came meanwhile", () => {
+    bed.calls(8);
+    bed.yieldMs = 3;
+    bed.answers = [undefined, 5];
+    bed.run();
+    expect(bed.given).toHaveLength(1);
+    const { looks } = bed;
+    bed.calls(30);
+    bed.run();
+    expect(bed.looks).toBe(looks);
   });
 
   test("goes back to the event loop after half a millisecond, however fast calls come", () => {

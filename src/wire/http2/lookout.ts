@@ -28,8 +28,10 @@ const promptMs = 0.2;
 const streakOfLoop = 8;
 /** With more at once client and loop are both busy, and what comes is better read together. */
 const callsOfLoop = 2;
-/** After the next call did not come in time the streak starts from so far below. */
-const streakAfterMiss = -24;
+/** After a call that did not come in time so many are not looked out for; each time twice as many, up to the last. */
+const [pauseAtFirst, longestPause] = [24, 4096];
+/** So many calls that came in time, one after the other, make up for all that did not. */
+const catchesOfTrust = 64;
 /** The longest that a call is waited for. */
 const lookMs = 0.1;
 /** The longest that the event loop is kept waiting, all calls together; the last of them may take its own time beyond. */
@@ -69,6 +71,8 @@ export class Lookout {
   #buffer: Buffer | undefined;
   #connection: Watched | undefined;
   #streak = 0;
+  #catches = 0;
+  #pause = pauseAtFirst;
   #answeredAt = 0;
   #turnBegan = 0;
   #looks = false;
@@ -114,22 +118,31 @@ export class Lookout {
     if (connection === undefined || !connection.idle) return;
     const from = this.#now();
     this.#buffer ??= Buffer.allocUnsafeSlow(bufferBytes);
-    const count = this.#await(connection, from, Math.min(from + lookMs, this.#turnBegan + turnMs));
-    // The end of the peer's side, which is the loop's to tell.
-    if (count === 0) return;
-    if (count !== undefined) this.#give(connection, this.#buffer, count);
-    else if (this.#now() - from >= lookMs) this.#streak = streakAfterMiss;
+    const count = this.#await(connection, Math.min(from + lookMs, this.#turnBegan + turnMs));
+    this.#learn(count !== undefined, this.#now() - from);
+    // 0 is the end of the peer's side, which is the loop's to tell.
+    if (count !== undefined && count > 0) this.#give(connection, this.#buffer, count);
   };
 
-  #await(connection: Watched, from: number, until: number): number | undefined {
+  /** What took long is no catch either: whoever was let run kept the processor, which many want. */
+  #learn(caught: boolean, tookMs: number): void {
+    if (tookMs >= lookMs) {
+      this.#catches = 0;
+      this.#streak = -this.#pause;
+      this.#pause = Math.min(this.#pause * 2, longestPause);
+    } else if (caught && ++this.#catches >= catchesOfTrust) {
+      this.#pause = pauseAtFirst;
+    }
+  }
+
+  #await(connection: Watched, until: number): number | undefined {
     const { fd } = connection;
     if (fd === undefined) return undefined;
-    for (let now = from; now < until; now = this.#now()) {
+    for (;;) {
       const count = this.#receive(fd, this.#buffer!);
-      if (count !== undefined) return count;
+      if (count !== undefined || this.#now() >= until) return count;
       this.#yield();
     }
-    return undefined;
   }
 
   #give(connection: Watched, buffer: Buffer, count: number): void {
