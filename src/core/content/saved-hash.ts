@@ -12,7 +12,7 @@ export interface FileIdentity {
   readonly changedNs: bigint;
 }
 
-/** How far a hash had come, and of which file. */
+/** How far a hash had come, and of which file (docs/adr/0016). */
 interface SavedHash {
   readonly schema: 1;
   readonly boot: string;
