@@ -169,17 +169,19 @@ async function start(
   release: () => void,
 ): Promise<{ readonly exit: Promise<ExitRecord> }> {
   const { client } = context;
+  let started: { readonly exit: Promise<ExitRecord> };
   try {
     if (plan.cidFile !== undefined) writeCidFile(plan.cidFile, plan.id);
     const pending = await createTask(client, { id: plan.id, mounts: created.mounts, stdio, terminal: plan.terminal });
-    const started = await pending.start();
+    started = await pending.start();
     release();
-    if (plan.restart !== undefined) await keepRunning(client, plan.id);
-    return started;
   } catch (error) {
     await discard(client, created, plan.log);
     throw error;
   }
+  // It runs, and goes on doing so if this fails.
+  if (plan.restart !== undefined) await keepRunning(client, plan.id);
+  return started;
 }
 
 function writeCidFile(path: string, id: string): void {

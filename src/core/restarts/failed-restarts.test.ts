@@ -50,6 +50,33 @@ describe("a restart that fails", () => {
     expect(life.count(box)).toBe("1");
   });
 
+  test("is decided later where the store refuses, which is said once", async () => {
+    await using life = new TestLife();
+    await life.container(box, onFailure);
+    life.tasks.run(box);
+    let refusals = 0;
+    const { containers } = life;
+    await life.up({
+      containers: {
+        supervised: (after, limit) => containers.supervised(after, limit),
+        findSupervised: (name) => containers.findSupervised(name),
+        relabel: (...given) => {
+          if (refusals++ < 3) return Promise.reject(new Error("the disk is full"));
+          return containers.relabel(...given);
+        },
+      },
+    });
+    life.tasks.exit(box, 1);
+    for (let count = 1; count <= 3; count++) {
+      await until(() => refusals === count && life.timers.waits.filter((ms) => ms === 10_000).length === 2, "a try");
+      expect(life.tasks.statusOf(box)).toBe(Status.STOPPED);
+      await life.timers.advance(10_000);
+    }
+    await planned(life);
+    expect(life.lines("the disk is full")).toBe(1);
+    expect(life.count(box)).toBe("1");
+  });
+
   test("is not hindered by labels that make no sense, and says so once each", async () => {
     await using life = new TestLife();
     const cases: Readonly<Record<string, Readonly<Record<string, string>>>> = {

@@ -2,7 +2,6 @@ import type { Container } from "../../gen/containerd/services/containers/v1/cont
 import { type Ctx, throwIfAborted } from "../../lib/ctx.ts";
 import { messageOf } from "../../lib/faults.ts";
 import type { LabelRecord } from "../../lib/labels.ts";
-import type { Logger } from "../../lib/log.ts";
 import {
   formatRestartRecord,
   isExplicitlyStopped,
@@ -11,24 +10,19 @@ import {
   type WaitingRestart,
 } from "../../lib/restart-labels.ts";
 import type { ContainerStore } from "../containers/index.ts";
+import { Errands, type ErrandsOptions } from "./errands.ts";
 import { boundedWait, nextWait } from "./growing-wait.ts";
 import { createPlaces, type Places } from "./places.ts";
 import { planRestart } from "./plan.ts";
 import { type RestartParts, restartTask } from "./restart-task.ts";
 import { type SeenTask, seeTask } from "./seen-task.ts";
 import { stopTask } from "./stop-task.ts";
-import type { Timers } from "./timers.ts";
 import { type Facts, judge, paidRestart } from "./verdict.ts";
 import { lifeOf, noteEnded, noteRunning, type Watched } from "./watched.ts";
 
-export interface KeeperOptions extends RestartParts {
+export interface KeeperOptions extends RestartParts, ErrandsOptions {
   readonly containers: Pick<ContainerStore, "findSupervised" | "relabel">;
   readonly intervalMs: number;
-  readonly timers: Timers;
-  readonly closing: AbortSignal;
-  readonly log: Logger;
-  /** Has a container looked at (again). */
-  readonly look: (watched: Watched) => void;
 }
 
 /** Restarts that go on at the same time: each is a runtime's work on a machine of few processors. */
@@ -47,23 +41,34 @@ export class Keeper {
   readonly #options: KeeperOptions;
   readonly #starts: Places;
   readonly #stops: Places;
-  readonly #works = new Set<Promise<void>>();
+  readonly #errands: Errands;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.graceMs = Math.min(options.intervalMs, graceMaxMs);
+    this.#errands = new Errands(options);
     this.#starts = createPlaces(startsMax, placeLimitMs, options.timers);
     this.#stops = createPlaces(stopsMax, placeLimitMs, options.timers);
   }
 
   /** Settles when nothing is under way. */
-  async idle(): Promise<void> {
-    await Promise.allSettled(this.#works);
+  idle(): Promise<void> {
+    return this.#errands.idle();
   }
 
-  /** Looks at a container and begins what has to be done. Errors: what the store says. */
+  /** Looks at a container and begins what has to be done. Never rejects: where the store refuses, it is tried again later. */
   async tend(watched: Watched, ctx: Ctx): Promise<void> {
-    this.#clearTimer(watched);
+    try {
+      await this.#tend(watched, ctx);
+    } catch (error) {
+      if (ctx.aborted) return;
+      this.#errands.complain(watched, `can't be looked after: ${messageOf(error)}`);
+      this.#errands.later(watched, this.graceMs);
+    }
+  }
+
+  async #tend(watched: Watched, ctx: Ctx): Promise<void> {
+    this.#errands.forgetTimer(watched);
     watched.settled = false;
     const seen = await seeTask(this.#options.tasks, ctx, watched.id);
     throwIfAborted(ctx.signal);
@@ -82,15 +87,15 @@ export class Keeper {
     if (verdict.act === "stop" || isToBeCleared(watched, container, seen)) return this.#stop(watched, ctx, seen);
     // Until an event tells otherwise.
     watched.settled = true;
-    if (verdict.act === "refuse") this.#complain(watched, `is not restarted: ${verdict.why}`);
+    if (verdict.act === "refuse") this.#errands.complain(watched, `is not restarted: ${verdict.why}`);
     else if (verdict.act === "end") await this.#noteEnd(watched, ctx, container, verdict.exitStatus);
     else await this.#settle(watched, ctx, container, seen);
   }
 
   /** Its shim does not tell: nothing is done to what may well run. */
   #unknown(watched: Watched, { trouble }: SeenTask): void {
-    this.#complain(watched, `can't be looked after: ${trouble}`);
-    this.#later(watched, this.graceMs);
+    this.#errands.complain(watched, `can't be looked after: ${trouble}`);
+    this.#errands.later(watched, this.graceMs);
   }
 
   /** What was decided is done, or wanted no more. */
@@ -121,7 +126,7 @@ export class Keeper {
     watched.cutOff ||= watched.atStart && seen.kind === "created" && paid !== undefined;
     const isOurs = watched.heardExit !== undefined || restartRecordOf(container.labels) !== undefined;
     const graceLeft = this.#graceLeft(watched, seen, isOurs);
-    if (graceLeft > 0) return this.#later(watched, graceLeft);
+    if (graceLeft > 0) return this.#errands.later(watched, graceLeft);
     if (paid === undefined) {
       watched.waitMs = nextWait(watched.waitMs);
       const facts = factsOf(watched, seen);
@@ -143,7 +148,7 @@ export class Keeper {
     }
     watched.atStart = false;
     const left = watched.dueAt - timers.now();
-    if (left > 0) this.#later(watched, left);
+    if (left > 0) this.#errands.later(watched, left);
     else this.#restart(watched, ctx, seen);
   }
 
@@ -168,7 +173,7 @@ export class Keeper {
 
   #restart(watched: Watched, ctx: Ctx, expected: SeenTask): void {
     const { reason, count } = watched.paid ?? {};
-    this.#work(watched, ctx, this.#starts, async () => {
+    const action = async (): Promise<void> => {
       const restarted = await restartTask(this.#options, {
         ctx,
         name: nameOf(watched),
@@ -180,7 +185,12 @@ export class Keeper {
         },
       });
       if (restarted) this.#options.log.info("container restarted", { ...nameOf(watched), reason, count });
-    });
+    };
+    this.#begin(watched, ctx, this.#starts, action);
+  }
+
+  #begin(watched: Watched, ctx: Ctx, places: Places, action: () => Promise<void>): void {
+    this.#errands.begin(watched, ctx, { places, action, failed: (error) => this.#failed(watched, ctx, error) });
   }
 
   /** The decision may have been wiped away by a client that wrote back what it had read before: then it is written once more. */
@@ -197,8 +207,8 @@ export class Keeper {
     const { timers } = this.#options;
     const isKill = seen.kind === "running" || seen.kind === "paused";
     const dueAt = Math.max(watched.retryAt ?? 0, isKill ? (watched.killAgainAt ?? 0) : 0);
-    if (dueAt > timers.now()) return this.#later(watched, dueAt - timers.now());
-    this.#work(watched, ctx, this.#stops, async () => {
+    if (dueAt > timers.now()) return this.#errands.later(watched, dueAt - timers.now());
+    this.#begin(watched, ctx, this.#stops, async () => {
       if (isKill) {
         watched.waitMs = Math.max(nextWait(watched.waitMs), firstKillWaitMs);
         watched.killAgainAt = timers.now() + watched.waitMs;
@@ -210,29 +220,12 @@ export class Keeper {
     });
   }
 
-  /** Does something for a container that takes its time; it is looked at afterwards, however it went. Never rejects. */
-  #work(watched: Watched, ctx: Ctx, places: Places, action: () => Promise<void>): void {
-    watched.busy = true;
-    const run = async (): Promise<void> => {
-      try {
-        using _place = await places.take(ctx.signal);
-        await action();
-      } catch (error) {
-        if (!ctx.aborted) await this.#failed(watched, ctx, error);
-      }
-      watched.busy = false;
-      this.#options.look(watched);
-    };
-    const work = run().finally(() => this.#works.delete(work));
-    this.#works.add(work);
-  }
-
   /** Tries again later. The reason is kept with the container, where people find it. */
   async #failed(watched: Watched, ctx: Ctx, error: unknown): Promise<void> {
     watched.waitMs = nextWait(watched.waitMs);
     watched.dueAt = watched.retryAt = this.#options.timers.now() + watched.waitMs;
     const reason = messageOf(error);
-    this.#complain(watched, `can't be brought to what its labels say: ${reason}`);
+    this.#errands.complain(watched, `can't be brought to what its labels say: ${reason}`);
     try {
       await this.#relabel(watched, ctx, ({ labels }) => {
         const record = waitingOf(labels);
@@ -241,7 +234,7 @@ export class Keeper {
         return text === labels[restartLabels.record] ? undefined : { [restartLabels.record]: text };
       });
     } catch (cause) {
-      this.#complain(watched, `can't be written to: ${messageOf(cause)}`);
+      this.#errands.complain(watched, `can't be written to: ${messageOf(cause)}`);
     }
   }
 
@@ -253,27 +246,6 @@ export class Keeper {
     return this.#options.containers.relabel(ctx, watched.id, (stored) =>
       lifeOf(stored) === watched.life ? change(stored) : undefined,
     );
-  }
-
-  #later(watched: Watched, ms: number): void {
-    this.#clearTimer(watched);
-    if (this.#options.closing.aborted) return;
-    watched.timer = this.#options.timers.after(ms, () => {
-      watched.timer = undefined;
-      this.#options.look(watched);
-    });
-  }
-
-  #clearTimer(watched: Watched): void {
-    watched.timer?.[Symbol.dispose]();
-    watched.timer = undefined;
-  }
-
-  /** Once, until it changes: what is looked at again and again would fill the log. */
-  #complain(watched: Watched, complaint: string): void {
-    if (watched.complaint === complaint) return;
-    watched.complaint = complaint;
-    this.#options.log.error(`container ${complaint}`, nameOf(watched));
   }
 }
 
