@@ -144,6 +144,8 @@ describe("containers that are started again", () => {
   });
 
   shared.test("by labels alone, as nerdctl sets them, through a logger's program", async (daemon) => {
+    // What nerdctl asks before it sets them.
+    expect(await daemon.ctrOk(["plugins", "ls", "-d", "id==restart"])).toContain("no,always,on-failure,unless-stopped");
     const folder = daemon.workspace.folder;
     const logger = path.join(folder, "logger.sh");
     const log = path.join(folder, "logger.log");

@@ -1,12 +1,15 @@
+import type { Client } from "../../client/client.ts";
 import { findContainer } from "../../client/containers/find.ts";
 import { containerLabels } from "../../client/containers/labels.ts";
 import { getTask } from "../../client/containers/tasks.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
+import { restartLabels } from "../../lib/restart-labels.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
 import { startProgress } from "../progress.ts";
+import { isSupervised, setLabels, stayStopped } from "../restart-options.ts";
 import { formatBytes } from "../units.ts";
 import { CommandError } from "../usage-error.ts";
 
@@ -52,8 +55,9 @@ async function createCheckpoint(context: CommandContext): Promise<number> {
     emptyNamespaces: [...args.list("empty-ns")],
   };
   const startedAt = performance.now();
+  const create = (): ReturnType<typeof client.checkpoints.create> => client.checkpoints.create({ checkpoint: wanted });
   const { checkpoint } = await withClock(context, `saving ${container.id} as ${name}`, () =>
-    client.checkpoints.create({ checkpoint: wanted }),
+    exit ? endingWith(client, container, create) : create(),
   );
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const size = formatBytes(Number(checkpoint?.sizeBytes ?? 0n));
@@ -61,6 +65,19 @@ async function createCheckpoint(context: CommandContext): Promise<number> {
   if (json) printJson(output, checkpoint);
   else output.line(name);
   return 0;
+}
+
+/** An end that was asked for calls for no restart; where it does not come, the container is kept running as before. */
+async function endingWith<T>(client: Client, { id, labels }: Container, end: () => Promise<T>): Promise<T> {
+  if (!isSupervised(labels)) return end();
+  await stayStopped(client, id);
+  try {
+    return await end();
+  } catch (error) {
+    const before = labels[restartLabels.explicitlyStopped] ?? "";
+    await setLabels(client, id, { [restartLabels.explicitlyStopped]: before });
+    throw error;
+  }
 }
 
 /** What can be told before anything is stopped. */

@@ -16,7 +16,7 @@ describe("a restart that fails", () => {
     await life.up();
     life.mounts = () => Promise.reject(notFound("snapshot a"));
     life.tasks.exit(box, 1);
-    await planned(life);
+    await waiting(life, 100);
     const said = "can't be brought to what its labels say: its root: snapshot a: not found";
     await life.timers.advance(100);
     await until(() => life.lines(said) === 1, "the reason in the log");

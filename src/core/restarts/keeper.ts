@@ -105,6 +105,7 @@ export class Keeper {
       watched.complaint = undefined;
       watched.paid = undefined;
       watched.cutOff = false;
+      watched.killAgainAt = undefined;
     }
     const isOver = ({ labels }: Container): boolean =>
       labels[restartLabels.record] !== undefined && (runs || restartRecordOf(labels)?.state === "waiting");

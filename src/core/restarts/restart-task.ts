@@ -46,7 +46,8 @@ export async function restartTask(parts: RestartParts, restart: Restart): Promis
   const { ctx, name } = restart;
   const seen = await seeTask(tasks, ctx, name.id);
   throwIfAborted(ctx.signal);
-  if (seen.kind !== restart.expected.kind || seen.end !== restart.expected.end) return false;
+  const { kind, pid, end } = restart.expected;
+  if (seen.kind !== kind || seen.pid !== pid || seen.end !== end) return false;
   const container = await restart.decided(seen);
   throwIfAborted(ctx.signal);
   if (container === undefined) return false;

@@ -1,7 +1,8 @@
+import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ContainerDeleteSchema, ContainerUpdateSchema } from "../../gen/containerd/events/container_pb.ts";
 import { TaskDeleteSchema, TaskExitSchema, TaskStartSchema } from "../../gen/containerd/events/task_pb.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
-import { anyTo } from "../../wire/any.ts";
+import { anyIs } from "../../wire/any.ts";
 
 /** What an event tells of a container. */
 export interface Told {
@@ -11,28 +12,46 @@ export interface Told {
   readonly exitStatus: number;
 }
 
-/** Reads the events that may call for a restart, or call it off. Errors: a payload that is another than its topic says. */
-export function readTaskEvent({ topic, event }: Envelope): Told | undefined {
-  if (event === undefined) return undefined;
-  switch (topic) {
+/**
+ * Reads the events that may call for a restart, or call it off; undefined for all others.
+ * Shape: anybody may publish under any topic: a payload that is another than the topic's is none of ours.
+ */
+export function readTaskEvent(envelope: Envelope): Told | undefined {
+  switch (envelope.topic) {
     case "/tasks/start": {
-      const { containerId, pid } = anyTo(event, TaskStartSchema);
-      return { id: containerId, what: "started", pid, exitStatus: 0 };
+      const event = payload(envelope, TaskStartSchema);
+      return event && { id: event.containerId, what: "started", pid: event.pid, exitStatus: 0 };
     }
     case "/tasks/exit": {
-      const { containerId, id, pid, exitStatus } = anyTo(event, TaskExitSchema);
+      const event = payload(envelope, TaskExitSchema);
       // Execs end, too.
-      return id === containerId ? { id, what: "exited", pid, exitStatus } : undefined;
+      if (event?.id !== event?.containerId) return undefined;
+      return event && { id: event.id, what: "exited", pid: event.pid, exitStatus: event.exitStatus };
     }
     case "/tasks/delete": {
-      const { containerId, id, pid, exitStatus } = anyTo(event, TaskDeleteSchema);
-      return id === "" || id === containerId ? { id: containerId, what: "deleted", pid, exitStatus } : undefined;
+      const event = payload(envelope, TaskDeleteSchema);
+      if (event === undefined || (event.id !== "" && event.id !== event.containerId)) return undefined;
+      return { id: event.containerId, what: "deleted", pid: event.pid, exitStatus: event.exitStatus };
     }
     case "/containers/update":
-      return { id: anyTo(event, ContainerUpdateSchema).id, what: "changed", pid: 0, exitStatus: 0 };
+      return changed(payload(envelope, ContainerUpdateSchema));
     case "/containers/delete":
-      return { id: anyTo(event, ContainerDeleteSchema).id, what: "changed", pid: 0, exitStatus: 0 };
+      return changed(payload(envelope, ContainerDeleteSchema));
     default:
       return undefined;
   }
+}
+
+function payload<D extends DescMessage>({ event }: Envelope, schema: D): MessageShape<D> | undefined {
+  if (event === undefined || !anyIs(event, schema)) return undefined;
+  try {
+    return fromBinary(schema, event.value);
+  } catch {
+    // Bytes that are no message, of whoever published them.
+    return undefined;
+  }
+}
+
+function changed(event: { readonly id: string } | undefined): Told | undefined {
+  return event && { id: event.id, what: "changed", pid: 0, exitStatus: 0 };
 }

@@ -25,6 +25,7 @@ export class TestLife implements AsyncDisposable {
   mounts: () => Promise<never[]> = () => Promise.resolve([]);
   readonly #metadata: TestMetadata;
   #monitor: AsyncDisposable | undefined;
+  #life = { dead: true };
 
   constructor() {
     this.#metadata = openTestMetadata([namespacesSchema, containersSchema]);
@@ -37,6 +38,7 @@ export class TestLife implements AsyncDisposable {
   /** Begins a life of the monitor. */
   async up(more: Partial<RestartMonitorOptions> = {}): Promise<void> {
     const life = { dead: false };
+    this.#life = life;
     const { containers, tasks } = this;
     const alive = <T>(work: () => Promise<T>): Promise<T> => (life.dead ? new Promise<T>(() => {}) : work());
     this.#monitor = await startRestartMonitor({
@@ -72,6 +74,7 @@ export class TestLife implements AsyncDisposable {
 
   /** As `kill -9`: whatever it had begun never ends. */
   forget(): void {
+    this.#life.dead = true;
     this.#monitor = undefined;
     this.timers = new TestTimers();
     this.dieAt = "";
