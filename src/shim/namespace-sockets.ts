@@ -20,7 +20,7 @@ export async function openNamespaceSockets(
   const notes = join(hostFolder, "namespaces");
   const opened = new Map<string, Promise<string>>();
   const listen = async (namespace: string): Promise<string> => {
-    // Names may be longer than a socket's path.
+    // Names may be longer than a socket's path; how long this is, the host's place counts on.
     const hash = createHash("sha256").update(namespace).digest("hex").slice(0, 16);
     const path = join(dirname(hostSocket), `ns-${hash}.sock`);
     mkdirSync(notes, { recursive: true, mode: 0o700 });

@@ -31,4 +31,12 @@ describe("hostPlace", () => {
     expect(hostPlace("/b/c", "/a").folder).toMatch(/^\/run\/lighter\/shims\/[0-9a-f]{16}$/);
     expect(hostPlace(`/${"d".repeat(120)}${bundle}`, "/a").folder).toStartWith("/run/lighter/shims/");
   });
+
+  test("has room for the sockets of namespaces, whose names are the longest", () => {
+    const task = "/io.containerd.runtime.v2.task/ns/c1";
+    const longest = "/io.lighter.shim/ns-0123456789abcdef.sock".length;
+    const state = (length: number): string => `/${"d".repeat(length - 1)}`;
+    expect(hostPlace(state(107 - longest) + task, "/a").folder).toBe(`${state(107 - longest)}/io.lighter.shim`);
+    expect(hostPlace(state(108 - longest) + task, "/a").folder).toStartWith("/run/lighter/shims/");
+  });
 });

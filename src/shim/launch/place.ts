@@ -11,6 +11,8 @@ export interface HostPlace {
 
 /** sockaddr_un.sun_path, less the final zero. Source: unix(7). */
 const socketPathMax = 107;
+/** The longest name that a socket beside the host's has: that of a namespace's. */
+const longestSocket = "ns-0123456789abcdef.sock";
 
 /**
  * The place of the one host that serves all tasks of a containerd: in that containerd's own state folder, above the bundle;
@@ -22,7 +24,7 @@ export function hostPlace(bundle: string, address: string, cgroup = ""): HostPla
   const plugin = dirname(dirname(bundle));
   const which = cgroup === "" ? "" : `-${hashOf(cgroup).slice(0, 12)}`;
   const beside = join(dirname(plugin), `io.lighter.shim${which}`);
-  const fits = Buffer.byteLength(placeIn(beside).socket) <= socketPathMax;
+  const fits = Buffer.byteLength(join(beside, longestSocket)) <= socketPathMax;
   if (basename(plugin).startsWith("io.containerd.") && fits) return placeIn(beside);
   return placeIn(join("/run/lighter/shims", `${hashOf(address).slice(0, 16)}${which}`));
 }
