@@ -223,6 +223,28 @@ describe("copies between a container's path and a stream", () => {
     { timeoutMs: 90_000 },
   );
 
+  shared.test("links of /proc to the machine's own processes lead nowhere", async (daemon) => {
+    const secret = path.join(daemon.workspace.folder, "magic");
+    await fs.mkdir(secret);
+    await fs.writeFile(path.join(secret, "key"), "of the machine");
+    const id = await containerOf(daemon, "running", "--with-ns", `pid:/proc/${process.pid}/ns/pid`);
+    // This very process is one of those that the container sees.
+    const root = `/proc/${process.pid}/root`;
+    await copyIn(daemon, id, "/tmp", packTar([{ path: "out", type: "symlink", target: root }]));
+    for (const at of [`/tmp/out${secret}/key`, `/tmp/out${secret}`, `${root}${secret}/key`, `${root}/.`]) {
+      expect(await failureText(() => copyOut(daemon, id, at))).toMatch(/^(?:invalidArgument|permissionDenied): /);
+    }
+    const stolen = packTar([file("key", "stolen")]);
+    expect(await failureText(() => copyIn(daemon, id, `/tmp/out${secret}`, stolen))).toMatch(
+      /^(?:invalidArgument|permissionDenied): /,
+    );
+    const through = packTar([file(`out${secret}/key`, "stolen")]);
+    expect(await failureText(() => copyIn(daemon, id, "/tmp", through))).toMatch(
+      /^(?:invalidArgument|permissionDenied): /,
+    );
+    expect(await fs.readFile(path.join(secret, "key"), "utf8")).toBe("of the machine");
+  });
+
   shared.test(
     "links that a container moves about meanwhile lead nowhere",
     async (daemon) => {
