@@ -1,11 +1,11 @@
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { TaskCreateSchema } from "../../gen/containerd/events/task_pb.ts";
 import { type Options, OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { CreateTaskRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
-import { FaultError, fault, invalidArgument, messageOf, quote } from "../../lib/faults.ts";
+import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
 import { mountAll, OwnedFd, unmountAll } from "../../sys/index.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
 import { locateCgroup } from "../cgroup/locate.ts";
@@ -25,6 +25,8 @@ import { type BundleSpec, readBundleSpec } from "../task/spec.ts";
 import { initPidFile, Task } from "../task/task.ts";
 import { ConsoleSocket } from "../terminal/console-socket.ts";
 import { Terminal } from "../terminal/terminal.ts";
+import { runHopeless } from "./hopeless.ts";
+import { readPidFile } from "./pid-file.ts";
 
 /**
  * Creates a task: rootfs mounted, streams opened, init waiting to be started (or a checkpoint waiting to be restored).
@@ -130,7 +132,7 @@ function undoing(parts: HostParts, task: Task, what: string, step: () => void | 
 async function createInit(
   parts: HostParts,
   task: Task,
-  { ociVersion, cgroupsPath }: BundleSpec,
+  { ociVersion, cgroupsPath, root, program }: BundleSpec,
   undo: AsyncDisposableStack,
 ): Promise<void> {
   const { runtimeRecord: settings, bundle } = task;
@@ -152,6 +154,10 @@ async function createInit(
       if (created) await task.runtime.delete(task.id, { force: true });
     }),
   );
+  if (!task.init.stdio.terminal) {
+    const create = (): Promise<void> => task.runtime.create(task.id, { ...base, stdio: undefined });
+    if (await runHopeless(parts, root, program, pidFile, create)) await task.runtime.delete(task.id, { force: true });
+  }
   await runWithStreams(parts, task, task.init, async (streams) => {
     await task.runtime.create(task.id, { ...base, ...streams });
     created = true;
@@ -234,17 +240,4 @@ export function holdProcess(parts: HostParts, process: TaskProcess, pid: number)
   process.pid = pid;
   process.startTime = startTime;
   process.handle = new ProcessHandle({ kernel, watcher, pid, startTime, pidfd, now });
-}
-
-/** The number that a runtime wrote. Errors: unknown, as containerd's shim says it. */
-export function readPidFile(path: string): number {
-  try {
-    const pid = Number(readFileSync(path, "utf8").trim());
-    if (Number.isSafeInteger(pid) && pid > 0) return pid;
-    throw fault("internal", "no process number in it");
-  } catch (error) {
-    throw new FaultError("unknown", `failed to retrieve OCI runtime container pid: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
 }

@@ -13,7 +13,8 @@ import { specForRestore, takeSpecBack } from "../runtime/spec-version.ts";
 import { cgroupOfSpec, clearCgroup } from "../task/leftovers.ts";
 import { watchOom } from "../task/oom.ts";
 import { initPidFile, type Task } from "../task/task.ts";
-import { holdProcess, readPidFile, runWithStreams } from "./create.ts";
+import { holdProcess, runWithStreams } from "./create.ts";
+import { readPidFile } from "./pid-file.ts";
 
 /** Starts a task from the checkpoint that it was created with. Errors: `OCI runtime restore failed: ...` with CRIU's words. */
 export async function restoreTask(parts: HostParts, task: Task): Promise<void> {

@@ -7,8 +7,10 @@ import { execFifoPath, releaseInit } from "../runtime/exec-fifo.ts";
 import { publishInitExitIfLast, watchExit } from "../task/exits.ts";
 import { keepProcess, keepRelease } from "../task/keep.ts";
 import type { Task } from "../task/task.ts";
-import { dropTerminal, holdProcess, readPidFile, runWithStreams } from "./create.ts";
+import { dropTerminal, holdProcess, runWithStreams } from "./create.ts";
 import { execFiles, removeExecFiles } from "./exec.ts";
+import { programOfExec, runHopeless } from "./hopeless.ts";
+import { readPidFile } from "./pid-file.ts";
 import { restoreTask } from "./restore.ts";
 
 /**
@@ -99,6 +101,12 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
 
 async function runExec(parts: HostParts, task: Task, exec: TaskProcess): Promise<void> {
   const { processFile, pidFile, log } = execFiles(task, exec.execId);
+  if (!exec.stdio.terminal) {
+    const run = (): Promise<void> => task.runtime.exec(task.id, { processFile, pidFile, log, stdio: undefined });
+    const root = `/proc/${task.init.pid}/root`;
+    if (await runHopeless(parts, root, programOfExec(processFile), pidFile, run))
+      throw new FaultError("unknown", "OCI runtime exec failed: the program came while it was looked for; try again");
+  }
   await runWithStreams(parts, task, exec, async (streams) => {
     await task.runtime.exec(task.id, { processFile, pidFile, log, ...streams });
     parts.failpoint("exec-start.made");

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { FaultError, messageOf } from "../../lib/faults.ts";
+import { type ProgramSpec, programOf } from "../runtime/missing-program.ts";
 
 /** What the host needs to know of a bundle's config.json; the runtime reads and checks the rest. */
 export interface BundleSpec {
@@ -15,6 +16,10 @@ export interface BundleSpec {
   readonly terminal: boolean;
   /** The path of its cgroup, where that is one. */
   readonly cgroupsPath: string;
+  /** Its root, where that is said. */
+  readonly root: string;
+  /** Init's program; undefined where only the runtime, or a hook that runs before, can say whether it is there. */
+  readonly program: ProgramSpec | undefined;
 }
 
 /** Reads a bundle's config.json. Errors: unknown, worded as a failed create, when it is missing or no JSON object. */
@@ -35,7 +40,18 @@ export function readBundleSpec(bundle: string): BundleSpec {
     hasPrivatePids: namespaces.some((one) => field(one, "type") === "pid" && !field(one, "path")),
     terminal: field(field(spec, "process"), "terminal") === true,
     cgroupsPath: cgroupsPathOf(field(field(spec, "linux"), "cgroupsPath")),
+    root: resolve(bundle, textOf(field(field(spec, "root"), "path"))),
+    program: initProgram(spec),
   };
+}
+
+/** Hooks that come before the program may put it there. */
+const earlyHooks = ["prestart", "createRuntime", "createContainer"];
+
+function initProgram(spec: unknown): ProgramSpec | undefined {
+  if (earlyHooks.some((name) => list(field(field(spec, "hooks"), name)).length > 0)) return undefined;
+  const mounts = list(field(spec, "mounts")).map((mount) => textOf(field(mount, "destination")) || "/");
+  return programOf(field(spec, "process"), mounts);
 }
 
 /** With systemd's driver it names a slice and a unit instead. */
@@ -47,6 +63,10 @@ function field(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null && Object.hasOwn(value, name)
     ? (value as Record<string, unknown>)[name]
     : undefined;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 function list(value: unknown): readonly unknown[] {
