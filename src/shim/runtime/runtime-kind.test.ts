@@ -64,6 +64,20 @@ describe("RuntimeKinds", () => {
     for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["runc", 2]);
     expect(await kinds.checksSpecVersion(binary)).toBe(false);
   });
+
+  test("remembers a program that is gone, and asks what comes in its place", async () => {
+    using folder = temporaryFolder();
+    const binary = join(folder.path, "runtime");
+    writeFileSync(binary, "a runtime");
+    const answers = [async () => answer, async () => ({ exitStatus: 0, output: "runc version 1.1.5\n" })];
+    let asked = 0;
+    const kinds = new RuntimeKinds({ inFlight: 0, run: async () => await (answers[asked++] ?? fail)() });
+    expect(await kinds.of(binary)).toBe("crun");
+    rmSync(binary);
+    for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["crun", 1]);
+    writeFileSync(binary, "another runtime");
+    for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["runc", 2]);
+  });
 });
 
 function temporaryFolder(): Disposable & { readonly path: string } {

@@ -26,7 +26,8 @@ export class RuntimeKinds {
   #about(binary: string): Promise<KnownRuntime> {
     const version = programVersion(binary);
     let known = this.#known.get(binary);
-    if (known === undefined || known.version !== version) {
+    // Of one that is gone for now, what it made is still what it was.
+    if (known === undefined || (version !== undefined && known.version !== version)) {
       known = { version, answer: this.#ask(binary) };
       this.#known.set(binary, known);
     }
