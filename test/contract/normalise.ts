@@ -51,7 +51,7 @@ function plainValue(key: string, value: unknown, options: StepOptions): unknown 
   if (value instanceof Uint8Array) return plainBytes(value);
   if (Array.isArray(value)) return plainList(key, value, options);
   if (value === null || typeof value !== "object") return value;
-  if (isMessage(value, TimestampSchema)) return plainTime(value as Timestamp);
+  if (isMessage(value, TimestampSchema)) return plainTime(key, value as Timestamp);
   if (isMessage(value, AnySchema)) return plainAny(value as Any, options);
   const fields = Object.entries(value).filter(([name, inner]) => name !== "$typeName" && inner !== undefined);
   const plain = fields.map(([name, inner]) => [name, plainValue(name, inner, options)] as const);
@@ -70,8 +70,10 @@ function plainList(key: string, values: readonly unknown[], options: StepOptions
   return plain.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 }
 
-function plainTime(time: Timestamp): unknown {
-  return time.seconds === goZeroSeconds ? undefined : "<time>";
+/** The end of a process that has none is told as Go's zero by 2.x as well, and its clients know it by that. */
+function plainTime(key: string, time: Timestamp): unknown {
+  if (time.seconds !== goZeroSeconds) return "<time>";
+  return key === "exitedAt" ? "<no time>" : undefined;
 }
 
 /** An Any by what it holds: a message that is known, JSON, or bytes. */

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { type CreateTaskRequest, Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_pb.ts";
 import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
@@ -13,6 +14,12 @@ export interface TasksServiceOptions {
 }
 
 const empty = {};
+
+/**
+ * The end of what has not ended: Go's zero time, by which clients know it; a field without a value is 1970 to them.
+ * Source: containerd pkg/protobuf/timestamp.go.
+ */
+const noTime = create(TimestampSchema, { seconds: -62_135_596_800n });
 
 /** containerd.services.tasks.v1.Tasks over the task manager. */
 export function createTasksService({ tasks, log }: TasksServiceOptions): ServiceDefinition {
@@ -82,7 +89,7 @@ function viewMethods(tasks: TaskManager, log: Logger): Methods {
     },
     async wait(ctx, { containerId, execId }) {
       const { exitStatus, exitedAt } = await (await tasks.get(ctx, containerId)).wait(execId, ctx.signal);
-      return { exitStatus, ...(exitedAt === undefined ? {} : { exitedAt }) };
+      return { exitStatus, exitedAt: exitedAt ?? noTime };
     },
   };
 }
@@ -128,7 +135,7 @@ async function uncoded<T>(work: Promise<T>): Promise<T> {
 }
 
 function exitFields({ pid, exitStatus, exitedAt }: Awaited<ReturnType<TaskManager["delete"]>>): object {
-  return { pid, exitStatus, ...(exitedAt === undefined ? {} : { exitedAt }) };
+  return { pid, exitStatus, exitedAt: exitedAt ?? noTime };
 }
 
 /** As containerd fills it: the id is the process's own, the container's stays empty. */
@@ -136,7 +143,7 @@ async function describe(task: Task, execId: string): Promise<Process> {
   const { exitedAt, pid, status, stdin, stdout, stderr, terminal, exitStatus } = await task.state(execId);
   const id = execId === "" ? task.id : execId;
   const fields = { id, pid, status, stdin, stdout, stderr, terminal, exitStatus };
-  return create(ProcessSchema, exitedAt === undefined ? fields : { ...fields, exitedAt });
+  return create(ProcessSchema, { ...fields, exitedAt: exitedAt ?? noTime });
 }
 
 /** A task that can't be described is left out of a list, and the others are not. */
