@@ -180,6 +180,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     aliasOf: "doctor",
     load: () => import("./commands/doctor.ts"),
   },
+  handback: {
+    summary: "Say what a containerd would not find, were it started on this root again",
+    group: "system",
+    load: () => import("./commands/handback.ts"),
+  },
   version: {
     summary: "Show the versions of lighter and the daemon",
     group: "system",

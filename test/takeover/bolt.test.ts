@@ -27,5 +27,5 @@ testNeeding(
     expect(mine.containers["large"]?.["spec"]).toContain("z".repeat(50_000));
     fuzzBolt(copy, 1000);
   },
-  90_000,
+  240_000,
 );

@@ -6,7 +6,7 @@ import { createWorkspace, type RunResult, run, testNeeding, type Workspace } fro
 
 const program = resolve(import.meta.dir, "../../bin/lighterd");
 /** More than are written at once, so that a death in between leaves some. */
-const leases = 2500;
+const leases = 1500;
 
 const takeover = ({ folder }: Workspace, args: readonly string[], armed = ""): Promise<RunResult> =>
   run([program, "takeover", "--root", join(folder, "root"), "--state", join(folder, "state"), ...args], {
@@ -36,20 +36,25 @@ test.each(steps)(
     expect(readdirSync(folderOf(workspace)).toSorted()).toEqual(["meta.db", "meta.sqlite", "takeover.json"]);
     expect(readFileSync(join(folderOf(workspace), "meta.db"))).toEqual(before);
   },
-  90_000,
+  240_000,
 );
 
-testNeeding(["lighterd"], "lighterd takeover --dry-run prints a table, and changes nothing", async () => {
-  await using workspace = await createWorkspace();
-  writeOldRoot(join(workspace.folder, "root"));
-  const dry = await takeover(workspace, ["--dry-run"]);
-  expect(dry.stdout).toContain("This would come over from containerd:");
-  expect(dry.stdout).toMatch(/NAMESPACE +IMAGES +CONTAINERS/);
-  expect(dry.stdout).toContain("No shim runs");
-  expect(JSON.parse((await takeover(workspace, ["--dry-run", "--json"])).stdout).namespaces).toHaveLength(2);
-  expect(readdirSync(folderOf(workspace))).toEqual(["meta.db"]);
-  expect(existsSync(join(workspace.folder, "state"))).toBe(false);
-});
+testNeeding(
+  ["lighterd"],
+  "lighterd takeover --dry-run prints a table, and changes nothing",
+  async () => {
+    await using workspace = await createWorkspace();
+    writeOldRoot(join(workspace.folder, "root"));
+    const dry = await takeover(workspace, ["--dry-run"]);
+    expect(dry.stdout).toContain("This would come over from containerd:");
+    expect(dry.stdout).toMatch(/NAMESPACE +IMAGES +CONTAINERS/);
+    expect(dry.stdout).toContain("No shim runs");
+    expect(JSON.parse((await takeover(workspace, ["--dry-run", "--json"])).stdout).namespaces).toHaveLength(2);
+    expect(readdirSync(folderOf(workspace))).toEqual(["meta.db"]);
+    expect(existsSync(join(workspace.folder, "state"))).toBe(false);
+  },
+  240_000,
+);
 
 test("lighterd takeover says that there is nothing to take over", async () => {
   await using workspace = await createWorkspace();

@@ -12,6 +12,8 @@ export interface TakeoverMarker {
   /** The newest transaction of the source: another one, and containerd has run since. */
   readonly transaction: bigint;
   readonly takenAt: string;
+  /** The first processes of the tasks that were adopted: a containerd that comes back finds them again. */
+  readonly pids: ReadonlySet<number>;
 }
 
 const schema = 1;
@@ -40,7 +42,12 @@ export async function readMarker(root: string): Promise<TakeoverMarker | undefin
   ) {
     const { source, transaction, takenAt } = given;
     if (typeof transaction === "string" && /^\d{1,20}$/.test(transaction))
-      return { source: String(source), transaction: BigInt(transaction), takenAt: String(takenAt) };
+      return {
+        source: String(source),
+        transaction: BigInt(transaction),
+        takenAt: String(takenAt),
+        pids: pidsOf(given),
+      };
   }
   throw new FaultError("dataLoss", `${quote(path)} cannot be read; remove it, or restore it`);
 }
@@ -48,10 +55,21 @@ export async function readMarker(root: string): Promise<TakeoverMarker | undefin
 /** Effects: durable, whole or not at all. */
 export async function writeMarker(root: string, plan: TakeoverPlan, takenAt: string): Promise<void> {
   const { path: source, transaction, namespaces } = plan;
-  const marker = { schema, source, transaction: String(transaction), takenAt, namespaces };
+  const tasks = plan.tasks.map(({ namespace, id, pid }) => ({ namespace, id, pid }));
+  const marker = { schema, source, transaction: String(transaction), takenAt, namespaces, tasks };
   const half = `${markerPath(root)}.new`;
   await writeDurably(half, `${JSON.stringify(marker, undefined, 2)}\n`);
   await rename(half, markerPath(root));
+}
+
+function pidsOf(given: object): ReadonlySet<number> {
+  const tasks: unknown = "tasks" in given ? given.tasks : [];
+  const all: readonly unknown[] = Array.isArray(tasks) ? tasks : [];
+  return new Set(
+    all.flatMap((task) =>
+      typeof task === "object" && task !== null && "pid" in task && typeof task.pid === "number" ? task.pid : [],
+    ),
+  );
 }
 
 function parse(text: string): unknown {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../lib/faults.ts";
 import { isErrno } from "../../sys/index.ts";
@@ -13,6 +13,8 @@ export interface OldTask {
   readonly bundle: string;
   /** Whether its shim still takes calls. */
   readonly isRunning: boolean;
+  /** The first process, which the shim noted; 0 when it did not. */
+  readonly pid: number;
   /** Undefined when the bundle itself says whose it is. */
   readonly program: string | undefined;
 }
@@ -65,9 +67,16 @@ async function taskOf(
   if (bootstrap === undefined) return undefined;
   const address = bootstrap.address.replace(/^unix:\/\//, "").replace(/^\0/, "@");
   const isRunning = listening.has(address) || listening.has(`@${address}`);
-  if ((await readOwner(bundle.bundle)) !== undefined) return { ...bundle, isRunning, program: undefined };
+  const found = { ...bundle, isRunning, pid: await pidOf(bundle.bundle) };
+  if ((await readOwner(bundle.bundle)) !== undefined) return { ...found, program: undefined };
   const runtime = runtimeOf(bundle.namespace, bundle.id) ?? defaultRuntime;
-  return { ...bundle, isRunning, program: await programOf(runtime, searchPath) };
+  return { ...found, program: await programOf(runtime, searchPath) };
+}
+
+/** Source: containerd's shim for runc, which keeps the number in its bundle. */
+async function pidOf(bundle: string): Promise<number> {
+  const text = await readFile(join(bundle, "init.pid"), "utf8").catch(() => ""); // other shims keep none
+  return /^[1-9][0-9]{0,9}$/.test(text.trim()) ? Number(text) : 0;
 }
 
 /** What every containerd runs where nothing else is said. Source: containerd defaults/defaults.go, DefaultRuntime. */

@@ -33,6 +33,8 @@ export function planLines(plan: TakeoverPlan): readonly string[] {
   const widths = header.map((_title, at) => Math.max(...[header, ...rows].map((row) => row[at]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
     row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join("  ");
+  // Names are others' words, and a terminal would obey what is in them.
+  const printable = (text: string): string => text.replace(/\p{Cc}/gu, "?");
   const running = plan.tasks.filter(({ isRunning }) => isRunning);
   return [
     `${plan.path}: ${plan.sizeBytes} bytes, schema ${plan.schema}, transaction ${plan.transaction}`,
@@ -43,5 +45,5 @@ export function planLines(plan: TakeoverPlan): readonly string[] {
       ? "No shim runs: there are no tasks to adopt."
       : `${running.length} tasks whose shims run are adopted: ${running.map(({ namespace, id }) => `${namespace}/${id}`).join(", ")}`,
     ...plan.notes.map((note) => `Note: ${note}`),
-  ];
+  ].map(printable);
 }

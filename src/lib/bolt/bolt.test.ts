@@ -197,4 +197,4 @@ test("fuzz: 2000 broken copies of a written file end in a clear error or in data
     written(boltTree({ v1: boltTree({ default: boltTree({ images: labels, big: "y".repeat(20_000) }) }) })),
     2000,
   );
-}, 90_000);
+}, 240_000);
