@@ -47,6 +47,8 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
   const at = args.indexOf(hookCommand);
   const { values, positionals } = parse(at < 0 ? args : args.slice(0, at + 1));
   const hook = at < 0 ? [] : args.slice(at + 1);
+  if (values.takeover === true && values["no-takeover"] === true)
+    throw new FaultError("invalidArgument", "--takeover and --no-takeover exclude each other");
   const given = (name: "config" | "root" | "state" | "address"): string | undefined => {
     const value = values[name];
     if (value === "") throw new FaultError("invalidArgument", `--${name} must not be empty`);
@@ -57,7 +59,7 @@ export function parseOptions(args: readonly string[]): DaemonOptions {
     return value === undefined ? undefined : resolve(value);
   };
   return {
-    command: values.help ? "help" : values.version ? "version" : commandOf(positionals),
+    command: values.help ? "help" : values.version ? "version" : commandOf(positionals, values["dry-run"] === true),
     configPath: path("config"),
     root: path("root"),
     state: path("state"),
@@ -110,9 +112,11 @@ function parse(args: readonly string[]): Parsed {
   }
 }
 
-function commandOf(positionals: readonly string[]): DaemonOptions["command"] {
+function commandOf(positionals: readonly string[], dryRun: boolean): DaemonOptions["command"] {
   const words = positionals.join(" ");
-  if (words === "") return "run";
+  // Whoever asks for a dry run must not get a daemon.
+  if (words === "") return dryRun ? "takeover" : "run";
+  if (dryRun && words !== "takeover") throw new FaultError("invalidArgument", "--dry-run belongs to takeover");
   if (words === "config default") return "config-default";
   if (words === "config dump" || words === "config migrate") return "config-dump";
   if (words === "publish") return "publish";

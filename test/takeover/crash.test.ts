@@ -59,6 +59,9 @@ testNeeding(
 test("lighterd takeover says that there is nothing to take over", async () => {
   await using workspace = await createWorkspace();
   const result = await takeover(workspace, ["--dry-run"]);
+  const daemon = await run([program, "--root", join(workspace.folder, "root"), "--dry-run"]);
+  expect(daemon).toEqual(result);
+  expect((await run([program, "--takeover", "--no-takeover"])).stderr).toContain("exclude each other");
   expect(result.code).toBe(1);
   expect(result.stderr).toContain("there is nothing to take over");
 });

@@ -43,7 +43,7 @@ export function planLines(plan: TakeoverPlan): readonly string[] {
     "",
     running.length === 0
       ? "No shim runs: there are no tasks to adopt."
-      : `${running.length} tasks whose shims run are adopted: ${running.map(({ namespace, id }) => `${namespace}/${id}`).join(", ")}`,
+      : `Tasks whose shims run are adopted (${running.length}): ${running.map(({ namespace, id }) => `${namespace}/${id}`).join(", ")}`,
     ...plan.notes.map((note) => `Note: ${note}`),
   ].map(printable);
 }

@@ -138,10 +138,10 @@ async function taskNotes(state: string, tasks: readonly OldTask[]): Promise<stri
   const dead = tasks.filter(({ isRunning }) => !isRunning).length;
   const first = await countFirstRuntime(state);
   return [
-    ...(dead === 0 ? [] : [`${dead} tasks have no shim any more: they are cleaned up and their ends told`]),
+    ...(dead === 0 ? [] : [`tasks without a shim are cleaned up, and their ends told (${dead})`]),
     ...(first === 0
       ? []
-      : [`${first} tasks of the runtime io.containerd.runtime.v1.linux are not taken over: stop them`]),
+      : [`tasks of the runtime io.containerd.runtime.v1.linux are not taken over: stop them (${first})`]),
   ];
 }
 
@@ -208,7 +208,7 @@ class Survey {
   notes(): string[] {
     return [...this.#left].map(([why, names]) => {
       const shown = names.slice(0, shownNames).map(quote).join(", ");
-      return `${names.length} ${why}: ${shown}${names.length > shownNames ? ", ..." : ""}`;
+      return `${why} (${names.length}): ${shown}${names.length > shownNames ? ", ..." : ""}`;
     });
   }
 

@@ -128,10 +128,10 @@ describe("takeOver", () => {
     writeOldRoot(root, { more: { berths: boltTree({}) } });
     const plan = await planOf(given());
     expect(plan.notes.toSorted()).toEqual([
-      `1 blobs have no file and stay behind: "${missingBlob}"`,
-      '1 collections of records are of a sort that is not known: "berths"',
-      '1 snapshots of overlayfs are not whole in its own database and stay behind: "orphan"',
-      '1 snapshots of the snapshotter "devmapper", which is not lighter\'s own, stay behind: "thin"',
+      `blobs have no file and stay behind (1): "${missingBlob}"`,
+      'collections of records are of a sort that is not known (1): "berths"',
+      'snapshots of overlayfs are not whole in its own database and stay behind (1): "orphan"',
+      'snapshots of the snapshotter "devmapper", which is not lighter\'s own, stay behind (1): "thin"',
     ]);
     expect(planLines(plan).join("\n")).toContain(
       "default         1           1          2      1        1          2       1",
