@@ -47,17 +47,16 @@ export interface Handback {
   readonly items: readonly HandbackItem[];
 }
 
+type HandbackSource = Pick<TakeoverSource, "root" | "snapshotterRoots">;
+
 /**
  * Compares what lighter has with what containerd would find.
  * Errors: notFound (no containerd's database in the root), dataLoss, and the API's. Effects: reads only.
  */
-export async function compareForHandback(
-  source: Pick<TakeoverSource, "root" | "snapshotterRoots">,
-  current: CurrentStore,
-): Promise<Handback> {
+export async function compareForHandback(source: HandbackSource, current: CurrentStore): Promise<Handback> {
   using file = openOld(source.root);
   const marker = await readMarker(source.root);
-  const comparison = new Comparison(source, current);
+  const comparison = await Comparison.open(source, current);
   for (const record of readRecords(file.root)) await comparison.old(record);
   const items = await comparison.rest(marker?.pids ?? new Set());
   return {
@@ -91,17 +90,24 @@ class Comparison {
   /** What lighter has and containerd was not yet seen to have. */
   readonly #ours = new Map<string, Map<string, HandbackRecord>>();
 
-  constructor(source: Pick<TakeoverSource, "root" | "snapshotterRoots">, current: CurrentStore) {
-    this.#layout = contentLayout(contentRoot(source.root));
+  private constructor(
+    root: string,
+    snapshotters: ReadonlyMap<string, { readonly root: string; readonly old: OldSnapshotter }>,
+    current: CurrentStore,
+  ) {
+    this.#layout = contentLayout(contentRoot(root));
     this.#current = current;
-    const whole = { ...source, state: "", searchPath: "" };
-    this.#snapshotters = new Map(
-      ownSnapshotters.flatMap((name) => {
-        const root = snapshotterRoot(whole, name);
-        const old = readSnapshotter(join(root, "metadata.db"));
-        return old === undefined ? [] : [[name, { root, old }] as const];
-      }),
-    );
+    this.#snapshotters = snapshotters;
+  }
+
+  static async open(source: HandbackSource, current: CurrentStore): Promise<Comparison> {
+    const snapshotters = new Map<string, { root: string; old: OldSnapshotter }>();
+    for (const name of ownSnapshotters) {
+      const root = snapshotterRoot(source, name);
+      const old = await readSnapshotter(join(root, "metadata.db"));
+      if (old !== undefined) snapshotters.set(name, { root, old });
+    }
+    return new Comparison(source.root, snapshotters, current);
   }
 
   async old(record: OldRecord): Promise<void> {

@@ -2,6 +2,7 @@ import { type BoltBucket, openBolt } from "../../lib/bolt/index.ts";
 import { FaultError, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import type { SnapshotKind, SnapshotUsage } from "../snapshots/index.ts";
 import { fieldsOf, textOf, uvarintOf, varintOf } from "./fields.ts";
+import { createTurns } from "./turns.ts";
 
 /** A snapshot as the snapshotter itself knows it. */
 export interface BackendSnapshot {
@@ -25,19 +26,20 @@ const kinds: Readonly<Record<number, SnapshotKind>> = { 1: "view", 2: "active", 
 
 /**
  * Reads the database of an overlayfs or native snapshotter; undefined when it has none, because it was never used.
- * Errors: dataLoss. Source: containerd core/snapshots/storage/bolt.go.
+ * Errors: dataLoss. Effects: reads a millisecond at a time. Source: containerd core/snapshots/storage/bolt.go.
  */
-export function readSnapshotter(path: string): OldSnapshotter | undefined {
+export async function readSnapshotter(path: string): Promise<OldSnapshotter | undefined> {
   try {
     using file = openBolt(path);
-    return snapshotterOf(file.root.bucket("v1")?.bucket("snapshots"));
+    return await snapshotterOf(file.root.bucket("v1")?.bucket("snapshots"));
   } catch (error) {
     if (isFault(error, "notFound")) return undefined;
     throw error;
   }
 }
 
-function snapshotterOf(bucket: BoltBucket | undefined): OldSnapshotter {
+async function snapshotterOf(bucket: BoltBucket | undefined): Promise<OldSnapshotter> {
+  const turn = createTurns();
   const byName = new Map<string, BackendSnapshot>();
   for (const entry of bucket?.entries() ?? []) {
     if (entry.bucket === undefined) continue;
@@ -47,6 +49,7 @@ function snapshotterOf(bucket: BoltBucket | undefined): OldSnapshotter {
     } catch (error) {
       throw wrapFault(`snapshot ${quote(name)}`, error);
     }
+    await turn();
   }
   return { byName, sequence: Number(bucket?.sequence ?? 0n) };
 }

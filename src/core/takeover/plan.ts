@@ -74,7 +74,11 @@ const countedAs: Readonly<Record<OldRecord["kind"], keyof Omit<NamespaceCounts, 
  * Errors: dataLoss (a database that is damaged), unknown (the system's). Effects: reads only, a millisecond at a time.
  */
 export async function planTakeover(source: TakeoverSource, file: BoltFile): Promise<TakeoverPlan> {
-  const snapshotters = new Map(ownSnapshotters.flatMap((name) => plannedSnapshotter(source, name)));
+  const snapshotters = new Map<string, PlannedSnapshotter>();
+  for (const name of ownSnapshotters) {
+    const planned = await plannedSnapshotter(source, name);
+    if (planned !== undefined) snapshotters.set(name, planned);
+  }
   const survey = new Survey(source, snapshotters);
   const turn = createTurns();
   for (const record of readRecords(file.root)) {
@@ -107,15 +111,15 @@ export async function planTakeover(source: TakeoverSource, file: BoltFile): Prom
   };
 }
 
-function plannedSnapshotter(source: TakeoverSource, name: string): [string, PlannedSnapshotter][] {
+async function plannedSnapshotter(source: TakeoverSource, name: string): Promise<PlannedSnapshotter | undefined> {
   const root = snapshotterRoot(source, name);
-  const old = readSnapshotter(join(root, "metadata.db"));
-  if (old === undefined) return [];
+  const old = await readSnapshotter(join(root, "metadata.db"));
+  if (old === undefined) return undefined;
   const ids = [...old.byName.values()].map(({ id }) => id);
   const folders = existsSync(join(root, "snapshots")) ? readdirSync(join(root, "snapshots")) : [];
   const numbers = folders.filter((folder) => /^[1-9][0-9]{0,14}$/.test(folder)).map(Number);
   const last = [...ids, ...numbers].reduce((most, id) => Math.max(most, id), old.sequence);
-  return [[name, { name, root, old, firstId: last + idGap }]];
+  return { name, root, old, firstId: last + idGap };
 }
 
 function count(namespaces: Map<string, NamespaceCounts>, record: OldRecord, taken: boolean): void {

@@ -26,7 +26,10 @@ export function contentRoot(root: string): string {
   return join(root, "io.containerd.content.v1.content");
 }
 
-export function snapshotterRoot({ root, snapshotterRoots }: TakeoverSource, name: string): string {
+export function snapshotterRoot(
+  { root, snapshotterRoots }: Pick<TakeoverSource, "root" | "snapshotterRoots">,
+  name: string,
+): string {
   return snapshotterRoots.get(name) ?? join(root, `io.containerd.snapshotter.v1.${name}`);
 }
 
