@@ -148,6 +148,54 @@ export class HostFixture implements AsyncDisposable {
     }
   }
 
+  /** Ends what a test left whose host is dead: the host, what it started, its keeper, and what runs in containers. */
+  async #endAll(): Promise<void> {
+    await eventually(() => {
+      const left = [...this.#ownProcesses(), ...this.#containedProcesses()];
+      for (const pid of left) kernel.kill(pid, 9);
+      return left.length === 0;
+    }).catch((error: unknown) => console.error("fixture: what is left does not end", error));
+    // A cgroup stays busy for a moment after its last process.
+    await eventually(() => {
+      for (const folder of this.#cgroups()) rmdirSync(folder);
+      return true;
+    }).catch((error: unknown) => console.error("fixture: a cgroup stays", error));
+  }
+
+  /** Those with the fixture's folder in their arguments, or, as a keeper, in their environment. */
+  #ownProcesses(): number[] {
+    return readdirSync("/proc").flatMap((name) => {
+      try {
+        if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+        const words = ["cmdline", "environ"].map((file) => readFileSync(`/proc/${name}/${file}`, "utf8"));
+        return words.some((text) => text.includes(this.folder)) ? [Number(name)] : [];
+      } catch {
+        // It has ended.
+        return [];
+      }
+    });
+  }
+
+  #containedProcesses(): number[] {
+    const texts = this.#cgroups().map((folder) => readFileSync(join(folder, "cgroup.procs"), "utf8"));
+    return texts.flatMap((text) =>
+      text
+        .split("\n")
+        .filter((line) => line !== "")
+        .map(Number),
+    );
+  }
+
+  /** The containers' cgroups, of every hierarchy. */
+  #cgroups(): string[] {
+    const parents = ["", ...readdirSync("/sys/fs/cgroup")].map((name) => join("/sys/fs/cgroup", name, this.namespace));
+    return parents.filter(existsSync).flatMap((parent) =>
+      readdirSync(parent, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => join(parent, entry.name)),
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       for (const task of (await this.host.list({})).tasks) {
@@ -163,7 +211,7 @@ export class HostFixture implements AsyncDisposable {
       if (existsSync(join(this.state, "keeper.json"))) console.error("the keeper outlived its tasks");
     } catch (error) {
       console.error("fixture:", error);
-      this.process?.kill("SIGKILL");
+      await this.#endAll();
     }
     await this.connection?.[Symbol.asyncDispose]();
     this.#removeCgroups();
