@@ -72,10 +72,10 @@ export async function startDaemon({ plugins: own, schemas, settings, log }: Daem
     config: (plugin) => configs.byUri.get(plugin.uri),
   });
   stack.use(started);
-  // Without its main socket a daemon is of no use to anybody: this failure stops it.
-  await started.get(token<ServerOf>(SERVER, "grpc")).start();
-  for (const id of ["ttrpc", "debug"]) {
-    if (started.view.find(SERVER.type, id)?.failure !== undefined) continue;
+  // The main socket comes after the debug one: whoever finds it answering finds the other there. Without it a daemon is of no
+  // use to anybody: its failure stops it.
+  for (const id of ["debug", "grpc", "ttrpc"]) {
+    if (id !== "grpc" && started.view.find(SERVER.type, id)?.failure !== undefined) continue;
     await started.get(token<ServerOf>(SERVER, id)).start();
   }
   const owned = stack.move();

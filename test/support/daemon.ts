@@ -52,6 +52,8 @@ export interface DaemonLaunch {
 
 const startTimeoutMs = 20_000;
 const stopTimeoutMs = 15_000;
+/** How often shims are told to end, and how long they have each time. */
+const [endRounds, endPauseMs] = [20, 100];
 
 /** Starts a daemon and gives it the parts that tests use. Disposing it fails when anything of it is left behind. */
 export async function launchDaemon(launch: DaemonLaunch): Promise<Daemon> {
@@ -168,7 +170,19 @@ async function idsOf(daemon: Daemon, kind: "tasks" | "containers"): Promise<read
 
 /** A shim outlives its daemon by design: one that serves no task any more leaves on SIGTERM. */
 async function endShims(daemon: Daemon): Promise<void> {
-  for (const line of await findProcesses(daemon.workspace.token)) {
-    if (/shim/.test(line)) process.kill(Number.parseInt(line, 10), "SIGTERM");
+  // More than once: one that was just being started may have started another process after it was looked at.
+  for (let round = 0; round < endRounds; round++) {
+    const shims = (await findProcesses(daemon.workspace.token)).filter((line) => /shim/.test(line));
+    if (shims.length === 0) return;
+    for (const line of shims) endProcess(Number.parseInt(line, 10));
+    await Bun.sleep(endPauseMs);
+  }
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGTERM");
+  } catch {
+    // It ended by itself meanwhile.
   }
 }
