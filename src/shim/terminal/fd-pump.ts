@@ -60,9 +60,10 @@ export class FdPump implements Disposable {
   #copy(reads: number): void {
     this.#reader.begin();
     for (let n = 0; n < reads && !this.#ended && this.#pending === undefined; n++) {
-      const bytes = this.#reader.read();
-      if (bytes === undefined) return this.#draining ? this.#end() : undefined;
-      if (bytes.length === 0) return this.#end();
+      let bytes = this.#reader.read();
+      if (bytes === undefined && !this.#draining) return;
+      if (isNothing(bytes) && this.#options.gathers === true) bytes = this.#reader.read();
+      if (bytes === undefined || bytes.length === 0) return this.#end();
       this.#write(bytes);
     }
   }
@@ -105,3 +106,11 @@ export class FdPump implements Disposable {
     this.#options.onEnd();
   }
 }
+
+/**
+ * A terminal that has nothing, or whose last user has gone, is asked twice before that is believed. The kernel brings what was
+ * written to the reader's side by a piece of work; a read waits for the one that runs, and not for the next, which that one asks
+ * for when it finds no room that the reader makes at the same moment. The second read waits for it.
+ * Source: linux drivers/tty/n_tty.c, n_tty_read and n_tty_receive_buf_common; kernel/workqueue.c, flush_work.
+ */
+const isNothing = (bytes: Uint8Array | undefined): boolean => bytes === undefined || bytes.length === 0;
