@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
@@ -98,6 +98,8 @@ describe.skipIf(!canRun).each([...runtimes])("a host that was killed, on %s", (r
     const made = { id, ...h.bundle(id, { args: ["sleep", "1000"] }), options: h.options(runtime) };
     const { pid } = await h.tasks.create(made);
     await h.tasks.start({ id });
+    // A stop that meets runc's init, which has threads, as it becomes the program is forgotten by the kernel.
+    await eventually(() => readlinkSync(`/proc/${pid}/exe`).endsWith("/busybox"));
     process.kill(pid, "SIGSTOP");
     await eventually(() => stateOf(pid) === "T");
     await h.killHost();
