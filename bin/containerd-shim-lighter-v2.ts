@@ -24,11 +24,12 @@ async function serve(args: string[]): Promise<number> {
   }
   // A terminal or a pipe of the daemon's that goes away is no reason to end.
   for (const signal of ["SIGHUP", "SIGPIPE"] as const) process.on(signal, () => {});
+  // Heard from the start: a host that was ended while it came into being would leave its keeper.
+  const { promise: signalled, resolve } = Promise.withResolvers<void>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   const { runShimHost } = await import("../src/shim/index.ts");
   const { shrinkWhenIdle } = await import("../src/sys/index.ts");
   await using host = await runShimHost({ socket, state, logFile, logLevel, runtime, events });
-  const { promise: signalled, resolve } = Promise.withResolvers<void>();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve());
   using _watch = shrinkWhenIdle();
   process.stdout.write("ready\n");
   await Promise.race([host.ended, signalled]);
