@@ -23,11 +23,12 @@ const sides: readonly SideName[] = ["lighter", "containerd"];
 const full: Plan = {
   runtimes: ["runc", "crun"],
   sides: sides.filter((side) => values.side === undefined || values.side === side),
-  rounds: 3,
+  rounds: 5,
+  // Some seconds each: in half a second one hiccup of the machine decides.
   life: [
-    { inFlight: 1, count: 20 },
-    { inFlight: 4, count: 60 },
-    { inFlight: 16, count: 80 },
+    { inFlight: 1, count: 40 },
+    { inFlight: 4, count: 160 },
+    { inFlight: 16, count: 160 },
   ],
   exec: [
     { inFlight: 1, count: 20 },

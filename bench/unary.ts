@@ -23,7 +23,7 @@ const levels = [1, 16, 64];
  * Compares how fast both daemons answer a unary call (Version) over one connection on a unix socket. Both get the same
  * client, and are called in turn, so that both see the same machine.
  */
-export async function benchUnary(options: UnaryOptions = { rounds: 5, calls: 40_000 }): Promise<UnaryRow[]> {
+export async function benchUnary(options: UnaryOptions = { rounds: 7, calls: 160_000 }): Promise<UnaryRow[]> {
   await using containerd = await startContainerd({ logLevel: "info" });
   await using lighter = await startLighter({ logLevel: "info", program });
   const rows: UnaryRow[] = [];

@@ -27,7 +27,7 @@ const promptMs = 0.2;
 /** So many calls, each right after the answer to the one before, are a client that calls in a loop. */
 const streakOfLoop = 8;
 /** With more at once client and loop are both busy, and what comes is better read together. */
-const callsOfLoop = 2;
+const callsOfLoop = 16;
 /** After a call that did not come in time so many are not looked out for; each time twice as many, up to the last. */
 const [pauseAtFirst, longestPause] = [24, 4096];
 /** So many calls that came in time, one after the other, make up for all that did not. */
