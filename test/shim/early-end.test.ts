@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { canRun, eventually, launcher } from "./support.ts";
 
+// Needs root, busybox and a runtime: a host holds cgroups and mounts.
 test.skipIf(!canRun)("a host that is told to end while it comes into being takes its keeper with it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "lighter-early-"));
   const keeperFile = join(folder, "state/keeper.json");

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { canRun, HostFixture, runtimes } from "./support.ts";
 
+// Needs root, busybox and a runtime: a host holds cgroups and mounts.
 test.skipIf(!canRun)("a fixture whose host is dead leaves no process, no cgroup and no keeper", async () => {
   const h = await HostFixture.start();
   const [runtime = ""] = runtimes;

@@ -102,6 +102,7 @@ describe("MoveLock.expect", () => {
     rmSync(folder, { recursive: true });
   });
 
+  // Root alone may write to cgroup.procs of the cgroup it is in.
   test.skipIf(process.getuid?.() !== 0)("moves nothing", async () => {
     const before = readFileSync("/proc/self/cgroup", "utf8");
     const lock = new MoveLock({ mounts: readCgroupMounts(), log: silentLogger });
