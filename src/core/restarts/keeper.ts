@@ -11,7 +11,7 @@ import {
 } from "../../lib/restart-labels.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import { Errands, type ErrandsOptions } from "./errands.ts";
-import { boundedWait, nextWait } from "./growing-wait.ts";
+import { boundedWait, nextWait, spreadWait } from "./growing-wait.ts";
 import { createPlaces, type Places } from "./places.ts";
 import { planRestart } from "./plan.ts";
 import { type RestartParts, restartTask } from "./restart-task.ts";
@@ -23,6 +23,8 @@ import { lifeOf, noteEnded, noteRunning, type Watched } from "./watched.ts";
 export interface KeeperOptions extends RestartParts, ErrandsOptions {
   readonly containers: Pick<ContainerStore, "findSupervised" | "relabel">;
   readonly intervalMs: number;
+  /** From 0 to below 1. */
+  readonly random: () => number;
 }
 
 /** Restarts that go on at the same time: each is a runtime's work on a machine of few processors. */
@@ -131,17 +133,17 @@ export class Keeper {
     if (paid === undefined) {
       watched.waitMs = nextWait(watched.waitMs);
       const facts = factsOf(watched, seen);
-      const planned = await this.#decide(watched, ctx, facts);
+      const planned = await this.#decide(watched, ctx, facts, spreadWait(watched.waitMs, this.#options.random()));
       throwIfAborted(ctx.signal);
       const record = planned === undefined ? undefined : waitingOf(planned.labels);
       // Changed meanwhile: its event brings the next look.
       if (record === undefined) return;
       failpoint("restart.planned");
-      const { count, reason } = record;
-      log.info("container is to be restarted", { ...nameOf(watched), reason, count, waitMs: watched.waitMs });
+      const { count, reason, waitMs } = record;
+      log.info("container is to be restarted", { ...nameOf(watched), reason, count, waitMs });
       watched.paid = record;
       const deletedLately = watched.idleSince === undefined ? 0 : watched.idleSince + this.graceMs - timers.now();
-      watched.dueAt = timers.now() + Math.max(watched.waitMs, watched.heardExit === undefined ? 0 : deletedLately);
+      watched.dueAt = timers.now() + Math.max(waitMs, watched.heardExit === undefined ? 0 : deletedLately);
     } else {
       watched.paid ??= paid;
       watched.waitMs = Math.max(watched.waitMs, boundedWait(paid.waitMs));
@@ -154,11 +156,11 @@ export class Keeper {
   }
 
   /** Writes the decision down, with the count. What this daemon has counted already for the same end is not counted again. */
-  #decide(watched: Watched, ctx: Ctx, facts: Facts): Promise<Container | undefined> {
+  #decide(watched: Watched, ctx: Ctx, facts: Facts, waitMs: number): Promise<Container | undefined> {
     const { seen } = facts;
     const before = watched.paid;
     const paid = seen.kind !== "stopped" || before?.task === seen.end ? before : undefined;
-    return this.#relabel(watched, ctx, ({ labels }) => planRestart(labels, facts, watched.waitMs, paid));
+    return this.#relabel(watched, ctx, ({ labels }) => planRestart(labels, facts, waitMs, paid));
   }
 
   /**
@@ -201,7 +203,7 @@ export class Keeper {
     const facts = factsOf(watched, seen);
     if (judge(container.labels, facts).act !== "restart") return undefined;
     if (paidRestart(container.labels, seen) !== undefined) return container;
-    return this.#decide(watched, ctx, facts);
+    return this.#decide(watched, ctx, facts, watched.waitMs);
   }
 
   #stop(watched: Watched, ctx: Ctx, seen: SeenTask): void {
@@ -224,7 +226,8 @@ export class Keeper {
   /** Tries again later. The reason is kept with the container, where people find it. */
   async #failed(watched: Watched, ctx: Ctx, error: unknown): Promise<void> {
     watched.waitMs = nextWait(watched.waitMs);
-    watched.dueAt = watched.retryAt = this.#options.timers.now() + watched.waitMs;
+    const waitMs = spreadWait(watched.waitMs, this.#options.random());
+    watched.dueAt = watched.retryAt = this.#options.timers.now() + waitMs;
     const reason = messageOf(error);
     this.#errands.complain(watched, `can't be brought to what its labels say: ${reason}`);
     try {

@@ -57,6 +57,19 @@ describe("the restart monitor", () => {
     expect(life.count(box)).toBe("6");
   });
 
+  test("leaves up to a quarter of each wait to chance", async () => {
+    await using life = new TestLife();
+    await life.container(box);
+    life.tasks.run(box);
+    await life.up({ random: () => 0.8 });
+    for (const waitMs of [80, 160, 320]) {
+      life.tasks.exit(box, 1);
+      await planned(life);
+      expect(life.record(box)?.waitMs).toBe(waitMs);
+      await restarted(life, waitMs);
+    }
+  });
+
   test("restarts on failure as often as it may, and notes the end for which it does not", async () => {
     await using life = await running({ [labels.policy]: "on-failure:2" });
     for (const waitMs of [100, 200]) {

@@ -22,6 +22,8 @@ export interface RestartMonitorOptions {
   readonly intervalMs: number;
   readonly log: Logger;
   readonly timers?: Timers | undefined;
+  /** Spreads the waits; from 0 to below 1. */
+  readonly random?: (() => number) | undefined;
   /** Where a test may have the daemon die; nowhere when left out. */
   readonly failpoint?: RestartFailpoint | undefined;
 }
@@ -72,6 +74,7 @@ class RestartMonitor implements AsyncDisposable {
     this.#keeper = new Keeper({
       ...options,
       timers: this.#timers,
+      random: options.random ?? Math.random,
       closing: this.#closing.signal,
       failpoint: options.failpoint ?? (() => {}),
       look: (watched) => this.#mark(watched),

@@ -60,6 +60,7 @@ export class TestLife implements AsyncDisposable {
       intervalMs: 10_000,
       log: createLogger({ level: "debug", format: "text", write: (line) => this.log.push(line) }),
       timers: this.timers,
+      random: () => 0,
       failpoint: (step) => {
         if (step === this.dieAt) life.dead = true;
       },
