@@ -1,6 +1,8 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type FaultError, fault, messageOf } from "../../lib/faults.ts";
+import { CallTimer } from "../../wire/call-timer.ts";
 import { faultOf } from "../../wire/codes.ts";
+import { formatTimeout } from "../../wire/grpc-timeouts.ts";
 import type { CallOptions, ServiceClient } from "../../wire/service.ts";
 import { decodeMessage, encodeMessage, type Message } from "./codec.ts";
 import { ClientSession, type Stream } from "./session.ts";
@@ -80,7 +82,7 @@ function headersOf(method: Method, options: CallOptions): string[] {
   fields.push("content-type", "application/grpc", "te", "trailers", "user-agent", "lighter");
   if (options.namespace !== undefined) fields.push("containerd-namespace", options.namespace);
   if (options.lease !== undefined) fields.push("containerd-lease", options.lease);
-  if (options.timeoutMs !== undefined) fields.push("grpc-timeout", `${Math.max(1, Math.ceil(options.timeoutMs))}m`);
+  if (options.timeoutMs !== undefined) fields.push("grpc-timeout", formatTimeout(options.timeoutMs));
   for (const [name, value] of options.metadata ?? []) fields.push(name.toLowerCase(), value);
   return fields;
 }
@@ -240,8 +242,8 @@ class Call {
       this.#cleanups.push(() => signal.removeEventListener("abort", onAbort));
     }
     if (timeoutMs !== undefined) {
-      const timer = setTimeout(() => this.#abort(fault("deadlineExceeded", this.#method.path)), timeoutMs);
-      this.#cleanups.push(() => clearTimeout(timer));
+      const timer = new CallTimer(timeoutMs, () => this.#abort(fault("deadlineExceeded", this.#method.path)));
+      this.#cleanups.push(() => timer[Symbol.dispose]());
     }
   }
 

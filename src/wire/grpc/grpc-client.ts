@@ -1,12 +1,12 @@
 import type { DescMethod, DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { abortFault } from "../../lib/ctx.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
+import { formatTimeout } from "../grpc-timeouts.ts";
 import { type Connection, connectHttp2, type Endpoint, type HeaderFields, HeaderTemplate } from "../http2/index.ts";
 import type { CallOptions, ClientConnection, ServiceClient } from "../service.ts";
 import { ClientCall } from "./client-call.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
 import { MessageEncoder } from "./message-encoder.ts";
-import { formatTimeout } from "./timeouts.ts";
 
 export interface GrpcClientOptions {
   readonly limits?: Partial<GrpcLimits>;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ReadContentResponseSchema } from "../../gen/containerd/services/content/v1/content_pb.ts";
+import { formatTimeout, parseTimeout } from "../grpc-timeouts.ts";
 import { Deadlines } from "./deadlines.ts";
 import { MessageEncoder } from "./message-encoder.ts";
 import { MessageReader } from "./message-reader.ts";
 import { decodeMessage, encodeMessage } from "./status-fields.ts";
-import { formatTimeout, parseTimeout } from "./timeouts.ts";
 
 describe("parseTimeout", () => {
   test.each([

@@ -1,10 +1,10 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { FaultError, fault, quote } from "../../lib/faults.ts";
+import { parseTimeout, timeoutProblem } from "../grpc-timeouts.ts";
 import { type HeaderBlock, type HeaderFields, headerValue } from "../http2/index.ts";
 import type { ServiceDefinition } from "../service.ts";
 import { grpcCodes } from "../status.ts";
 import { MessageEncoder } from "./message-encoder.ts";
-import { parseTimeout, timeoutProblem } from "./timeouts.ts";
 
 /** A method that is served. */
 export interface Route {

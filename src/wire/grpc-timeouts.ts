@@ -1,4 +1,4 @@
-import { quote } from "../../lib/faults.ts";
+import { quote } from "../lib/faults.ts";
 
 const unitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 /** Source: gRPC over HTTP/2: at most eight digits. */
