@@ -14,11 +14,12 @@ import {
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
+import type { Listeners } from "./listeners.ts";
 import { enterCgroup } from "./own-cgroup.ts";
 import { lockFolder } from "./root-lock.ts";
 import { SERVER } from "./server.ts";
 import { noteText, type Settings } from "./settings.ts";
-import { claimSocket, socketPath } from "./sockets.ts";
+import { socketPath } from "./sockets.ts";
 import { takeOverRoot } from "./takeover.ts";
 
 export interface DaemonParts {
@@ -26,6 +27,7 @@ export interface DaemonParts {
   /** The tables of all of them: those of metadata that is taken over. */
   readonly schemas: readonly SchemaPart[];
   readonly settings: Settings;
+  readonly listeners: Listeners;
   readonly log: Logger;
 }
 
@@ -39,7 +41,7 @@ export interface Daemon extends AsyncDisposable {
  * Errors: invalidArgument (configuration), failedPrecondition (root or socket in use, a required plugin failed). Nothing
  * stays open then.
  */
-export async function startDaemon({ plugins: own, schemas, settings, log }: DaemonParts): Promise<Daemon> {
+export async function startDaemon({ plugins: own, schemas, settings, listeners, log }: DaemonParts): Promise<Daemon> {
   const proxies = proxyPlugins(settings.top.proxy_plugins);
   const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
@@ -52,7 +54,7 @@ export async function startDaemon({ plugins: own, schemas, settings, log }: Daem
   // Two daemons on one state would drive the same shim host, and recover each other's tasks.
   for (const what of ["root", "state"] as const) stack.use(await lockFolder(what, settings[what], kernel));
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
-  for (const path of [grpcAddress, ttrpcAddress]) await claimSocket(path);
+  for (const path of [grpcAddress, ttrpcAddress]) await listeners.claim(path);
   stack.use(await takeOverRoot({ settings, configs, schemas, kernel, log }));
   await setOomScore(settings.top.oom_score, log);
   await enterCgroup(settings.top.cgroup.path);
@@ -76,8 +78,9 @@ export async function startDaemon({ plugins: own, schemas, settings, log }: Daem
   // use to anybody: its failure stops it.
   for (const id of ["debug", "grpc", "ttrpc"]) {
     if (id !== "grpc" && started.view.find(SERVER.type, id)?.failure !== undefined) continue;
-    await started.get(token<ServerOf>(SERVER, id)).start();
+    await started.get(token<ServerOf>(SERVER, id)).start(listeners);
   }
+  listeners.dropUnclaimed();
   const owned = stack.move();
   return { plugins: started, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -4,12 +4,13 @@ import { messageOf } from "../lib/faults.ts";
 import { createLogger, type LeveledLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
 import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
-import { shrinkWhenIdle } from "../sys/index.ts";
+import { createKernel, shrinkWhenIdle } from "../sys/index.ts";
 import { configText } from "./config-text.ts";
 import { startDaemon } from "./daemon.ts";
 import { dumpDiagnostics } from "./diagnostics.ts";
 import { type Flavour, flavourOf } from "./flavours.ts";
 import { helpText } from "./help.ts";
+import { activatedSockets, createListeners } from "./listeners.ts";
 import { stderrSink } from "./log-sink.ts";
 import { type ServiceManager, serviceManagerOf } from "./notify.ts";
 import { runHook } from "./oci-hook.ts";
@@ -83,12 +84,14 @@ async function run(
     log,
   });
   log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
-  await using daemon = await startDaemon({ plugins, schemas, settings, log });
+  using listeners = createListeners(activatedSockets(process.env), createKernel(), log);
+  await using daemon = await startDaemon({ plugins, schemas, settings, listeners, log });
   started = daemon.plugins;
   announce(log, manager, flavour);
   using _watch = shrinkWhenIdle();
   await stop.promise;
   log.info("stopping; containers keep running");
+  listeners[Symbol.dispose]();
 }
 
 /** The process's age counts from its start, the loading of the program included. */

@@ -7,8 +7,9 @@ import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { debugServer } from "./debug-server.ts";
+import type { Listeners } from "./listeners.ts";
 import { SERVER, type Server } from "./server.ts";
-import { handOver, socketPath } from "./sockets.ts";
+import { socketPath } from "./sockets.ts";
 
 /** How long a stopping daemon waits for the calls under way. */
 const graceMs = 1000;
@@ -37,7 +38,7 @@ const grpcServer: PluginDefinition = definePlugin({
     });
     scope.defer(() => server.close(graceMs));
     return {
-      start: () => listen("gRPC", config, log, (path) => server.listen({ path, mode: 0o660 })),
+      start: (listeners) => listen("gRPC", listeners, config, log, (fd) => server.listen({ fd })),
     };
   },
 });
@@ -53,7 +54,7 @@ const ttrpcServer: PluginDefinition = definePlugin({
     const server = createTtrpcServer({ services, log });
     scope.defer(() => server.close());
     return {
-      start: () => listen("ttrpc", config, log, (path) => server.listen(path, { mode: 0o660 })),
+      start: (listeners) => listen("ttrpc", listeners, config, log, (fd) => server.serve(fd)),
     };
   },
 });
@@ -70,13 +71,13 @@ interface SocketConfig {
 
 async function listen(
   what: string,
+  listeners: Listeners,
   config: SocketConfig,
   log: Logger,
-  open: (path: string) => Promise<unknown>,
+  serve: (fd: number) => unknown,
 ): Promise<void> {
   const path = socketPath(config.address);
-  await open(path);
-  await handOver(path, config.uid, config.gid);
+  await serve(await listeners.open(path, { mode: 0o660, uid: config.uid, gid: config.gid }));
   log.info(`serving ${what}`, { address: path });
 }
 

@@ -11,8 +11,10 @@ export interface FdMessage {
 
 /** Unix sockets that carry descriptors; all non-blocking and close-on-exec. */
 export interface SocketCalls {
-  /** A listening stream socket at a path. Source: unix(7), bind(2), listen(2). */
-  listenUnix(path: string): Fd;
+  /** A listening stream socket at a path; `backlog` connections may wait for accept. Source: unix(7), bind(2), listen(2). */
+  listenUnix(path: string, backlog?: number): Fd;
+  /** The path of a unix stream socket that listens; undefined for every other descriptor. Source: getsockname(2), socket(7). */
+  listeningPath(fd: Fd): string | undefined;
   /** Takes a connection that waits; undefined when none does. Source: accept4(2). */
   accept(fd: Fd): Fd | undefined;
   /** Two connected sockets that keep message boundaries. Source: socketpair(2), SOCK_SEQPACKET. */
@@ -44,6 +46,7 @@ const libc = lazyLibrary({
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
 });
 
 const [unixFamily, stream, seqPacket] = [1, 1, 5];
@@ -51,7 +54,7 @@ const [nonBlocking, closeOnExec] = [0o4000, 0o2000000];
 const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
 const [socketLevel, scmRights] = [1, 1];
 /** Source: asm-generic/socket.h. */
-const [sendBuffer, sendBufferForced] = [7, 32];
+const [socketType, sendBuffer, acceptsConnections, sendBufferForced] = [3, 7, 30, 32];
 const messageDontWait = 0x40;
 const maxMessageBytes = 4096;
 const maxFds = 16;
@@ -76,7 +79,7 @@ function message(bytes: Uint8Array, control: Uint8Array): Uint8Array {
 
 /** SAFETY: see message(). JUSTIFICATION: the runtime's sockets neither send nor receive descriptors. */
 export const socketCalls: SocketCalls = {
-  listenUnix: (path) => {
+  listenUnix: (path, backlog = 8) => {
     const name = Buffer.from(path);
     if (name.length > 107) throw new SysError("bind", 36, path);
     const address = new Uint8Array(110);
@@ -84,8 +87,23 @@ export const socketCalls: SocketCalls = {
     address.set(name, 2);
     const fd = check("socket", () => libc().socket(unixFamily, stream | nonBlocking | closeOnExec, 0));
     check("bind", () => libc().bind(fd, address, 3 + name.length), path);
-    check("listen", () => libc().listen(fd, 8), path);
+    check("listen", () => libc().listen(fd, backlog), path);
     return fd;
+  },
+  listeningPath: (fd) => {
+    try {
+      if (option(fd, acceptsConnections) === 0 || option(fd, socketType) !== stream) return undefined;
+    } catch (error) {
+      if (isErrno(error, "ENOTSOCK", "EBADF")) return undefined;
+      throw error;
+    }
+    const address = new Uint8Array(110);
+    const length = new Uint32Array([address.length]);
+    check("getsockname", () => libc().getsockname(fd, address, length));
+    const name = address.subarray(2, length[0]);
+    if (address[0] !== unixFamily || address[1] !== 0 || name.length === 0 || name[0] === 0) return undefined;
+    const end = name.indexOf(0);
+    return Buffer.from(end < 0 ? name : name.subarray(0, end)).toString();
   },
   accept: (fd) => {
     try {
@@ -109,9 +127,7 @@ export const socketCalls: SocketCalls = {
       if (!isErrno(error, "EPERM")) throw error;
       check("setsockopt", () => libc().setsockopt(fd, socketLevel, sendBuffer, size, 4));
     }
-    const length = new Uint32Array([4]);
-    check("getsockopt", () => libc().getsockopt(fd, socketLevel, sendBuffer, size, length));
-    return size[0] as number;
+    return option(fd, sendBuffer);
   },
   sendFds: (fd, bytes, fds) => {
     const { size, length, level, type, data } = messageLayout.control;
@@ -143,6 +159,13 @@ export const socketCalls: SocketCalls = {
     return { bytes: bytes.slice(0, count), fds: fdsIn(control.subarray(0, Number(used))) };
   },
 };
+
+/** A number that the socket layer keeps of a socket. */
+function option(fd: Fd, name: number): number {
+  const [value, length] = [new Int32Array(1), new Uint32Array([4])];
+  check("getsockopt", () => libc().getsockopt(fd, socketLevel, name, value, length));
+  return value[0] as number;
+}
 
 function fdsIn(control: Uint8Array): Fd[] {
   const { size, length, level, type, data } = messageLayout.control;

@@ -317,6 +317,21 @@ describe("Kernel sockets", () => {
   });
 });
 
+describe("listeningPath", () => {
+  test("knows a listening unix socket by its path, and nothing else", async () => {
+    const path = at("named");
+    const listener = kernel.listenUnix(path, 64);
+    const other = kernel.duplicate(listener);
+    const [left, right] = kernel.socketPair();
+    const [read, write] = kernel.pipe();
+    using tcp = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
+    const tcpFd = (tcp as unknown as { fd: number }).fd;
+    expect(kernel.listeningPath(other)).toBe(path);
+    expect([left, read, 9999, tcpFd].map((fd) => kernel.listeningPath(fd))).toEqual(Array(4).fill(undefined));
+    for (const fd of [listener, other, left, right, read, write]) kernel.close(fd);
+  });
+});
+
 describe("FdWatcher.watch", () => {
   const failures: unknown[] = [];
 

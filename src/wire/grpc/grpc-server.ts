@@ -7,6 +7,7 @@ import {
   type Endpoint,
   type HeaderBlock,
   type Http2Server,
+  type ListeningSocket,
   type Lookout,
   type Stream,
   type StreamHandler,
@@ -33,7 +34,7 @@ export interface GrpcServerOptions {
 /** Serves gRPC over HTTP/2 without TLS on unix sockets and TCP. */
 export interface GrpcServer {
   /** Returns the port, 0 for a path. A socket file is made with `mode`, by default 0660. Errors: what listen gives. */
-  listen(endpoint: Endpoint): Promise<number>;
+  listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
   /** Stops listening, lets the calls in progress end for so long, then cancels them and hangs up. */
   close(graceMs: number): Promise<void>;
 }
@@ -67,7 +68,7 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
     });
   }
 
-  listen(endpoint: Endpoint): Promise<number> {
+  listen(endpoint: Endpoint | ListeningSocket): Promise<number> {
     return this.#http2.listen(endpoint);
   }
 

@@ -10,6 +10,11 @@ export type Endpoint =
   | { readonly path: string; readonly mode?: number | undefined }
   | { readonly host: string; readonly port: number };
 
+/** A socket that listens already. The server owns the descriptor, and leaves a socket's file alone. */
+export interface ListeningSocket {
+  readonly fd: number;
+}
+
 export interface Http2ServerOptions {
   readonly limits: ConnectionLimits;
   /** A TCP connection that says nothing for so long is pinged; without an answer in another 20 s it is closed. */
@@ -22,8 +27,10 @@ export interface Http2ServerOptions {
 /** Serves HTTP/2 with prior knowledge on any number of sockets. */
 export interface Http2Server {
   /** Errors: what listen gives (EADDRINUSE and the like). Returns the port, 0 for a path. */
-  listen(endpoint: Endpoint): Promise<number>;
+  listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
   readonly connections: ReadonlySet<Connection>;
+  /** Takes no more connections, and no more streams on those it has. */
+  drain(): void;
   /** Stops listening, lets calls end for so long, then hangs up. */
   close(graceMs: number): Promise<void>;
 }
@@ -49,26 +56,22 @@ class BunHttp2Server implements Http2Server {
     this.#options = options;
   }
 
-  async listen(endpoint: Endpoint): Promise<number> {
+  async listen(endpoint: Endpoint | ListeningSocket): Promise<number> {
     const socket = { ...socketEvents, open: (opened: BunSocket) => this.#accept(opened) };
-    const listener =
-      "path" in endpoint
-        ? Bun.listen<SocketData>({ unix: endpoint.path, socket, data: { connection: undefined } })
-        : Bun.listen<SocketData>({
-            hostname: endpoint.host,
-            port: endpoint.port,
-            socket,
-            data: { connection: undefined },
-          });
+    const listener = Bun.listen<SocketData>({ ...placeOf(endpoint), socket, data: { connection: undefined } });
     if ("path" in endpoint) chmodSync(endpoint.path, endpoint.mode ?? 0o660);
     this.#listeners.push(listener as SocketListener<SocketData>);
     this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
-    return "port" in listener ? listener.port : 0;
+    return "host" in endpoint ? (listener as unknown as { readonly port: number }).port : 0;
+  }
+
+  drain(): void {
+    for (const listener of this.#listeners.splice(0)) listener.stop(false);
+    for (const connection of this.connections) connection.drain();
   }
 
   async close(graceMs: number): Promise<void> {
-    for (const listener of this.#listeners.splice(0)) listener.stop(false);
-    for (const connection of this.connections) connection.drain();
+    this.drain();
     if (this.connections.size > 0 && graceMs > 0) await this.#empty(graceMs);
     for (const connection of this.connections) connection.terminate();
     clearInterval(this.#sweeper);
@@ -124,4 +127,11 @@ class BunHttp2Server implements Http2Server {
       }
     }
   }
+}
+
+/** As the runtime takes it: of its published types, which don't know `fd`, this is the narrowest. */
+function placeOf(endpoint: Endpoint | ListeningSocket): { readonly unix: string } {
+  if ("path" in endpoint) return { unix: endpoint.path };
+  const place = "fd" in endpoint ? endpoint : { hostname: endpoint.host, port: endpoint.port };
+  return place as unknown as { readonly unix: string };
 }

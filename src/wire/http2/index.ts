@@ -1,5 +1,11 @@
 export { connectHttp2 } from "./bun-client.ts";
-export { createHttp2Server, type Endpoint, type Http2Server, type Http2ServerOptions } from "./bun-server.ts";
+export {
+  createHttp2Server,
+  type Endpoint,
+  type Http2Server,
+  type Http2ServerOptions,
+  type ListeningSocket,
+} from "./bun-server.ts";
 export { Connection, type ConnectionHandler } from "./connection.ts";
 export { type HeaderBlock, headerListSize, headerValue } from "./header-block.ts";
 export { type HeaderFields, type HeaderSource, HeaderTemplate } from "./hpack-encoder.ts";

@@ -18,6 +18,7 @@ class BunTtrpcServer implements TtrpcServer {
   readonly #methods: MethodTable;
   readonly #log: Logger;
   readonly #listeners = new Map<string, UnixSocketListener<ServerConnection>>();
+  readonly #adopted: UnixSocketListener<ServerConnection>[] = [];
   readonly #sockets = new Set<Socket<ServerConnection>>();
 
   constructor(methods: MethodTable, log: Logger) {
@@ -36,7 +37,7 @@ class BunTtrpcServer implements TtrpcServer {
     // The socket exists from bind on; the mask keeps others out until chmod gave it its mode. Both are synchronous.
     const mask = process.umask(0o177);
     try {
-      this.#listeners.set(path, this.#open(path, options.namespace));
+      this.#listeners.set(path, this.#open({ unix: path }, options.namespace));
       if (options.mode !== undefined) chmodSync(path, options.mode);
     } catch (error) {
       throw unavailable(`listen on ${quote(path)}: ${messageOf(error)}`, { cause: error });
@@ -45,7 +46,13 @@ class BunTtrpcServer implements TtrpcServer {
     }
   }
 
+  serve(fd: number): void {
+    // `fd` is not in the published types.
+    this.#adopted.push(this.#open({ fd } as unknown as { unix: string }, undefined));
+  }
+
   async close(): Promise<void> {
+    for (const listener of this.#adopted.splice(0)) listener.stop(true);
     for (const [path, listener] of this.#listeners) {
       listener.stop(true);
       rmSync(path, { force: true });
@@ -58,9 +65,9 @@ class BunTtrpcServer implements TtrpcServer {
     return this.close();
   }
 
-  #open(path: string, namespace: string | undefined): UnixSocketListener<ServerConnection> {
+  #open(place: { readonly unix: string }, namespace: string | undefined): UnixSocketListener<ServerConnection> {
     return Bun.listen<ServerConnection>({
-      unix: path,
+      ...place,
       socket: {
         open: (socket) => {
           socket.data = new ServerConnection(socket, this.#methods, this.#log, namespace);

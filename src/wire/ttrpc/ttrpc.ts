@@ -22,6 +22,8 @@ export interface TtrpcServer extends AsyncDisposable {
    * Errors: invalidArgument (a path too long for a socket), unavailable (in use, no permission).
    */
   listen(path: string, options?: ListenOptions): Promise<void>;
+  /** Serves on a socket that listens already. The server owns the descriptor, and leaves the socket's file alone. */
+  serve(fd: number): void;
   /** Refuses new connections, cancels calls under way, closes every connection, removes the socket files. */
   close(): Promise<void>;
 }
