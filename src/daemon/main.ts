@@ -12,7 +12,7 @@ import { type Flavour, flavourOf } from "./flavours.ts";
 import { helpText } from "./help.ts";
 import { activatedSockets, createListeners } from "./listeners.ts";
 import { stderrSink } from "./log-sink.ts";
-import { type ServiceManager, serviceManagerOf } from "./notify.ts";
+import { managerFacts, type ServiceManager, serviceManagerOf } from "./notify.ts";
 import { runHook } from "./oci-hook.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
@@ -72,17 +72,19 @@ async function run(
 ): Promise<void> {
   const settings = await resolveSettings(options, flavour);
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat, write: stderrSink() });
-  const manager = serviceManagerOf(process.env["NOTIFY_SOCKET"], log);
+  const manager = serviceManagerOf(managerFacts(process.env), log);
   const stop = Promise.withResolvers<void>();
   let started: StartedPlugins | undefined;
   handleSignals({
     stop: () => {
-      manager.stopping();
+      manager.stopping("stopping; containers keep running");
       stop.resolve();
     },
     dump: () => dumpDiagnostics(log, started?.view),
     log,
   });
+  using _watchdog = manager.watch();
+  manager.status("starting");
   log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
   using listeners = createListeners(activatedSockets(process.env), createKernel(), log);
   await using daemon = await startDaemon({ plugins, schemas, settings, listeners, log });
@@ -96,6 +98,6 @@ async function run(
 
 /** The process's age counts from its start, the loading of the program included. */
 function announce(log: LeveledLogger, manager: ServiceManager, flavour: Flavour): void {
-  manager.ready();
+  manager.ready(`serving; version ${apiVersion}${revision === "" ? "" : ` ${revision}`}`);
   log.info(`${flavour.name} ready in ${process.uptime().toFixed(3)}s`);
 }

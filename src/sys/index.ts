@@ -31,4 +31,4 @@ export { openSha256, type Sha256 } from "./sha256.ts";
 export type { FdMessage } from "./sockets.ts";
 export { isErrno, SysError } from "./sys-error.ts";
 export { rawAttributes } from "./terminals.ts";
-export { wallClock } from "./wall-clock.ts";
+export { monotonicMicroseconds, wallClock } from "./wall-clock.ts";

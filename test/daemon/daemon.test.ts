@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { daemonPlugins, listRpcs, unfinishedText } from "../../src/daemon/index.ts";
 import { waitFor } from "../support/index.ts";
+import { openManagerSocket } from "./manager-socket.ts";
 
 const top = resolve(import.meta.dir, "../..");
 const launcher = join(top, "bin/lighterd");
@@ -162,17 +163,19 @@ describe("lighterd", () => {
     }
   });
 
-  test("tells a service manager that it is ready", async () => {
+  test("tells a service manager how it fares, and its watchdog that it lives", async () => {
     const { path, flags } = folder();
-    const told = join(path, "notify");
-    const script =
-      "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\ns.bind(sys.argv[1])\n" +
-      "print(s.recv(100).decode())";
-    await using listener = spawn(["python3", "-c", script, told]);
-    await waitFor("the manager's socket", () => existsSync(told));
-    await using daemon = spawn([launcher, ...flags], { env: { NOTIFY_SOCKET: told } });
+    await using manager = await openManagerSocket(join(path, "notify"));
+    const env = { NOTIFY_SOCKET: manager.path, WATCHDOG_USEC: "60000" };
+    await using daemon = spawn([launcher, ...flags], { env });
     await untilReady(daemon);
-    expect(await listener.stdout.text()).toBe("READY=1\n");
+    const ready = await manager.until("READY=1;STATUS=serving");
+    expect(manager.messages.slice(0, ready)).toContain("STATUS=starting");
+    // The watchdog is fed on and on.
+    const first = await manager.until("WATCHDOG=1", ready);
+    await manager.until("WATCHDOG=1", first + 3);
+    daemon.kill("SIGTERM");
+    await manager.until("STOPPING=1;STATUS=stopping; containers keep running", ready);
   });
 });
 
