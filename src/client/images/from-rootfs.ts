@@ -98,7 +98,7 @@ async function* hashed(
   }
 }
 
-/** A folder as a tar, by the system's tar: it knows hard links, devices, sparse files and extended attributes. */
+/** A folder as a tar, by the system's tar: it knows hard links, devices and extended attributes. */
 async function* folderTar(folder: string): AsyncGenerator<Uint8Array> {
   const tar = Bun.spawn(
     [

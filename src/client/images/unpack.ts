@@ -3,9 +3,11 @@ import type { Client } from "../client.ts";
 import { randomHex } from "../names.ts";
 import type { Descriptor } from "./documents.ts";
 import { chainId, type ResolvedImage, toWire } from "./image-config.ts";
+import { withLease } from "./lease.ts";
 
 export interface UnpackOptions {
   readonly snapshotter: string;
+  /** One of its own, while it unpacks, when left out. */
   readonly lease?: string | undefined;
   /** Told how many bytes of the layers that have to be unpacked are done, and of how many. */
   readonly onProgress?: ((count: number, total: number) => void) | undefined;
@@ -19,7 +21,13 @@ export interface UnpackOptions {
  * config's label keeps the snapshots from garbage collection.
  * Source: containerd client/image.go, Unpack.
  */
-export async function unpackImage(client: Client, image: ResolvedImage, options: UnpackOptions): Promise<string> {
+export function unpackImage(client: Client, image: ResolvedImage, options: UnpackOptions): Promise<string> {
+  if (options.lease !== undefined) return unpack(client, image, options);
+  // What is being unpacked is referred to by nothing yet.
+  return withLease(client, (lease) => unpack(client, image, { ...options, lease }));
+}
+
+async function unpack(client: Client, image: ResolvedImage, options: UnpackOptions): Promise<string> {
   const { diffIds } = image.config;
   if (diffIds.length === 0 || diffIds.length !== image.layers.length) {
     throw invalidArgument(`image ${image.name}: ${image.layers.length} layers, but ${diffIds.length} diff ids`);

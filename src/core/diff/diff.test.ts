@@ -169,6 +169,17 @@ requiresRoot("Differ.apply", () => {
     expect(fs.statSync(join(root, "empty")).size).toBe(0);
   });
 
+  test("a further name that says nothing of a file's capability leaves it, as GNU tar writes them", async () => {
+    const root = freshFolder("root");
+    const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
+    const owner = { uid: 7, gid: 8, mode: 0o755 };
+    const xattrs = new Map([["security.capability", capability]]);
+    const hard = { name: "b", kind: "hardlink", linkName: "a", ...owner } as const;
+    await apply(tarOf([{ name: "a", data: "x", ...owner, xattrs }, hard]), bindOf(root));
+    expect(fs.lstatSync(join(root, "b"))).toMatchObject({ nlink: 2, uid: 7, gid: 8 });
+    expect([...(kernel.getXattr(join(root, "b"), "security.capability") ?? [])]).toEqual([...capability]);
+  });
+
   test.each([
     ["gzip", `${layerType}+gzip`, gzipSync],
     ["zstd", `${layerType}+zstd`, zstdCompressSync],

@@ -41,7 +41,10 @@ export function createTransferrer(options: LocalTransferOptions): Transferrer {
     unpack: async (ctx, image, snapshotter, progress) => {
       const targets = options.targets.filter((target) => target.snapshotter.name === snapshotter);
       const fetch = async (of: Ctx, { digest }: Descriptor): Promise<void> => void options.content.info(of, digest);
-      const unpacked = await options.unpacker.unpack(ctx, image, targets, { fetch }, progress);
+      // Snapshots that nothing refers to yet would be collected before they are done.
+      const unpacked = await underLease(ctx, { leases: options.leases, active }, (own) =>
+        options.unpacker.unpack(own, image, targets, { fetch }, progress),
+      );
       if (!unpacked) throw notImplemented(`unable to unpack the image to snapshotter ${quote(snapshotter)}`);
     },
   };

@@ -410,6 +410,20 @@ requiresRoot("transfer", () => {
     expect(sink.taken().toString()).toBe("ahoy");
   });
 
+  test("keeps by a lease what it unpacks for a caller that has none, until it is done", async () => {
+    const image = freshImage();
+    for (const bytes of image.blobs.values()) await putBlob(bed, bytes);
+    const held: string[] = [];
+    const look = (): void => {
+      for (const { id } of bed.leases.list(bed.ctx, [])) {
+        held.push(...bed.leases.listResources(bed.ctx, id).map(({ type }) => type));
+      }
+    };
+    await transferrer.unpack(bed.ctx, image, "overlayfs", { extracting: look });
+    expect(held).toContain("snapshots/overlayfs");
+    expect(bed.leases.list(bed.ctx, [])).toEqual([]);
+  });
+
   test("says what it cannot do", async () => {
     const registry = { kind: "registry", reference: "r.test/a:1" } as never;
     expect(await failureOf(() => transferrer.transfer(bed.ctx, registry, archiveSink()))).toBe(

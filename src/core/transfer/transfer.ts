@@ -129,6 +129,7 @@ export interface Transferrer {
   /**
    * Makes snapshots of an image that is in the content store. Errors: notImplemented (nothing unpacks it there), notFound (content),
    * and as Unpacker.unpack.
+   * Effects: what is not done yet is kept by a lease of 24 hours, where the caller has none.
    */
   unpack(ctx: Ctx, image: UnpackableImage, snapshotter: string, progress?: UnpackProgress): Promise<void>;
   /** From now on it copies with containers, too. */

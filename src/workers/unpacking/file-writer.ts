@@ -85,7 +85,9 @@ export class FileWriter {
     // Linking a file to itself would begin with removing it.
     if (path === target) return;
     this.#exclusively(bytes, () => fs.linkSync(pathBytes(`/${target}`), bytes));
-    this.#attributes(bytes, entry);
+    const { uid, gid } = fs.lstatSync(bytes);
+    // The file has its capability by now, which a change of owner takes away; not every archive tells of it again.
+    this.#attributes(bytes, entry, uid !== entry.uid || gid !== entry.gid);
     this.setTimes(path, entry);
   }
 
@@ -136,8 +138,8 @@ export class FileWriter {
     return true;
   }
 
-  #attributes(bytes: Buffer, entry: TarEntry): void {
-    fs.lchownSync(bytes, entry.uid, entry.gid);
+  #attributes(bytes: Buffer, entry: TarEntry, ownerToo = true): void {
+    if (ownerToo) fs.lchownSync(bytes, entry.uid, entry.gid);
     this.#xattrs(bytes, entry);
     if (entry.kind === "symlink") return;
     // A hardlink to a symbolic link has no mode of its own, either.
