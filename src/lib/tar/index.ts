@@ -12,4 +12,4 @@ export {
   zeroTime,
 } from "./entry.ts";
 export { TarReader, type TarSink } from "./reader.ts";
-export { encodeHeader, encodeUstarHeader, endMark, paddingFor } from "./writer.ts";
+export { encodeHeader, endMark, paddingFor } from "./writer.ts";

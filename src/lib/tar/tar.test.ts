@@ -5,7 +5,6 @@ import { join } from "node:path";
 import {
   byteString,
   encodeHeader,
-  encodeUstarHeader,
   endMark,
   noXattrs,
   paddingFor,
@@ -148,11 +147,21 @@ describe("headers", () => {
     expect(listed.stdout.toString().split("\n").slice(0, 2)).toEqual(["f", "dir/"]);
   });
 
-  test("a plain header splits long names at a slash", () => {
-    const name = `${"d".repeat(120)}/${"f".repeat(90)}`;
-    const header = encodeUstarHeader({ ...plain, name });
-    expect(header.length).toBe(512);
-    expect(readAll(Buffer.concat([header, endMark]))[0]?.entry.name).toBe(name);
+  const [deep, wide] = [`${"d".repeat(120)}/${"f".repeat(90)}`, `${"d".repeat(156)}/f`];
+  // Go's archive/tar: a plain block where the name can be split and nothing else needs more, else three.
+  test.each<[string, Partial<TarEntry>, number]>([
+    ["a long name that can be split", { name: deep }, 512],
+    ["a folder's", { name: `${deep}/`, kind: "directory" }, 512],
+    ["one whose folder is too long", { name: wide }, 1536],
+    ["one whose last part is too long", { name: `d/${"f".repeat(101)}` }, 1536],
+    ["one that is not ASCII", { name: `${deep}\xff` }, 1536],
+    ["one of an owner that does not fit", { name: deep, uid: 2 ** 31 }, 1536],
+    ["one with an attribute", { name: deep, xattrs: new Map([["user.a", Buffer.from("1")]]) }, 1536],
+  ])("%s", (_what, given, bytes) => {
+    const entry = { ...plain, ...given };
+    const header = encodeHeader(entry);
+    expect(header.length).toBe(bytes);
+    expect(readAll(Buffer.concat([header, endMark]))[0]?.entry).toMatchObject({ name: entry.name, uid: entry.uid });
   });
 });
 

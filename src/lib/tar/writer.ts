@@ -24,28 +24,30 @@ export function paddingFor(sizeBytes: number): Uint8Array {
 }
 
 /**
- * The header of a member: an extended header where a value does not fit the plain one, then the plain one. Byte for byte
- * what Go's archive/tar writes for the same values with Format PAX, so that digests agree with containerd's.
+ * The header of a member: an extended header where a value does not fit the plain one, then the plain one; a long name alone
+ * is split at a slash where it can be. Byte for byte what Go's archive/tar writes for the same values with Format PAX, so that
+ * digests agree with containerd's.
  * Shape: `sizeBytes` of data and padding follow for a file; times are cut to whole seconds unless `keepNanos`.
+ * Source: Go archive/tar, Header.allowedFormats, which takes PAX to allow ustar too.
  */
 export function encodeHeader(entry: TarEntry, keepNanos = false): Uint8Array {
   const records = paxRecords(entry, keepNanos);
-  const main = mainBlock(entry);
-  if (records === "") return main;
-  const data = Buffer.from(records, "latin1");
+  if (records.size === 0) return finished(plainBlock(entry));
+  const split = records.size === 1 && records.has("path") ? splitName(entry.name) : undefined;
+  if (split !== undefined) {
+    const block = plainBlock({ ...entry, name: split.rest });
+    writeText(block, fields.prefix, split.prefix);
+    return finished(block);
+  }
+  let text = "";
+  for (const key of [...records.keys()].sort()) text += formatPaxRecord(key, records.get(key) as string);
+  const data = Buffer.from(text, "latin1");
+  const main = finished(plainBlock(entry));
   return Buffer.concat([extendedBlock(entry.name, data.length), data, paddingFor(data.length), main]);
 }
 
-/** The header of a member as ustar has it, a long name split at a slash; like `encodeHeader` where that can't be. */
-export function encodeUstarHeader(entry: TarEntry): Uint8Array {
-  const split = splitName(entry.name);
-  if (split === undefined || !isAscii(entry.name)) return encodeHeader(entry);
-  const block = plainBlock({ ...entry, name: split.rest });
-  writeText(block, fields.prefix, split.prefix);
-  return finished(block);
-}
-
-function paxRecords(entry: TarEntry, keepNanos: boolean): string {
+/** What does not fit the plain header. */
+function paxRecords(entry: TarEntry, keepNanos: boolean): Map<string, ByteString> {
   const records = new Map<string, ByteString>();
   const addText = (key: string, value: ByteString, [, size]: Field): void => {
     if (value.length > size || !isAscii(value)) records.set(key, value);
@@ -61,13 +63,7 @@ function paxRecords(entry: TarEntry, keepNanos: boolean): string {
   if (keepNanos && entry.mtime.nanos !== 0) records.set("mtime", formatPaxTime(entry.mtime));
   else addNumber("mtime", entry.mtime.seconds, fields.mtime);
   for (const [name, value] of entry.xattrs) records.set(xattrPrefix + name, Buffer.from(value).toString("latin1"));
-  let text = "";
-  for (const key of [...records.keys()].sort()) text += formatPaxRecord(key, records.get(key) as string);
-  return text;
-}
-
-function mainBlock(entry: TarEntry): Buffer {
-  return finished(plainBlock(entry));
+  return records;
 }
 
 function plainBlock(entry: TarEntry): Buffer {
@@ -143,11 +139,11 @@ function asciiOf(text: ByteString): ByteString {
   return ascii;
 }
 
-/** Splits a long name as ustar keeps it. Source: Go archive/tar, splitUSTARPath. */
+/** Splits a long name as ustar keeps it; undefined where it can't. Source: Go archive/tar, splitUSTARPath. */
 function splitName(name: ByteString): { prefix: ByteString; rest: ByteString } | undefined {
   const [, nameSize] = fields.name;
   const [, prefixSize] = fields.prefix;
-  if (name.length <= nameSize) return { prefix: "", rest: name };
+  if (!isAscii(name)) return undefined;
   const limit = name.length > prefixSize + 1 ? prefixSize + 1 : name.endsWith("/") ? name.length - 1 : name.length;
   const at = name.lastIndexOf("/", limit - 1);
   const rest = name.length - at - 1;

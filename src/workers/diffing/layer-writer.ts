@@ -4,7 +4,6 @@ import {
   type ByteString,
   displayName,
   encodeHeader,
-  encodeUstarHeader,
   endMark,
   noXattrs,
   paddingFor,
@@ -62,7 +61,7 @@ export class LayerWriter {
     this.#writeFolders(folder);
     const mark = `${folder === "" ? "" : `${folder}/`}.wh.${baseOf(name)}`;
     this.#options.write(
-      encodeUstarHeader({
+      encodeHeader({
         name: mark,
         linkName: "",
         kind: "file",
