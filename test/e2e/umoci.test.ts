@@ -58,10 +58,14 @@ describe("umoci", () => {
       await writeBusyboxRootfs(path.join(at("empty"), "rootfs"));
       await runOk(["umoci", "repack", "--image", image, at("empty")]);
       await runOk(["umoci", "config", "--image", image, "--config.cmd", "/bin/hostname", "--config.user", "sailor"]);
+      // A layer whose archive ends with its last file's last byte: no padding, no end mark.
+      await fs.writeFile(at("note"), "inserted\n");
+      await runOk(["umoci", "insert", "--image", image, at("note"), "/note"]);
       await runOk(["tar", "czf", at("new.tar.gz"), "-C", at("new"), "."]);
       const words = ["image", "import", "--name", "lighter.test/raft", at("new.tar.gz")];
       expect(await lighterOk(daemon, words)).toStartWith("lighter.test/raft:5  sha256:");
       expect(await lighterOk(daemon, ["run", "--rm", "lighter.test/raft:5", "id", "-u"])).toBe("1000\n");
+      expect(await lighterOk(daemon, ["run", "--rm", "lighter.test/raft:5", "cat", "/note"])).toBe("inserted\n");
     },
     { needs, timeoutMs: 90_000 },
   );

@@ -75,11 +75,15 @@ export class TarReader {
     while (at < chunk.length && this.#state !== "end") at += this.#take(chunk, at);
   }
 
-  /** Call after the last piece. Errors: TarError when the archive stops in the middle of a member. */
+  /**
+   * Call after the last piece. Errors: TarError when the archive stops in the middle of a member.
+   * Shape: the end mark, and the last member's padding, may be missing. Source: Go archive/tar, Reader.next.
+   */
   finish(): void {
     if (this.#state === "end") return;
+    const between = this.#state === "header" || this.#state === "padding";
     const unfinished = this.#pax.length > 0 || this.#longName !== undefined || this.#longLink !== undefined;
-    if (this.#state !== "header" || this.#blockUsed > 0 || unfinished) {
+    if (!between || this.#blockUsed > 0 || unfinished) {
       throw new TarError("unexpected end of archive", this.#current);
     }
     this.#state = "end";

@@ -94,6 +94,11 @@ describe("TarReader", () => {
     expect(readAll(new Uint8Array())).toEqual([]);
   });
 
+  test("takes one whose last member lacks its padding, as umoci's insert leaves it", () => {
+    const whole = write([{ ...plain, sizeBytes: 1000 }]);
+    for (const end of [512 + 1000, 512 + 1001, 1535]) expect(readAll(whole.subarray(0, end))[0]?.data.length).toBe(1000);
+  });
+
   test.each(["gnu", "oldgnu", "pax", "posix", "ustar", "v7"])("reads GNU tar's format %s", (format) => {
     const folder = mkdtempSync(join(tmpdir(), "lighter-tar-"));
     try {
