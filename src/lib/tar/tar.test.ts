@@ -96,7 +96,8 @@ describe("TarReader", () => {
 
   test("takes one whose last member lacks its padding, as umoci's insert leaves it", () => {
     const whole = write([{ ...plain, sizeBytes: 1000 }]);
-    for (const end of [512 + 1000, 512 + 1001, 1535]) expect(readAll(whole.subarray(0, end))[0]?.data.length).toBe(1000);
+    for (const end of [512 + 1000, 512 + 1001, 1535])
+      expect(readAll(whole.subarray(0, end))[0]?.data.length).toBe(1000);
   });
 
   test.each(["gnu", "oldgnu", "pax", "posix", "ustar", "v7"])("reads GNU tar's format %s", (format) => {
