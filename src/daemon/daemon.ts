@@ -46,8 +46,7 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
   const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
   const configs = decodePlugins(plugins, settings.config);
-  for (const note of [...settings.config.notes, ...configs.notes])
-    log[note.level === "warn" ? "warn" : "debug"](noteText(note));
+  for (const note of [...settings.config.notes, ...configs.notes]) log[note.level](noteText(note));
   const kernel = createKernel();
   await makeFolders(settings);
   await using stack = new AsyncDisposableStack();

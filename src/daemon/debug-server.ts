@@ -1,11 +1,11 @@
-import { definePlugin, integer, type PluginDefinition, SkipPlugin, table, text } from "../plugin/index.ts";
+import { definePlugin, ownerId, type PluginDefinition, SkipPlugin, table, text } from "../plugin/index.ts";
 import { SERVER, type Server } from "./server.ts";
 
 /** The socket of `[debug]`: what the daemon is doing, for whoever looks into it. Source: containerd internal/pprof/plugin.go. */
 export const debugServer: PluginDefinition = definePlugin({
   type: SERVER,
   id: "debug",
-  config: table({ address: text(), uid: integer(process.geteuid?.() ?? 0), gid: integer(process.getegid?.() ?? 0) }),
+  config: table({ address: text(), uid: ownerId(process.geteuid?.() ?? 0), gid: ownerId(process.getegid?.() ?? 0) }),
   init: (_given, { config, log, plugins, scope }): Server => {
     if (config.address === "") throw new SkipPlugin("no address");
     return {

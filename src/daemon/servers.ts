@@ -1,6 +1,16 @@
 import { GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
 import type { Logger } from "../lib/log.ts";
-import { definePlugin, integer, type PluginDefinition, SkipPlugin, table, text } from "../plugin/index.ts";
+import {
+  definePlugin,
+  integer,
+  messageBytes,
+  ownerId,
+  type PluginDefinition,
+  SkipPlugin,
+  sizeBytes,
+  table,
+  text,
+} from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { createGrpcServer } from "../wire/grpc/index.ts";
 import { createLookout } from "../wire/http2/index.ts";
@@ -13,11 +23,10 @@ import { socketPath } from "./sockets.ts";
 
 /** How long a stopping daemon waits for the calls under way. */
 const graceMs = 1000;
-const messageLimit = 16 * 1024 * 1024;
 
 const uid = (): number => process.geteuid?.() ?? 0;
 const gid = (): number => process.getegid?.() ?? 0;
-const socketConfig = { address: text(), uid: integer(uid(), 0), gid: integer(gid(), 0) };
+const socketConfig = { address: text(), uid: ownerId(uid()), gid: ownerId(gid()) };
 
 const grpcServer: PluginDefinition = definePlugin({
   type: SERVER,
@@ -25,8 +34,8 @@ const grpcServer: PluginDefinition = definePlugin({
   requires: { apis: GRPC, ours: LIGHTER_GRPC },
   config: table({
     ...socketConfig,
-    max_recv_message_size: integer(messageLimit, 0),
-    max_send_message_size: integer(messageLimit, 0),
+    max_recv_message_size: sizeBytes(messageBytes),
+    max_send_message_size: sizeBytes(messageBytes),
   }),
   init: ({ apis, ours }, { config, log, scope }) => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
@@ -34,7 +43,7 @@ const grpcServer: PluginDefinition = definePlugin({
       services,
       log,
       lookout: createLookout(createKernel()),
-      limits: { maxReceiveBytes: config.max_recv_message_size || messageLimit },
+      limits: { maxReceiveBytes: config.max_recv_message_size || messageBytes },
     });
     scope.defer(() => server.close(graceMs));
     return {
@@ -81,12 +90,21 @@ async function listen(
   log.info(`serving ${what}`, { address: path });
 }
 
+const tcpConfig = {
+  tls_ca: text(),
+  tls_cert: text(),
+  tls_key: text(),
+  tls_common_name: text(),
+  max_recv_message_size: sizeBytes(messageBytes),
+  max_send_message_size: sizeBytes(messageBytes),
+};
+
 /** Sockets of containerd's that nothing of lighter's stands behind yet. */
 function unbuiltServer(id: string): PluginDefinition {
   return definePlugin({
     type: SERVER,
     id,
-    config: table({ address: text(), uid: integer(), gid: integer() }),
+    config: table({ address: text(), uid: integer(), gid: integer(), ...tcpConfig }),
     init: (_given, { config }): Server => {
       if (config.address !== "") throw new Error(`the ${id} server is not built yet`);
       throw new SkipPlugin("no address");

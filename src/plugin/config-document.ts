@@ -1,3 +1,4 @@
+import { below, mergeDocuments, movedKey } from "./merge.ts";
 import { type ConfigPath, isTable } from "./schema.ts";
 import { pathKey } from "./toml-lines.ts";
 
@@ -56,52 +57,19 @@ export class ConfigDocument {
     const gone = this.remove(from);
     if (this.get(to) !== undefined) return gone;
     const origins = new Map(this.#origins);
-    const prefix = pathKey(from).slice(0, -1);
-    for (const [key, origin] of this.#origins) {
-      if (key === `${prefix}]` || key.startsWith(`${prefix},`))
-        origins.set(`${pathKey(to).slice(0, -1)}${key.slice(prefix.length)}`, origin);
-    }
+    for (const [key, origin] of below(this.#origins, from)) origins.set(movedKey(key, from, to), origin);
     return new ConfigDocument(putIn(gone.values, to.map(String), value), origins);
   }
 
-  /**
-   * With another document over this one, by containerd's rules: at the top, empty values leave what was there and lists
-   * are joined without doubles; `proxy_plugins`, `timeouts` and `stream_processors` are replaced entry by entry; the
-   * tables below `plugins` are merged key by key, and the later value wins.
-   * Source: containerd cmd/containerd/server/config/config.go, mergeConfig.
-   */
+  /** With another document over this one, by containerd's rules. */
   mergedWith(later: ConfigDocument): ConfigDocument {
-    const merged = new Map(Object.entries(this.values));
-    for (const [key, value] of Object.entries(later.values)) merged.set(key, mergeTop(key, merged.get(key), value));
-    return new ConfigDocument(Object.fromEntries(merged), new Map([...this.#origins, ...later.#origins]));
+    if (this.#origins.size === 0 && Object.keys(this.values).length === 0) return later;
+    const merged = mergeDocuments(
+      { values: this.values, origins: this.#origins },
+      { values: later.values, origins: later.#origins },
+    );
+    return new ConfigDocument(merged.values, merged.origins);
   }
-}
-
-const replacedByEntry: ReadonlySet<string> = new Set(["proxy_plugins", "timeouts", "stream_processors"]);
-
-function mergeTop(key: string, earlier: unknown, later: unknown): unknown {
-  if (replacedByEntry.has(key) && isTable(earlier) && isTable(later)) return { ...earlier, ...later };
-  if (Array.isArray(earlier) && Array.isArray(later)) return joinLists(earlier, later);
-  if (isTable(earlier) && isTable(later)) return mergeTables(earlier, later);
-  return isEmpty(later) && earlier !== undefined ? earlier : later;
-}
-
-function mergeTables(earlier: Table, later: Table): Table {
-  const merged = new Map(Object.entries(earlier));
-  for (const [key, value] of Object.entries(later)) {
-    const before = merged.get(key);
-    merged.set(key, isTable(before) && isTable(value) ? mergeTables(before, value) : value);
-  }
-  return Object.fromEntries(merged);
-}
-
-function joinLists(earlier: readonly unknown[], later: readonly unknown[]): readonly unknown[] {
-  const seen = new Set(earlier.map((item) => JSON.stringify(item)));
-  return [...earlier, ...later.filter((item) => !seen.has(JSON.stringify(item)))];
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === "" || value === 0 || value === false || (Array.isArray(value) && value.length === 0);
 }
 
 function putIn(table: Table, path: readonly string[], value: unknown): Table {

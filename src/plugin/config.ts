@@ -1,7 +1,24 @@
-import { anything, type ConfigSchema, duration, flag, integer, mapOf, table, text, texts } from "./schema.ts";
+import { logLevels } from "../lib/log.ts";
+import {
+  anything,
+  type ConfigSchema,
+  choice,
+  duration,
+  flag,
+  integer,
+  leaf,
+  mapOf,
+  sizeBytes,
+  table,
+  text,
+  texts,
+} from "./schema.ts";
 
 /** The newest version of containerd's configuration that is read. Source: containerd version/version.go. */
 export const configVersion = 4;
+
+/** The largest message of gRPC. Source: containerd defaults/defaults.go, DefaultMaxRecvMsgSize. */
+export const messageBytes: number = 16 * 1024 * 1024;
 
 interface DebugConfig {
   readonly level: string;
@@ -43,45 +60,64 @@ export interface TopConfig {
   readonly plugins: ReadonlyMap<string, unknown>;
 }
 
-const debug = { level: text(), format: text(), log_trace_id: flag() };
+/** containerd's words for a level, in capitals too, as logrus reads them; the empty one stands for the default. */
+const level: ConfigSchema<string> = leaf({
+  expects: `one of ${[...logLevels, "panic"].join(", ")}`,
+  example: '"info"',
+  fallback: "",
+  take: (value) =>
+    typeof value === "string" && ["", ...logLevels, "warning", "panic"].includes(value.toLowerCase())
+      ? value
+      : undefined,
+});
+
+const debug = { level, format: choice(["text", "json"], "text"), log_trace_id: flag() };
+
+/** An owner by number. Source: chown(2): the highest one stands for "as it is". */
+export const ownerId = (fallback = 0): ConfigSchema<number> => integer(fallback, 0, 2 ** 32 - 2);
 
 const topFields: { readonly [K in keyof TopConfig]: ConfigSchema<TopConfig[K]> } = {
   version: integer(configVersion),
-  root: text(),
-  state: text(),
-  temp: text(),
+  root: text("", "/var/lib/lighter"),
+  state: text("", "/run/lighter"),
+  temp: text("", "/var/tmp/lighter"),
   debug: table(debug),
-  disabled_plugins: texts(),
-  required_plugins: texts(),
-  oom_score: integer(),
-  cgroup: table({ path: text() }),
+  disabled_plugins: texts([], "io.containerd.snapshotter.v1.native"),
+  required_plugins: texts([], "io.containerd.snapshotter.v1.overlayfs"),
+  oom_score: integer(0, -1000, 1000),
+  cgroup: table({ path: text("", "/lighter") }),
   proxy_plugins: mapOf(
     table({ type: text(), address: text(), platform: text(), exports: mapOf(text()), capabilities: texts() }),
   ),
   timeouts: mapOf(duration()),
-  imports: texts(),
+  imports: texts([], "/etc/lighter/conf.d/*.toml"),
   stream_processors: mapOf(table({ accepts: texts(), returns: text(), path: text(), args: texts(), env: texts() })),
   plugins: mapOf(anything),
 };
 
 export const topSchema: ConfigSchema<TopConfig> = table(topFields);
 
+/** The top as TOML writes it, every default included. */
+export function encodeTop(top: TopConfig): Readonly<Record<keyof TopConfig, unknown>> {
+  return topSchema.encode(top) as Readonly<Record<keyof TopConfig, unknown>>;
+}
+
 const legacyFields = {
   plugin_dir: text(),
   grpc: table({
-    address: text(),
-    tcp_address: text(),
-    tcp_tls_ca: text(),
-    tcp_tls_cert: text(),
-    tcp_tls_key: text(),
-    tcp_tls_common_name: text(),
-    uid: integer(),
-    gid: integer(),
-    max_recv_message_size: integer(),
-    max_send_message_size: integer(),
+    address: text("", "/run/lighter/lighter.sock"),
+    tcp_address: text("", "127.0.0.1:10010"),
+    tcp_tls_ca: text("", "/etc/lighter/tls/ca.pem"),
+    tcp_tls_cert: text("", "/etc/lighter/tls/server.pem"),
+    tcp_tls_key: text("", "/etc/lighter/tls/server-key.pem"),
+    tcp_tls_common_name: text("", "build-server"),
+    uid: ownerId(),
+    gid: ownerId(),
+    max_recv_message_size: sizeBytes(messageBytes),
+    max_send_message_size: sizeBytes(messageBytes),
   }),
-  ttrpc: table({ address: text(), uid: integer(), gid: integer() }),
-  metrics: table({ address: text(), grpc_histogram: flag() }),
+  ttrpc: table({ address: text("", "/run/lighter/lighter.sock.ttrpc"), uid: ownerId(), gid: ownerId() }),
+  metrics: table({ address: text("", "127.0.0.1:1338"), grpc_histogram: flag() }),
 };
 
 /** Keys of versions before 4, which migration moves to where they stand now. */
@@ -91,7 +127,7 @@ export const legacyKeys: readonly string[] = Object.keys(legacyFields);
 export const fileSchema: ConfigSchema<Pick<TopConfig, "version" | "imports">> = table({
   ...topFields,
   ...legacyFields,
-  debug: table({ ...debug, address: text(), uid: integer(), gid: integer() }),
+  debug: table({ ...debug, address: text("", "/run/lighter/debug.sock"), uid: ownerId(), gid: ownerId() }),
 });
 
 /** Something a person should know about their configuration, with its place. */

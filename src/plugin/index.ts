@@ -1,5 +1,5 @@
 export type { ConfigNote, TopConfig } from "./config.ts";
-export { configVersion } from "./config.ts";
+export { configVersion, encodeTop, messageBytes, ownerId } from "./config.ts";
 export {
   type DaemonFacts,
   definePlugin,

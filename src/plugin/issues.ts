@@ -22,9 +22,14 @@ export class IssueList {
         const hint = close === undefined ? "" : `; did you mean ${quote(close)}?`;
         this.warn(origin?.file ?? file, origin?.line, `unknown key ${dotted(path)} is ignored${hint}`);
       },
-      invalid: (path, expected, got) => {
+      invalid: (path, expected, got, example) => {
         const origin = document.origin(path);
-        this.wrong(origin?.file ?? file, origin?.line, `${dotted(path)}: expected ${expected}, got ${described(got)}`);
+        const hint = example === undefined ? "" : `; for example ${exampleOf(path, example)}`;
+        this.wrong(
+          origin?.file ?? file,
+          origin?.line,
+          `${dotted(path)}: expected ${expected}, got ${described(got)}${hint}`,
+        );
       },
     };
   }
@@ -55,6 +60,12 @@ export function dotted(path: ConfigPath): string {
     else text += `${text === "" ? "" : "."}${/^[A-Za-z0-9_-]+$/.test(key) ? key : quote(key)}`;
   }
   return text;
+}
+
+/** A line that would do, as it stands in the file. */
+function exampleOf(path: ConfigPath, example: string): string {
+  const key = path.at(-1);
+  return typeof key === "string" ? `${dotted([key])} = ${example}` : example;
 }
 
 function described(value: unknown): string {

@@ -3,8 +3,10 @@
  * Source: containerd 1.6, 1.7 and main, `containerd config default` and `ctr plugins ls`.
  */
 const containerdPlugins: Readonly<Record<string, readonly string[]>> = {
+  "io.containerd.content.v1": ["content"],
   "io.containerd.cri.v1": ["images", "runtime"],
   "io.containerd.differ.v1": ["erofs", "walking"],
+  "io.containerd.event.v1": ["exchange", "publisher"],
   "io.containerd.gc.v1": ["scheduler"],
   "io.containerd.grpc.v1": [
     "containers",
@@ -26,8 +28,9 @@ const containerdPlugins: Readonly<Record<string, readonly string[]>> = {
     "transfer",
     "version",
   ],
+  "io.containerd.http.v1": ["pprof"],
   "io.containerd.image-verifier.v1": ["bindir"],
-  "io.containerd.internal.v1": ["opt", "restart", "tracing"],
+  "io.containerd.internal.v1": ["opt", "restart", "shutdown", "tracing"],
   "io.containerd.lease.v1": ["manager"],
   "io.containerd.metadata.v1": ["bolt"],
   "io.containerd.metrics.v1": ["grpc-otel", "grpc-prometheus"],

@@ -10,6 +10,8 @@ import { tomlLines } from "./toml-lines.ts";
 
 /** A configuration, read, migrated and merged. */
 export interface LoadedConfig {
+  /** The file that all of it began with; empty where there is none. */
+  readonly path: string;
   readonly top: TopConfig;
   /** For the plugins' tables. */
   readonly document: ConfigDocument;
@@ -39,12 +41,12 @@ export async function loadConfig(path: string): Promise<LoadedConfig> {
   const top = topSchema.decode(document.values, [], silentReport);
   checkUris(document, top, issues);
   issues.throwIfWrong();
-  return { top, document, notes: issues.notes };
+  return { path: resolve(path), top, document, notes: issues.notes };
 }
 
 /** The configuration of a daemon that has no file. */
 export function defaultConfig(): LoadedConfig {
-  return { top: topSchema.decode({}, [], silentReport), document: new ConfigDocument(), notes: [] };
+  return { path: "", top: topSchema.decode({}, [], silentReport), document: new ConfigDocument(), notes: [] };
 }
 
 /** Says nothing: what is decoded with it was checked file by file before. */
@@ -93,15 +95,31 @@ function checkFile(
       document.origin(["version"])?.line,
       `expected containerd config version equal to or less than \`${configVersion}\`, got \`${version}\``,
     );
-  if (version === configVersion)
-    for (const key of legacyKeys)
-      if (document.get([key]) !== undefined)
-        issues.warn(
-          path,
-          document.origin([key])?.line,
-          `${quote(key)} is not read in version 4: its keys stand in plugins."io.containerd.server.v1.*"`,
-        );
+  if (version === configVersion) checkLegacy(path, document, issues);
+  else if (version >= 0 && version < configVersion)
+    issues.inform(
+      path,
+      document.origin(["version"])?.line,
+      `configuration of version ${version || 1} is migrated to ${configVersion} in memory; "config migrate" prints what it comes to`,
+    );
   return { version, imports: read.imports };
+}
+
+function checkLegacy(path: string, document: ConfigDocument, issues: IssueList): void {
+  for (const key of legacyKeys)
+    if (document.get([key]) !== undefined)
+      issues.warn(
+        path,
+        document.origin([key])?.line,
+        `${quote(key)} is not read in version ${configVersion}: its keys stand in plugins."io.containerd.server.v1.*"`,
+      );
+  for (const key of ["address", "uid", "gid"])
+    if (document.get(["debug", key]) !== undefined)
+      issues.warn(
+        path,
+        document.origin(["debug", key])?.line,
+        `debug.${key} is not read in version ${configVersion}: it stands in plugins."io.containerd.server.v1.debug"`,
+      );
 }
 
 function checkUris(document: ConfigDocument, top: TopConfig, issues: IssueList): void {

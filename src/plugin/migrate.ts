@@ -1,5 +1,6 @@
 import { configVersion } from "./config.ts";
 import type { ConfigDocument } from "./config-document.ts";
+import { partCri } from "./migrate-cri.ts";
 import { isTable } from "./schema.ts";
 
 /** One step: a document of version n in, one of version n + 1 out. */
@@ -17,7 +18,8 @@ export function migrate(document: ConfigDocument, from: number): ConfigDocument 
   return migrated.put(["version"], configVersion, ["version"]);
 }
 
-const shortNames: Readonly<Record<string, string>> = {
+/** What version 1 called plugins. */
+export const shortNames: Readonly<Record<string, string>> = {
   cri: "io.containerd.grpc.v1.cri",
   cgroups: "io.containerd.monitor.v1.cgroups",
   linux: "io.containerd.runtime.v1.linux",
@@ -61,12 +63,10 @@ const server = (id: string): readonly string[] => ["plugins", `io.containerd.ser
 /** What stood at the top for the servers belongs to their plugins from version 4 on. */
 function serversToPlugins(document: ConfigDocument): ConfigDocument {
   let moved = document;
-  const grpc = ["address", "uid", "gid", "max_recv_message_size", "max_send_message_size"];
+  const grpc = ["address", "uid", "gid", ...messageSizes];
   moved = deriveTtrpc(moved);
   if (hasAny(moved, "grpc", grpc)) moved = moveKeys(moved, "grpc", grpc, server("grpc"));
-  const tcp = { address: "tcp_address", tls_ca: "tcp_tls_ca", tls_cert: "tcp_tls_cert", tls_key: "tcp_tls_key" };
-  if (isSet(moved.get(["grpc", "tcp_address"])))
-    for (const [to, from] of Object.entries(tcp)) moved = moveSet(moved, ["grpc", from], [...server("grpc-tcp"), to]);
+  moved = tcpToPlugin(document, moved);
   moved = moveKeys(moved, "ttrpc", ["address", "uid", "gid"], server("ttrpc"));
   moved = moveKeys(moved, "debug", ["address", "uid", "gid"], server("debug"));
   moved = moveSet(moved, ["metrics", "address"], [...server("metrics"), "address"]);
@@ -76,6 +76,28 @@ function serversToPlugins(document: ConfigDocument): ConfigDocument {
     ["plugins", "io.containerd.metrics.v1.grpc-prometheus", "grpc_histogram"],
   );
   for (const gone of ["grpc", "ttrpc", "metrics", "plugin_dir"]) moved = moved.remove([gone]);
+  return moved;
+}
+
+const tcpKeys = {
+  address: "tcp_address",
+  tls_ca: "tcp_tls_ca",
+  tls_cert: "tcp_tls_cert",
+  tls_key: "tcp_tls_key",
+  tls_common_name: "tcp_tls_common_name",
+};
+const messageSizes = ["max_recv_message_size", "max_send_message_size"] as const;
+
+/** The sizes hold for both sockets: `before` still has them. */
+function tcpToPlugin(before: ConfigDocument, document: ConfigDocument): ConfigDocument {
+  const to = server("grpc-tcp");
+  if (!isSet(document.get(["grpc", "tcp_address"])) || document.get(to) !== undefined) return document;
+  let moved = document;
+  for (const [key, from] of Object.entries(tcpKeys)) moved = moveSet(moved, ["grpc", from], [...to, key]);
+  for (const key of messageSizes) {
+    const size = before.get(["grpc", key]);
+    if (isSet(size)) moved = moved.put([...to, key], size, [...to, "address"]);
+  }
   return moved;
 }
 
@@ -115,7 +137,7 @@ const isSet = (value: unknown): boolean => value !== undefined && value !== "" &
 function renamePlugins(document: ConfigDocument): ConfigDocument {
   const uri = (name: string): readonly string[] => ["plugins", name];
   const task = "io.containerd.runtime.v2.task";
-  let renamed = document
+  let renamed = partCri(document)
     .move(uri("io.containerd.monitor.v1.cgroups"), uri("io.containerd.monitor.task.v1.cgroups"))
     .move(uri("io.containerd.internal.v1.restart"), uri("io.containerd.monitor.container.v1.restart"));
   if (renamed.get([...uri(task), "sched_core"]) === true)

@@ -4,6 +4,7 @@ import type { PluginDefinition } from "./define.ts";
 import { dotted, IssueList } from "./issues.ts";
 import { knownPlugins } from "./known-plugins.ts";
 import type { LoadedConfig } from "./load-config.ts";
+import { shortNames } from "./migrate.ts";
 import { nearest } from "./nearest.ts";
 import { isTable } from "./schema.ts";
 
@@ -27,22 +28,44 @@ export function decodePlugins(plugins: readonly PluginDefinition[], config: Load
     }),
   );
   checkTables(config, byUri, issues);
+  checkDisabled(config, byUri, issues);
   issues.throwIfWrong();
   return { byUri, notes: issues.notes };
 }
 
 function checkTables(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, issues: IssueList): void {
+  const unserved: string[] = [];
   for (const [uri, value] of config.top.plugins) {
     if (byUri.has(uri)) continue;
     const origin = config.document.origin(["plugins", uri]);
     const place = [origin?.file ?? "config", origin?.line] as const;
     if (!isTable(value)) issues.wrong(...place, `${dotted(["plugins", uri])}: expected a table`);
-    else if (knownPlugins.has(uri))
-      issues.inform(...place, `plugin ${quote(uri)} is not in use, its settings have no effect`);
-    else {
-      const close = nearest(uri, [...byUri.keys(), ...knownPlugins]);
-      const hint = close === undefined ? "" : `; did you mean ${quote(close)}?`;
-      issues.warn(...place, `unknown plugin ${quote(uri)}: its settings are ignored${hint}`);
-    }
+    else if (knownPlugins.has(uri)) unserved.push(uri);
+    else issues.warn(...place, `unknown plugin ${quote(uri)}: its settings are ignored${hint(uri, byUri)}`);
   }
+  if (unserved.length > 0)
+    issues.inform(
+      config.path,
+      undefined,
+      `plugins of containerd's that are not served, their settings have no effect: ${unserved.toSorted().join(", ")}`,
+    );
+}
+
+/** A plugin that is switched off, and that nobody knows, is most likely mistyped: the one that was meant is on. */
+function checkDisabled(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, issues: IssueList): void {
+  for (const [index, uri] of config.top.disabled_plugins.entries()) {
+    if (byUri.has(uri) || knownPlugins.has(uri)) continue;
+    const origin = config.document.origin(["disabled_plugins", index]);
+    issues.warn(
+      origin?.file ?? "config",
+      origin?.line,
+      `disabled_plugins: there is no plugin ${quote(uri)}${hint(uri, byUri)}`,
+    );
+  }
+}
+
+function hint(uri: string, byUri: ReadonlyMap<string, unknown>): string {
+  const short = Object.hasOwn(shortNames, uri) ? shortNames[uri] : undefined;
+  const close = short ?? nearest(uri, [...byUri.keys(), ...knownPlugins]);
+  return close === undefined ? "" : `; did you mean ${quote(close)}?`;
 }

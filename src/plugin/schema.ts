@@ -1,3 +1,4 @@
+import { quote } from "../lib/faults.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 
 /** Where a key stands: from the top of the document to it. */
@@ -7,8 +8,8 @@ export type ConfigPath = readonly (string | number)[];
 export interface ConfigReport {
   /** A key that nothing reads. */
   unknown(path: ConfigPath, known: readonly string[]): void;
-  /** A value that cannot be used. */
-  invalid(path: ConfigPath, expected: string, got: unknown): void;
+  /** A value that cannot be used; `example` is one that can, as TOML writes it. */
+  invalid(path: ConfigPath, expected: string, got: unknown, example?: string): void;
 }
 
 /** How one value of a configuration is read. `decode(undefined)` is its default. */
@@ -20,13 +21,23 @@ export interface ConfigSchema<T> {
   encode(value: T): unknown;
 }
 
-/** Reads a value that passes the test; the default when it is absent, and after reporting when it is wrong. */
-function leaf<T>(
-  expects: string,
-  fallback: T,
-  take: (value: unknown) => T | undefined,
-  encode: (value: T) => unknown = (value) => value,
-): ConfigSchema<T> {
+interface LeafOptions<T> {
+  readonly expects: string;
+  readonly example: string;
+  readonly fallback: T;
+  /** Undefined where the value cannot be used. */
+  readonly take: (value: unknown) => T | undefined;
+  readonly encode?: (value: T) => unknown;
+}
+
+/** A single value: its default when it is absent, and after reporting when it is wrong. */
+export function leaf<T>({
+  expects,
+  example,
+  fallback,
+  take,
+  encode = (value) => value,
+}: LeafOptions<T>): ConfigSchema<T> {
   return {
     expects,
     encode,
@@ -34,43 +45,95 @@ function leaf<T>(
       if (value === undefined) return fallback;
       const taken = take(value);
       if (taken !== undefined) return taken;
-      report.invalid(path, expects, value);
+      report.invalid(path, expects, value, example);
       return fallback;
     },
   };
 }
 
-export const text = (fallback = ""): ConfigSchema<string> =>
-  leaf("a string", fallback, (value) => (typeof value === "string" ? value : undefined));
+/** A text; `example` is for who wrote something else there. */
+export const text = (fallback = "", example: string = fallback || "some text"): ConfigSchema<string> =>
+  leaf({
+    expects: "a string",
+    example: quote(example),
+    fallback,
+    take: (value) => (typeof value === "string" ? value : undefined),
+  });
 
 export const flag = (fallback = false): ConfigSchema<boolean> =>
-  leaf("true or false", fallback, (value) => (typeof value === "boolean" ? value : undefined));
+  leaf({
+    expects: "true or false",
+    example: String(fallback),
+    fallback,
+    take: (value) => (typeof value === "boolean" ? value : undefined),
+  });
 
-export const integer = (fallback = 0, min: number = Number.MIN_SAFE_INTEGER): ConfigSchema<number> => {
-  const expects = min === Number.MIN_SAFE_INTEGER ? "an integer" : `an integer of at least ${min}`;
-  return leaf(expects, fallback, (value) =>
-    typeof value === "number" && Number.isSafeInteger(value) && value >= min ? value : undefined,
-  );
-};
+/** A whole number within bounds, both included. */
+export const integer = (
+  fallback = 0,
+  min: number = Number.MIN_SAFE_INTEGER,
+  max: number = Number.MAX_SAFE_INTEGER,
+): ConfigSchema<number> =>
+  leaf({
+    expects: integerOf(min, max),
+    example: String(fallback),
+    fallback,
+    take: (value) =>
+      typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined,
+  });
+
+function integerOf(min: number, max: number): string {
+  if (max !== Number.MAX_SAFE_INTEGER) return `an integer from ${min} to ${max}`;
+  return min === Number.MIN_SAFE_INTEGER ? "an integer" : `an integer of at least ${min}`;
+}
+
+const largestSize = 2 ** 31 - 1;
+
+/** A number of bytes that a message or a buffer may have; 0 stands for the default. */
+export const sizeBytes = (fallback: number): ConfigSchema<number> =>
+  leaf({
+    expects: `a size in bytes, from 0 to ${largestSize}`,
+    example: String(fallback),
+    fallback,
+    take: (value) =>
+      typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= largestSize
+        ? value
+        : undefined,
+  });
 
 /** A Go duration ("1m30s") in milliseconds. */
 export const duration = (fallbackMs = 0): ConfigSchema<number> =>
-  leaf(
-    'a duration such as "10s" or "1m30s"',
-    fallbackMs,
-    (value) => (typeof value === "string" ? parseDuration(value) : undefined),
-    formatDuration,
-  );
+  leaf({
+    expects: "a duration with units (ns, us, ms, s, m, h)",
+    example: quote(formatDuration(fallbackMs || 10_000)),
+    fallback: fallbackMs,
+    take: (value) => (typeof value === "string" ? parseDuration(value) : undefined),
+    encode: formatDuration,
+  });
 
+/** One of these words; the empty one stands for the default. */
 export const choice = <T extends string>(values: readonly T[], fallback: T): ConfigSchema<T> =>
-  leaf(`one of ${values.map((value) => `"${value}"`).join(", ")}`, fallback, (value) =>
-    value === "" ? fallback : values.find((one) => one === value),
-  );
+  leaf({
+    expects: `one of ${values.map(quote).join(", ")}`,
+    example: quote(fallback),
+    fallback,
+    take: (value) => (value === "" ? fallback : values.find((one) => one === value)),
+  });
 
-export const texts = (fallback: readonly string[] = []): ConfigSchema<readonly string[]> =>
-  leaf("a list of strings", fallback, (value) =>
-    Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined,
-  );
+export const texts = (
+  fallback: readonly string[] = [],
+  example: string = fallback[0] ?? "some text",
+): ConfigSchema<readonly string[]> =>
+  leaf({
+    expects: "a list of strings",
+    example: `[${quote(example)}]`,
+    fallback,
+    take: (value) => (isTexts(value) ? value : undefined),
+  });
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}
 
 /** Anything, as it stands; for what is handed on. */
 export const anything: ConfigSchema<unknown> = {

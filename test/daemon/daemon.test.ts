@@ -137,7 +137,9 @@ describe("lighterd", () => {
     writeFileSync(join(path, "c.toml"), "version = 3\noom_score = true\n");
     const { code, stderr } = await outcome([launcher, ...flags, "--config", join(path, "c.toml")]);
     expect(code).toBe(1);
-    expect(stderr).toBe(`lighterd: ${path}/c.toml:2: oom_score: expected an integer, got the boolean true\n`);
+    expect(stderr).toBe(
+      `lighterd: ${path}/c.toml:2: oom_score: expected an integer from -1000 to 1000, got the boolean true; for example oom_score = 0\n`,
+    );
   });
 
   test("is in the cgroup that its configuration names, which it makes on v1", async () => {

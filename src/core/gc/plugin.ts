@@ -4,6 +4,7 @@ import {
   duration,
   formatDuration,
   integer,
+  leaf,
   type PluginDefinition,
   table,
 } from "../../plugin/index.ts";
@@ -17,16 +18,14 @@ import { CONTENT, exchangeToken, GC, metadataToken, mountManagerToken, SNAPSHOT 
 import { createGarbageCollector } from "./index.ts";
 
 /** A fraction. Source: containerd plugins/gc/scheduler.go: below 0 is 0, and at most half of time is taken. */
-const fraction = (fallback: number): ConfigSchema<number> => ({
-  expects: "a number between 0.0 and 0.5",
-  encode: (value) => value,
-  decode: (value, path, report) => {
-    if (value === undefined) return fallback;
-    if (typeof value === "number" && !Number.isNaN(value)) return Math.min(0.5, Math.max(0, value));
-    report.invalid(path, "a number between 0.0 and 0.5", value);
-    return fallback;
-  },
-});
+const fraction = (fallback: number): ConfigSchema<number> =>
+  leaf({
+    expects: "a number between 0.0 and 0.5",
+    example: String(fallback),
+    fallback,
+    take: (value) =>
+      typeof value === "number" && !Number.isNaN(value) ? Math.min(0.5, Math.max(0, value)) : undefined,
+  });
 
 /** The scheduler of garbage collection, under containerd's name and with its settings. */
 export const gcPlugin: PluginDefinition = definePlugin({
