@@ -59,6 +59,19 @@ export class BoundedQueue<T> implements AsyncIterableIterator<T, undefined> {
     this.#onEnd();
   }
 
+  /** Ends the queue once the reader has what is queued, with a failure as its last word. */
+  closeWith(error: unknown): void {
+    if (this.#state !== "open") return;
+    const reader = this.#readers.shift();
+    this.close();
+    if (reader !== undefined) {
+      reader.reject(error);
+      return;
+    }
+    this.#state = "failed";
+    this.#failure = error;
+  }
+
   /** Ends the queue at once: the reader gets the failure, and what is queued is dropped. */
   fail(error: unknown): void {
     if (this.#state !== "open") return;

@@ -73,6 +73,8 @@ export interface DaemonFacts {
   readonly ttrpcAddress: string;
   /** The configuration's `stream_processors`, by id. */
   readonly streamProcessors: ReadonlyMap<string, StreamProcessorConfig>;
+  /** Where this daemon takes the place of one that cut off its subscribers for it: how many will be back, within what time. */
+  readonly returning?: { readonly subscribers: number; readonly forMs: number } | undefined;
 }
 
 /** What `init` is given beside its needs. */

@@ -3,11 +3,12 @@ import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_
 import { BoundedQueue } from "../../lib/bounded-queue.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
-import { fault, isFault, wrapFault } from "../../lib/faults.ts";
+import { fault, isFault, unavailable, wrapFault } from "../../lib/faults.ts";
 import { type FieldAdaptor, type Filter, parseFilters } from "../../lib/filters.ts";
 import type { Logger } from "../../lib/log.ts";
 import { requireNamespace } from "../required-namespace.ts";
-import type { Exchange } from "./exchange.ts";
+import { createAbsentees } from "./absentees.ts";
+import type { Exchange, Returning } from "./exchange.ts";
 import { envelopeFields } from "./fields.ts";
 import { checkEnvelope, checkTopic } from "./validate.ts";
 
@@ -16,6 +17,8 @@ export interface ExchangeOptions {
   readonly now?: Clock | undefined;
   /** How far a subscriber may fall behind. */
   readonly bounds?: { readonly maxItems: number; readonly maxBytes: number } | undefined;
+  /** Each of so many first subscribers gets what came before it as well. */
+  readonly returning?: Returning | undefined;
 }
 
 /** Generous: a life of a container is some 8 events of 100 bytes, so this is 8000 containers that nobody has read about. */
@@ -23,19 +26,28 @@ const defaultBounds = { maxItems: 65536, maxBytes: 64 * 1024 * 1024 };
 /** What an envelope takes besides its event's bytes, about. */
 const envelopeBytes = 256;
 
+const replaced = "the daemon is being replaced; subscribe again";
+
 interface Subscriber {
   readonly filter: Filter;
   readonly queue: BoundedQueue<Envelope>;
 }
 
 /** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
-export function createExchange({ log, now = systemClock, bounds = defaultBounds }: ExchangeOptions): Exchange {
+export function createExchange({
+  log,
+  now = systemClock,
+  bounds = defaultBounds,
+  returning,
+}: ExchangeOptions): Exchange {
   const subscribers = new Set<Subscriber>();
   const observers = new Set<(envelope: Envelope) => void>();
+  const absentees = createAbsentees(returning, bounds.maxItems);
   let subscriptions = 0;
+  let retired = false;
   const broadcast = (envelope: Envelope): number => {
     let fields: FieldAdaptor | undefined;
-    let takers = 0;
+    let takers = absentees.keep(envelope) ? 1 : 0;
     for (const observer of observers) tell(observer, envelope, log);
     for (const subscriber of subscribers) {
       if (!subscriber.filter.matchesAll) {
@@ -51,12 +63,14 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
     publish: (ctx, topic, event) => {
       const namespace = publisherNamespace(ctx);
       checkTopic(topic);
-      broadcast(create(EnvelopeSchema, { timestamp: now().toTimestamp(), namespace, topic, event }));
+      // What a daemon that is being replaced still does of itself, nobody hears of.
+      if (!retired) broadcast(create(EnvelopeSchema, { timestamp: now().toTimestamp(), namespace, topic, event }));
     },
     get subscriptions() {
       return subscriptions;
     },
     forward: (envelope) => {
+      if (retired) throw unavailable("the daemon is being replaced; forward it again");
       checkEnvelope(envelope);
       return broadcast(envelope);
     },
@@ -68,11 +82,26 @@ export function createExchange({ log, now = systemClock, bounds = defaultBounds 
         ctx.signal.removeEventListener("abort", onAbort);
       });
       const subscriber: Subscriber = { filter, queue };
+      if (retired) throw unavailable(replaced);
+      for (const envelope of absentees.comeBack())
+        if (filter.matchesAll || filter.matches(envelopeFields(envelope))) deliver(subscriber, envelope, log);
       subscribers.add(subscriber);
       subscriptions += 1;
       ctx.signal.addEventListener("abort", onAbort);
       if (ctx.aborted) onAbort();
       return queue;
+    },
+    retire: () => {
+      retired = true;
+      const cutOff = subscribers.size + absentees.awaited;
+      for (const { queue } of subscribers) queue.closeWith(unavailable(replaced));
+      return cutOff;
+    },
+    get retired() {
+      return retired;
+    },
+    get awaited() {
+      return absentees.awaited;
     },
     observe: (listener) => {
       // Wrapped, so that the same function may observe twice.

@@ -73,6 +73,66 @@ describe("Exchange", () => {
     expect(await topics(quick, 1)).toEqual(["/b"]);
   });
 
+  test("that retires gives subscribers what waits for them and a last word, and takes no more", async () => {
+    const on = exchange();
+    const [first, second] = [subscribe(on), subscribe(on)];
+    on.publish(ctx, "/a", exit);
+    expect(await topics(second, 1)).toEqual(["/a"]);
+    const waiting = failureText(() => second.next());
+    expect([on.retire(), on.retired]).toEqual([2, true]);
+    on.publish(ctx, "/b", exit);
+    expect(await topics(first, 1)).toEqual(["/a"]);
+    const lastWord = "unavailable: the daemon is being replaced; subscribe again";
+    expect(await failureText(() => first.next())).toStartWith(lastWord);
+    expect(await waiting).toStartWith(lastWord);
+    expect((await first.next()).done).toBe(true);
+    expect(await failureText(async () => on.subscribe(createCtx(), []))).toStartWith(lastWord);
+    const envelope = create(EnvelopeSchema, {
+      namespace: "blue",
+      topic: "/c",
+      timestamp: now().toTimestamp(),
+      event: exit,
+    });
+    expect(await failureText(async () => on.forward(envelope))).toStartWith("unavailable");
+  });
+
+  test("of a successor gives each one who comes back all that it missed, once and in order", async () => {
+    const on = createExchange({ log: silentLogger, now, returning: { subscribers: 2, forMs: 60_000 } });
+    const envelope = create(EnvelopeSchema, {
+      namespace: "blue",
+      topic: "/x",
+      timestamp: now().toTimestamp(),
+      event: exit,
+    });
+    expect(on.forward(envelope)).toBe(1);
+    on.publish(ctx, "/a", exit);
+    const first = subscribe(on, ['topic=="/a"', 'topic=="/b"']);
+    on.publish(ctx, "/b", exit);
+    expect(on.awaited).toBe(1);
+    const second = subscribe(on);
+    expect(on.awaited).toBe(0);
+    on.publish(ctx, "/c", exit);
+    expect(await topics(first, 2)).toEqual(["/a", "/b"]);
+    expect(await topics(second, 4)).toEqual(["/x", "/a", "/b", "/c"]);
+    const stranger = subscribe(on);
+    on.publish(ctx, "/d", exit);
+    expect(await topics(stranger, 1)).toEqual(["/d"]);
+  });
+
+  test("of a successor waits for nobody longer than it was told, nor for more than can be queued", async () => {
+    const brief = createExchange({ log: silentLogger, now, returning: { subscribers: 1, forMs: 1 } });
+    brief.publish(ctx, "/a", exit);
+    await Bun.sleep(20);
+    expect(brief.awaited).toBe(0);
+    const bounds = { maxItems: 2, maxBytes: 1e6 };
+    const full = createExchange({ log: silentLogger, now, bounds, returning: { subscribers: 1, forMs: 60_000 } });
+    for (const topic of ["/a", "/b", "/c"]) full.publish(ctx, topic, exit);
+    expect(full.awaited).toBe(0);
+    const late = subscribe(full);
+    full.publish(ctx, "/d", exit);
+    expect(await topics(late, 1)).toEqual(["/d"]);
+  });
+
   test("ends with the caller: quietly when it went away, with its reason when its time is up", async () => {
     const on = exchange();
     const gone = new AbortController();

@@ -8,7 +8,7 @@ export interface Exchange {
   publish(ctx: Ctx, topic: string, event: Any): void;
   /**
    * Passes an envelope on as it is. Answers how many subscribers it went to.
-   * Errors: invalidArgument (namespace, topic or timestamp missing or malformed).
+   * Errors: invalidArgument (namespace, topic or timestamp missing or malformed); unavailable once it has retired.
    */
   forward(envelope: Envelope): number;
   /** How many subscriptions there ever were: what nobody took is worth another try only when this has grown. */
@@ -25,4 +25,19 @@ export interface Exchange {
    * Shape: `listener` does next to nothing and does not wait; one that throws is logged, and hears the next event as well.
    */
   observe(listener: (envelope: Envelope) => void): Disposable;
+  /**
+   * Takes no more events, of which those who bring them keep what they can for the next daemon; subscribers get what waits
+   * for them, and unavailable as the last word. Answers how many of them a successor may expect back.
+   */
+  retire(): number;
+  readonly retired: boolean;
+  /** Subscribers of a predecessor that have not come back yet and are still waited for. */
+  readonly awaited: number;
+}
+
+/** Subscribers whom a predecessor cut off in order to be replaced. */
+export interface Returning {
+  readonly subscribers: number;
+  /** For how long they are waited for. */
+  readonly forMs: number;
 }

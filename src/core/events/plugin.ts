@@ -5,7 +5,7 @@ import { createEventsService, createExchange, createTtrpcEventsService } from ".
 const exchangePlugin: PluginDefinition = definePlugin({
   type: EVENT,
   id: "exchange",
-  init: (_given, { log }) => createExchange({ log }),
+  init: (_given, { daemon, log }) => createExchange({ log, returning: daemon.returning }),
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

@@ -3,7 +3,7 @@ import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { Events as TtrpcEvents } from "../../gen/containerd/services/events/ttrpc/v1/events_pb.ts";
 import { Events } from "../../gen/containerd/services/events/v1/events_pb.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
-import { FaultError, invalidArgument, messageOf } from "../../lib/faults.ts";
+import { FaultError, invalidArgument, isFault, messageOf } from "../../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -20,6 +20,7 @@ export function createEventsService({ exchange }: { readonly exchange: Exchange 
       try {
         return exchange.subscribe(ctx, filters);
       } catch (error) {
+        if (isFault(error, "unavailable")) throw error;
         // containerd gives these no code of their own.
         throw new FaultError("unknown", `subscription error: ${messageOf(error)}`, { cause: error });
       }

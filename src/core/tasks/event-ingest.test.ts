@@ -35,6 +35,22 @@ describe("events of the host", () => {
     await until(() => host.kept.length === 0, "acknowledgements");
   });
 
+  test("stay with the host once the exchange has retired, for the daemon that comes next", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    daemon.exchange.retire();
+    host.exit("default", "c1", "", 7);
+    await daemon.down();
+    expect(host.kept.length).toBe(1);
+    daemon.events.length = 0;
+    await daemon.up();
+    await daemon.event("/tasks/exit");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit"]);
+  });
+
   test("that can't be passed on stop nothing", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

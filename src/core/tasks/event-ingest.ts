@@ -24,7 +24,7 @@ const holdMs = 15_000;
 const holdTickMs = 25;
 
 export interface EventIngestOptions {
-  readonly exchange: Pick<Exchange, "forward" | "subscriptions">;
+  readonly exchange: Pick<Exchange, "forward" | "subscriptions" | "retired">;
   readonly exits: RecentExits;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
@@ -39,7 +39,7 @@ export interface EventIngestOptions {
  * An event from before the start that nobody takes is held for the clients that are about to come back.
  */
 export class EventIngest implements Disposable {
-  readonly #exchange: Pick<Exchange, "forward" | "subscriptions">;
+  readonly #exchange: Pick<Exchange, "forward" | "subscriptions" | "retired">;
   readonly #exits: RecentExits;
   readonly #log: Logger;
   readonly #failpoint: DaemonFailpoint;
@@ -71,6 +71,8 @@ export class EventIngest implements Disposable {
     this.#highest = 0n;
     try {
       for await (const event of connection.host.events({ after: 0n })) {
+        // Left with the host for the daemon that comes next.
+        if (this.#exchange.retired) continue;
         this.#take(event);
         this.#failpoint("daemon.event.passed");
         this.#acknowledge(event.sequence);
@@ -128,8 +130,8 @@ export class EventIngest implements Disposable {
 
   /** Who refused an event refuses it for ever: another try waits for another subscriber. */
   #offerHeld(): void {
-    const { subscriptions } = this.#exchange;
-    if (subscriptions === this.#offeredTo) return;
+    const { subscriptions, retired } = this.#exchange;
+    if (subscriptions === this.#offeredTo || retired) return;
     this.#offeredTo = subscriptions;
     this.#held = this.#held.filter(({ envelope }) => this.#passOn(envelope) === 0);
   }

@@ -164,7 +164,9 @@ export class TestDaemon implements AsyncDisposable {
       const events = exchange.subscribe(createCtx({ signal: ending.signal }), []);
       for await (const event of events) this.events.push(event);
     };
-    void watch();
+    watch().catch((error: unknown) => {
+      if (!exchange.retired) throw error;
+    });
     return { [Symbol.dispose]: () => ending.abort() };
   }
 
