@@ -1,23 +1,42 @@
 // Measures lighter beside Debian's containerd, in turn, and writes docs/benchmarks.md.
-// usage: bun bench/run.ts [--quick] [--page containers|unary|images]... [--side lighter|containerd]
-// --quick measures little, prints tables and writes nothing.
 import { parseArgs } from "node:util";
 import { runOk } from "../test/support/index.ts";
+import { benchCommand, commandTable } from "./command.ts";
 import { benchContent, contentTable } from "./content.ts";
+import { benchCrowd, type CrowdOptions, crowdTable } from "./crowd.ts";
+import { benchEvents, eventsTable } from "./events.ts";
 import { benchLatency, latencyTable } from "./gc-latency.ts";
+import { benchGrowth, growthTable } from "./growth.ts";
 import { benchImages, imagesTable } from "./images.ts";
 import { measureAll, type Plan } from "./measurements.ts";
 import { machineFacts, replaceInPage, tableOf, writeReport } from "./report.ts";
 import type { SideName } from "./sides.ts";
 import { benchUnary, unaryTable } from "./unary.ts";
 
+const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighter|containerd] [--containerd FOLDER]
+
+Measures lighter beside containerd, in turn, and writes docs/benchmarks.md. It fails on no figure.
+
+  --quick              The main ratios in under two minutes; prints them and writes nothing
+  --page NAME          Only this page: containers, unary, images, command, events, growth, crowd
+  --side SIDE          Only one side of the page containers; writes nothing
+  --containerd FOLDER  The containerd and ctr of this folder, in place of Debian's; prints and writes nothing`;
+
 const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
-    page: { type: "string", multiple: true, default: ["containers", "unary", "images"] },
+    page: { type: "string", multiple: true },
     side: { type: "string" },
+    containerd: { type: "string" },
+    help: { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit();
+}
+if (values.containerd !== undefined) process.env["PATH"] = `${values.containerd}:${process.env["PATH"] ?? ""}`;
+const writes = !values.quick && values.side === undefined && values.containerd === undefined;
 const sides: readonly SideName[] = ["lighter", "containerd"];
 
 const full: Plan = {
@@ -40,9 +59,9 @@ const full: Plan = {
 
 const quick: Plan = {
   ...full,
-  rounds: 1,
-  life: [{ inFlight: 4, count: 12 }],
-  exec: [{ inFlight: 4, count: 8 }],
+  rounds: 2,
+  life: [{ inFlight: 4, count: 40 }],
+  exec: [{ inFlight: 4, count: 20 }],
   stdoutMebibytes: 256,
   sleepers: 5,
 };
@@ -53,10 +72,10 @@ const pages: { readonly [page: string]: () => Promise<void> } = {
     const record = await measureAll(plan);
     const facts = await factsOfToday();
     console.log(`\n${facts.join("\n")}\n\n${tableOf(plan, record)}`);
-    if (!values.quick && values.side === undefined) await writeReport(plan, record, facts);
+    if (writes) await writeReport(plan, record, facts);
   },
   unary: async () =>
-    show("unary", unaryTable(await benchUnary(values.quick ? { rounds: 1, calls: 8_000 } : undefined))),
+    show("unary", unaryTable(await benchUnary(values.quick ? { rounds: 2, calls: 40_000 } : undefined))),
   images: async () => {
     const images = values.quick ? { layers: 4, megabytes: 100, rounds: 1 } : { layers: 10, megabytes: 500, rounds: 3 };
     const content = values.quick ? { mebibytes: 64, rounds: 2 } : { mebibytes: 256, rounds: 7 };
@@ -70,7 +89,25 @@ const pages: { readonly [page: string]: () => Promise<void> } = {
     ];
     await show("images", tables.join("\n\n"));
   },
+  command: async () => {
+    const runs = values.quick ? 8 : 40;
+    await show("command", commandTable(await benchCommand({ runs, runtimes: ["runc", "crun"] })));
+  },
+  events: async () => {
+    const size = values.quick ? { seconds: 2, rounds: 1 } : { seconds: 4, rounds: 5 };
+    await show("events", eventsTable(await benchEvents({ subscribers: 50, rate: 5000, ...size })));
+  },
+  growth: async () => {
+    const options = values.quick ? { sizes: [10, 1000], calls: 100 } : { sizes: [10, 100, 1000, 5000], calls: 1000 };
+    await show("growth", growthTable(options, await benchGrowth(options)));
+  },
+  crowd: async () => {
+    const sizes = values.quick ? [1, 3, 10] : [1, 3, 10, 100, 500, 1000];
+    const options: CrowdOptions = { sizes, runtimes: values.quick ? ["crun"] : ["runc", "crun"] };
+    await show("crowd", crowdTable(options, await benchCrowd(options)));
+  },
 };
+const quickPages = ["containers", "unary", "command", "events"];
 
 async function factsOfToday(): Promise<readonly string[]> {
   const commands = ["containerd --version", "runc --version", "crun --version"];
@@ -82,12 +119,12 @@ async function factsOfToday(): Promise<readonly string[]> {
 
 async function show(name: string, table: string): Promise<void> {
   console.log(`\n${table}`);
-  if (!values.quick) await replaceInPage(name, table);
+  if (writes) await replaceInPage(name, table);
 }
 
-for (const name of values.page) {
+for (const name of values.page ?? (values.quick ? quickPages : Object.keys(pages))) {
   const page = pages[name];
-  if (page === undefined) throw new Error(`no page ${name}`);
+  if (page === undefined) throw new Error(`no page ${name}; there are ${Object.keys(pages).join(", ")}`);
   // Only containers are measured on one side alone.
   if (name === "containers" || values.side === undefined) await page();
 }
