@@ -18,6 +18,7 @@ import type { StreamManager } from "./streaming/index.ts";
 import type { TaskManager } from "./tasks/index.ts";
 import type { Transferrer } from "./transfer/index.ts";
 import type { ImageVerifier } from "./verifiers/index.ts";
+import type { Warnings } from "./warnings/index.ts";
 
 /** What a plugin of a served API gives: the services that stand on the daemon's sockets. */
 export interface ServedApi {
@@ -43,6 +44,7 @@ export const SANDBOX_STORE: Kind<SandboxStore> = kind("io.containerd.sandbox.sto
 export const SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.sandbox.controller.v1");
 /** CRI's own, with a pause container. */
 export const POD_SANDBOX_CONTROLLER: Kind<SandboxController> = kind("io.containerd.podsandbox.controller.v1");
+export const WARNING: Kind<Warnings> = kind("io.containerd.warning.v1");
 export const SERVICE: Kind<unknown> = kind("io.containerd.service.v1");
 /** What the daemon keeps for itself. */
 export const INTERNAL: Kind<unknown> = kind("io.containerd.internal.v1");
@@ -52,6 +54,7 @@ export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
 export const LIGHTER_GRPC: Kind<ServedApi> = kind("io.lighter.grpc.v1");
 
 // What one room needs of another.
+export const warningsToken: Token<Warnings> = token(WARNING, "deprecations");
 export const optToken: Token<OptFolder> = token(INTERNAL, "opt");
 export const exchangeToken: Token<Exchange> = token(EVENT, "exchange");
 export const metadataToken: Token<Metadata> = token(METADATA, "bolt");

@@ -30,6 +30,7 @@ import { tasksPlugins } from "../core/tasks/plugin.ts";
 import { transferPlugins } from "../core/transfer/plugin.ts";
 import { verifiersPlugins } from "../core/verifiers/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
+import { warningsPlugin } from "../core/warnings/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
 import { healthPlugin } from "./health.ts";
 import { serverPlugins } from "./servers.ts";
@@ -50,6 +51,7 @@ export const daemonSchemas: readonly SchemaPart[] = [
 /** Everything that the daemon is made of. A plugin that is not in this list does not exist. */
 export const daemonPlugins: readonly PluginDefinition[] = [
   ...eventsPlugins,
+  warningsPlugin,
   optPlugin,
   metadataPlugin(daemonSchemas),
   ...namespacesPlugins,

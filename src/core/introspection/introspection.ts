@@ -1,6 +1,7 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Ctx } from "../../lib/ctx.ts";
 import type { PluginRecord } from "../../plugin/index.ts";
+import type { DeprecationWarning } from "../warnings/index.ts";
 
 export interface ServerInfo {
   /** Random, made at the first ask and kept on disk. */
@@ -26,6 +27,8 @@ export interface Introspection {
   /** In the order in which they started. Errors: invalidArgument (a filter that doesn't parse). */
   plugins(filters: readonly string[]): readonly PluginRecord[];
   server(): Promise<ServerInfo>;
+  /** What was met since the start that is deprecated. */
+  deprecations(): readonly DeprecationWarning[];
   /**
    * Errors: notFound (no such plugin); with options: failedPrecondition (it did not start), notImplemented (it has no
    * more to say).

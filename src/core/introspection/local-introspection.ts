@@ -4,16 +4,18 @@ import { dirname } from "node:path";
 import { FaultError, failedPrecondition, fault, kindText, notImplemented, quote, wrapFault } from "../../lib/faults.ts";
 import { absentField, type FieldAdaptor, type Filter, nonEmptyField, parseFilters } from "../../lib/filters.ts";
 import type { PluginRecord, PluginView } from "../../plugin/index.ts";
+import type { Warnings } from "../warnings/index.ts";
 import type { InfoProvider, Introspection, ServerInfo } from "./introspection.ts";
 
 export interface IntrospectionOptions {
   readonly plugins: PluginView;
+  readonly warnings: Warnings;
   /** Where the server's identity is kept; its folder is made. */
   readonly uuidPath: string;
 }
 
 /** Tells of the process that this runs in. Source: containerd plugins/services/introspection/local.go. */
-export function createIntrospection({ plugins, uuidPath }: IntrospectionOptions): Introspection {
+export function createIntrospection({ plugins, warnings, uuidPath }: IntrospectionOptions): Introspection {
   let server: Promise<ServerInfo> | undefined;
   return {
     plugins: (filters) => {
@@ -27,6 +29,7 @@ export function createIntrospection({ plugins, uuidPath }: IntrospectionOptions)
       });
       return server;
     },
+    deprecations: () => warnings.list(),
     pluginInfo: async (ctx, type, id, options) => {
       const plugin = plugins.find(type, id);
       if (plugin === undefined) throw fault("notFound", `plugin ${type}.${id} not found`);

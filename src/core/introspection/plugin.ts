@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { definePlugin, type PluginDefinition } from "../../plugin/index.ts";
-import { GRPC, introspectionToken, SERVICE } from "../tokens.ts";
+import { GRPC, introspectionToken, SERVICE, warningsToken } from "../tokens.ts";
 import { createIntrospection, createIntrospectionService } from "./index.ts";
 
 /** The identity stands where containerd keeps it: in the folder of the served plugin. */
@@ -9,7 +9,9 @@ const uuidFile = "io.containerd.grpc.v1.introspection/uuid";
 const introspectionPlugin: PluginDefinition = definePlugin({
   type: SERVICE,
   id: "introspection-service",
-  init: (_given, { plugins, daemon }) => createIntrospection({ plugins, uuidPath: join(daemon.root, uuidFile) }),
+  requires: { warnings: warningsToken },
+  init: ({ warnings }, { plugins, daemon }) =>
+    createIntrospection({ plugins, warnings, uuidPath: join(daemon.root, uuidFile) }),
 });
 
 const servicePlugin: PluginDefinition = definePlugin({

@@ -8,7 +8,7 @@ import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { statusOf } from "../../wire/status.ts";
 import type { Introspection } from "./introspection.ts";
 
-/** Serves Introspection. Nothing in lighter is deprecated yet, so that no warnings are told. */
+/** Serves Introspection. */
 export function createIntrospectionService({
   introspection,
 }: {
@@ -18,7 +18,12 @@ export function createIntrospectionService({
     plugins: (_ctx, request) => ({ plugins: introspection.plugins(request.filters).map(encode) }),
     server: async () => {
       const { uuid, pid, pidNamespace } = await introspection.server();
-      return { uuid, pid: BigInt(pid), pidns: pidNamespace };
+      const deprecations = introspection.deprecations().map(({ id, message, lastOccurrence }) => ({
+        id,
+        message,
+        lastOccurrence: lastOccurrence.toTimestamp(),
+      }));
+      return { uuid, pid: BigInt(pid), pidns: pidNamespace, deprecations };
     },
     pluginInfo: async (ctx, request) => {
       const info = await introspection.pluginInfo(ctx, request.type, request.id, request.options);

@@ -9,7 +9,8 @@ import type { Logger } from "../../lib/log.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
-import type { RuntimeResolver, Shim } from "../shims/index.ts";
+import type { RuntimeResolver, Shim, ShimEndpoint } from "../shims/index.ts";
+import type { Deprecation } from "../warnings/index.ts";
 import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
 import { collectMetrics } from "./metrics.ts";
@@ -27,6 +28,7 @@ import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
 const cleanupTimeoutMs = 5_000;
 /** Creations and deletions of one task that wait for each other. */
 const waitingMax = 64;
+const noEndpoint: ShimEndpoint = { address: "", version: 0 };
 
 export interface ManagedTasksOptions {
   readonly containers: ContainerStore;
@@ -43,6 +45,7 @@ export interface ManagedTasksOptions {
   readonly watchShim: (task: ShimTask) => void;
   readonly recovery: Pick<Recovery, "settled" | "firstTry" | "trouble">;
   readonly failpoint: DaemonFailpoint;
+  readonly deprecated: (deprecation: Deprecation) => void;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
   readonly close: () => Promise<void>;
@@ -178,7 +181,7 @@ export class ManagedTasks implements TaskManager {
     const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
     const path = bundles.path(namespace, id);
     const sandboxId = container.sandbox;
-    const taskApi = creation.taskApi ?? taskApiOf(creation.options);
+    const taskApi = taskApiOf(creation.taskApi ?? noEndpoint, creation.options, this.#options.deprecated);
     const shim = await this.#shimFor({ runtime, namespace, id, bundle: path, options, sandboxId, taskApi });
     // A host that is not up yet starts while the disk is written to; a shim of the task's own starts in the bundle.
     const connecting = shim.own === undefined ? shim.connection() : undefined;

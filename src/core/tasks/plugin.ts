@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import { createFailpoint, failpointVariable } from "../../lib/failpoints.ts";
 import { invalidArgument, quote } from "../../lib/faults.ts";
 import {
@@ -14,7 +15,16 @@ import {
 } from "../../plugin/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { withOpt } from "../opt/index.ts";
-import { containersToken, exchangeToken, GRPC, optToken, RUNTIME, SERVICE, tasksToken } from "../tokens.ts";
+import {
+  containersToken,
+  exchangeToken,
+  GRPC,
+  optToken,
+  RUNTIME,
+  SERVICE,
+  tasksToken,
+  warningsToken,
+} from "../tokens.ts";
 import { hostCommand, publishCommand } from "./host/host-command.ts";
 import {
   createHostProcess,
@@ -75,14 +85,22 @@ const shimPlugin: PluginDefinition = definePlugin({
 const managerPlugin: PluginDefinition = definePlugin({
   type: RUNTIME,
   id: "task",
-  requires: { manager: shimsToken, containers: containersToken, content: contentToken, exchange: exchangeToken },
+  requires: {
+    manager: shimsToken,
+    containers: containersToken,
+    content: contentToken,
+    exchange: exchangeToken,
+    warnings: warningsToken,
+  },
   config: table({ platforms: texts() }),
-  init: ({ manager, containers, content, exchange }, { daemon, log, meta, scope }) => {
+  init: ({ manager, containers, content, exchange, warnings }, { daemon, log, meta, scope }) => {
     meta.platforms.push({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, variant: "" });
     meta.exports.set("log-uri-schemes", logSchemes);
     const { root, state } = daemon;
     const failpoint: DaemonFailpoint = createFailpoint(process.env[failpointVariable]);
-    return scope.use(createTaskManager({ root, state, ...manager, containers, content, exchange, failpoint, log }));
+    if (!cgroupsUnified()) warnings.emit("cgroup-v1");
+    const given = { root, state, ...manager, containers, content, exchange, failpoint, log };
+    return scope.use(createTaskManager({ ...given, deprecated: (deprecation) => warnings.emit(deprecation) }));
   },
 });
 
@@ -107,6 +125,18 @@ const servicePlugin: PluginDefinition = definePlugin({
 });
 
 export const tasksPlugins: readonly PluginDefinition[] = [shimPlugin, managerPlugin, localPlugin, servicePlugin];
+
+/** From statfs(2). */
+const cgroup2Magic = 0x63677270;
+
+/** Whether cgroup v2 has all controllers. Source: containerd cgroups v3 utils.go, Mode. */
+function cgroupsUnified(): boolean {
+  try {
+    return statfsSync("/sys/fs/cgroup").type === cgroup2Magic;
+  } catch {
+    return false; // there are no cgroups
+  }
+}
 
 function splitVariable(line: string): [string, string] {
   const at = line.indexOf("=");

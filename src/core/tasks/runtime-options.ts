@@ -6,6 +6,7 @@ import { FaultError } from "../../lib/faults.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
 import { canonicalOptions } from "../runtime-options.ts";
 import type { ShimEndpoint } from "../shims/index.ts";
+import type { Deprecation } from "../warnings/index.ts";
 
 /** An annotation by which CRI restores from files. Source: containerd plugins/services/tasks/local.go, Create. */
 const restoreAnnotation = "RestoreFromPath";
@@ -26,11 +27,21 @@ export function criuImagePathOf(requested: Any | undefined): string {
   return open(canonicalOptions(requested), OptionsSchema)?.criuImagePath ?? "";
 }
 
-/** Where a request's options say that the sandbox takes the calls of its tasks: an older way to say it. */
-export function taskApiOf(requested: Any | undefined): ShimEndpoint | undefined {
+/**
+ * Where a sandbox takes the calls of its tasks, as a request says it, or else its options: an older way to say it, of
+ * which `deprecated` hears. Source: containerd plugins/services/tasks/local.go, Create.
+ */
+export function taskApiOf(
+  { address, version }: ShimEndpoint,
+  requested: Any | undefined,
+  deprecated: (deprecation: Deprecation) => void,
+): ShimEndpoint | undefined {
   const options = open(canonicalOptions(requested), OptionsSchema);
-  if (options === undefined || options.taskApiAddress === "") return undefined;
-  return { address: options.taskApiAddress, version: options.taskApiVersion };
+  const [oldAddress, oldVersion] = [options?.taskApiAddress ?? "", options?.taskApiVersion ?? 0];
+  if (address === "" && oldAddress !== "") deprecated("runc-options-task-api-address");
+  if (version === 0 && oldVersion !== 0) deprecated("runc-options-task-api-version");
+  const chosen = { address: address === "" ? oldAddress : address, version: version === 0 ? oldVersion : version };
+  return chosen.address === "" ? undefined : chosen;
 }
 
 /** The folder into which a checkpoint goes; empty when it goes into content. Errors: unknown, when of another type. */

@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { type CreateTaskRequest, Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
+import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_pb.ts";
 import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Logger } from "../../lib/log.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
-import type { Task, TaskCreation, TaskManager } from "./tasks.ts";
+import type { Task, TaskManager } from "./tasks.ts";
 
 export interface TasksServiceOptions {
   readonly tasks: TaskManager;
@@ -32,6 +32,7 @@ function lifeMethods(tasks: TaskManager): Methods {
   return {
     async create(ctx, request) {
       const { containerId, stdin, stdout, stderr, terminal, rootfs, options, runtimePath, checkpoint } = request;
+      const { taskApiAddress: address, taskApiVersion: version } = request;
       const io = { stdin, stdout, stderr, terminal };
       const pid = await tasks.create(ctx, {
         id: containerId,
@@ -39,7 +40,7 @@ function lifeMethods(tasks: TaskManager): Methods {
         rootfs,
         options,
         runtimePath,
-        taskApi: taskApiOf(request),
+        taskApi: { address, version },
         checkpoint,
       });
       return { containerId, pid };
@@ -154,8 +155,4 @@ async function describeIfThere(task: Task, log: Logger): Promise<Process | undef
     if (!isFault(error, "notFound")) log.error("converting task to protobuf", { id: task.id, error });
     return undefined;
   }
-}
-
-function taskApiOf({ taskApiAddress: address, taskApiVersion: version }: CreateTaskRequest): TaskCreation["taskApi"] {
-  return address === "" ? undefined : { address, version };
 }

@@ -7,6 +7,7 @@ import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Exchange } from "../events/index.ts";
 import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
+import type { Deprecation } from "../warnings/index.ts";
 import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { HostConnection, HostLauncher, SharedHost } from "./host/host.ts";
@@ -42,6 +43,8 @@ export interface TaskManagerOptions {
   readonly path?: string | undefined;
   /** Where a test may have the daemon die; nowhere when left out. */
   readonly failpoint?: DaemonFailpoint | undefined;
+  /** Hears of what a client did in a way that will go. */
+  readonly deprecated?: ((deprecation: Deprecation) => void) | undefined;
 }
 
 /** What shims of other people are told, and which runtimes have one of their own though the shared host knows them. */
@@ -61,7 +64,7 @@ const sandboxFolder = "io.containerd.sandbox.controller.v1.shim";
  * idle daemon has no host.
  */
 export function createTaskManager(options: TaskManagerOptions): TaskManager {
-  const { root, state, log, exchange, failpoint = () => {} } = options;
+  const { root, state, log, exchange, failpoint = () => {}, deprecated = () => {} } = options;
   const path = options.path ?? process.env["PATH"] ?? "";
   const closing = new AbortController();
   const table = new TaskTable();
@@ -115,6 +118,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     watchShim: (task) => ownShims.watch(task),
     recovery,
     failpoint,
+    deprecated,
     log,
     close: async () => {
       closing.abort();

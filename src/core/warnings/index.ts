@@ -1,0 +1,1 @@
+export { createWarnings, type Deprecation, type DeprecationWarning, type Warnings } from "./warnings.ts";
