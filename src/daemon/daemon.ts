@@ -73,9 +73,9 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
     config: (plugin) => configs.byUri.get(plugin.uri),
   });
   stack.use(started);
-  // The main socket comes after the debug one: whoever finds it answering finds the other there. Without it a daemon is of no
+  // The main socket comes after those of debug and metrics: whoever finds it answering finds the others there. Without it a daemon is of no
   // use to anybody: its failure stops it.
-  for (const id of ["debug", "grpc", "ttrpc"]) {
+  for (const id of ["debug", "metrics", "grpc", "ttrpc"]) {
     if (id !== "grpc" && started.view.find(SERVER.type, id)?.failure !== undefined) continue;
     await started.get(token<ServerOf>(SERVER, id)).start(listeners);
   }

@@ -11,6 +11,7 @@ import {
   token,
 } from "../plugin/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
+import { metricsPlugins } from "./metrics/plugin.ts";
 import { SERVER } from "./server.ts";
 
 /** One method of the daemon's API. */
@@ -66,7 +67,8 @@ async function composedServices(
     requires: { apis: GRPC, ours: LIGHTER_GRPC },
     init: ({ apis, ours }) => [...apis.values(), ...ours.values()],
   });
-  const all = [...plugins.filter((plugin) => plugin.type !== SERVER.type), collector];
+  const ofSockets: ReadonlySet<PluginDefinition> = new Set(metricsPlugins);
+  const all = [...plugins.filter((plugin) => plugin.type !== SERVER.type && !ofSockets.has(plugin)), collector];
   const { byUri } = decodePlugins(all, defaultConfig());
   await using started = await startPlugins({
     plugins: orderPlugins(all, new Set()),

@@ -4,6 +4,7 @@ import {
   definePlugin,
   integer,
   messageBytes,
+  optional,
   ownerId,
   type PluginDefinition,
   SkipPlugin,
@@ -18,6 +19,7 @@ import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import { debugServer } from "./debug-server.ts";
 import type { Listeners } from "./listeners.ts";
+import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
 import { SERVER, type Server } from "./server.ts";
 import { socketPath } from "./sockets.ts";
 
@@ -31,18 +33,20 @@ const socketConfig = { address: text(), uid: ownerId(uid()), gid: ownerId(gid())
 const grpcServer: PluginDefinition = definePlugin({
   type: SERVER,
   id: "grpc",
-  requires: { apis: GRPC, ours: LIGHTER_GRPC },
+  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken) },
   config: table({
     ...socketConfig,
     max_recv_message_size: sizeBytes(messageBytes),
     max_send_message_size: sizeBytes(messageBytes),
   }),
-  init: ({ apis, ours }, { config, log, scope }) => {
+  init: ({ apis, ours, metrics }, { config, log, scope }) => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
+    metrics?.add(services);
     const server = createGrpcServer({
       services,
       log,
       lookout: createLookout(createKernel()),
+      observer: metrics,
       limits: { maxReceiveBytes: config.max_recv_message_size || messageBytes },
     });
     scope.defer(() => server.close(graceMs));
@@ -116,5 +120,6 @@ export const serverPlugins: readonly PluginDefinition[] = [
   grpcServer,
   ttrpcServer,
   debugServer,
-  ...["grpc-tcp", "metrics"].map(unbuiltServer),
+  ...metricsPlugins,
+  ...["grpc-tcp"].map(unbuiltServer),
 ];

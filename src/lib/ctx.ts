@@ -1,5 +1,6 @@
 import { FaultError, fault } from "./faults.ts";
 import { type Logger, silentLogger } from "./log.ts";
+import type { Trace } from "./trace.ts";
 
 /** What goes with a piece of work from the caller to the last wait: whose it is, when it must stop, where it logs. */
 export interface Ctx {
@@ -14,6 +15,10 @@ export interface Ctx {
   readonly log: Logger;
   /** The other request metadata, keys in lower case, one value a key (the first). */
   readonly metadata: ReadonlyMap<string, string>;
+  /** The span that it belongs to, where it is traced. */
+  readonly trace?: Trace | undefined;
+  /** What it waits for, in words that go on from "it": said by the work, for whoever asks what is stuck. */
+  step?: string | undefined;
 }
 
 export interface CtxOptions {
@@ -22,6 +27,7 @@ export interface CtxOptions {
   readonly signal?: AbortSignal | undefined;
   readonly log?: Logger | undefined;
   readonly metadata?: ReadonlyMap<string, string> | undefined;
+  readonly trace?: Trace | undefined;
 }
 
 const noMetadata: ReadonlyMap<string, string> = new Map();
@@ -38,6 +44,7 @@ export function createCtx(options: CtxOptions = {}): Ctx {
     lease: options.lease,
     log: options.log ?? silentLogger,
     metadata: options.metadata ?? noMetadata,
+    trace: options.trace,
   };
 }
 

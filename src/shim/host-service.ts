@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Host, type ListResponseSchema, type ProcessSchema, type TaskSchema } from "../gen/lighter/shim/v1/host_pb.ts";
+import { durationBounds } from "../lib/durations.ts";
 import { failedPrecondition } from "../lib/faults.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
 import type { HostParts } from "./parts.ts";
@@ -41,6 +42,15 @@ export function createHostService({ parts, version, broken, open, shutdown }: Ho
       parts.moveLock.expect();
       return {};
     },
+    figures: () => ({
+      spawns: {
+        bounds: [...durationBounds],
+        counts: [...parts.spawner.times.counts].map(BigInt),
+        totalSeconds: parts.spawner.times.sum,
+      },
+      spawnsUnderWay: parts.spawner.inFlight,
+      residentBytes: BigInt(process.memoryUsage.rss()),
+    }),
     shutdown: (_ctx, { force }) => {
       if (!force && parts.tasks.size > 0) throw failedPrecondition(`host has ${parts.tasks.size} tasks`);
       shutdown();

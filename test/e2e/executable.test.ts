@@ -29,7 +29,10 @@ describe("the one executable", () => {
   });
   const program = (name: string): string => path.join(built?.folder ?? "", name);
   const inEnvironment = async (body: (daemon: Daemon) => Promise<void>): Promise<void> => {
-    await using daemon = await startLighter({ program: program("lighterd") });
+    await using daemon = await startLighter({
+      program: program("lighterd"),
+      config: '[metrics]\naddress = "127.0.0.1:0"',
+    });
     await importBusybox(daemon);
     await body(daemon);
   };
@@ -47,6 +50,10 @@ describe("the one executable", () => {
       expect(ran).toMatchObject({ code: 7, stderr: "" });
       expect(ran.stdout).not.toBe("");
       expect(await lighter("run", "-d", "--name", "sleeper", busyboxImage, "sleep", "1000")).toMatchObject({ code: 0 });
+
+      // What a daemon loads only where it is told to is there, too.
+      const [, address] = /msg="serving metrics".* address=(\S+)/.exec(await daemon.logs()) ?? [];
+      expect(await (await fetch(`http://${address}/v1/metrics`)).text()).toContain('container_id="sleeper"');
 
       const host = await hostOf(daemon);
       expect(await fs.readlink(`/proc/${host}/exe`)).toBe(program("lighter"));

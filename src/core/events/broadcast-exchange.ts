@@ -69,6 +69,11 @@ export function createExchange({
     get subscriptions() {
       return subscriptions;
     },
+    get queued() {
+      let count = 0;
+      for (const { queue } of subscribers) count += queue.length;
+      return count;
+    },
     forward: (envelope) => {
       if (retired) throw unavailable("the daemon is being replaced; forward it again");
       checkEnvelope(envelope);

@@ -13,6 +13,8 @@ export interface Exchange {
   forward(envelope: Envelope): number;
   /** How many subscriptions there ever were: what nobody took is worth another try only when this has grown. */
   readonly subscriptions: number;
+  /** How many events wait for subscribers to take them, those of all together. */
+  readonly queued: number;
   /**
    * Events from now on, of all namespaces, that match any of the filters; every one when there is none.
    * Errors: invalidArgument (a filter that doesn't parse, before the first event); resourceExhausted when the reader

@@ -99,6 +99,8 @@ export interface CollectionStats {
   readonly elapsedMs: number;
 }
 
+export type CollectionWatcher = (elapsedMs: number, isWhole: boolean) => void;
+
 /** How something is reached: from the root, each link with what makes it. */
 export type HoldingPath = readonly Edge[];
 
@@ -129,6 +131,8 @@ export interface GarbageCollector {
   exists(node: ResourceNode): boolean;
   /** Over the context's namespace, or all of them without one. */
   usage(ctx: Ctx): Promise<DiskUsage>;
+  /** Tells of every collection from now on, until disposed: how long it took, and whether it failed. */
+  watch(watcher: CollectionWatcher): Disposable;
   /** Adds objects without rows; disposing takes them out. */
   register(collector: ResourceCollector): Disposable;
 }

@@ -1,6 +1,7 @@
 export type {
   Collectable,
   CollectionStats,
+  CollectionWatcher,
   DiskUsage,
   Edge,
   GarbageCollector,

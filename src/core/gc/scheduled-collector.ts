@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { Metadata } from "../metadata/index.ts";
 import { collectOnce } from "./collection.ts";
 import { explainSteps } from "./explain.ts";
-import type { Collectable, CollectionStats, GarbageCollector, ResourceCollector } from "./gc.ts";
+import type { Collectable, CollectionStats, CollectionWatcher, GarbageCollector, ResourceCollector } from "./gc.ts";
 import { type Busy, createPace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
 import { CollectionScheduler, type ScheduleConfig, type Timers } from "./scheduler.ts";
@@ -38,6 +38,7 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
   readonly #options: GarbageCollectorOptions;
   readonly #clock: Clock;
   readonly #collectors = new Set<ResourceCollector>();
+  readonly #watchers = new Set<CollectionWatcher>();
   readonly #stopped = new AbortController();
   readonly #scheduler: CollectionScheduler<CollectionStats>;
   readonly #watch: Disposable;
@@ -104,6 +105,12 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#collectors.delete(collector) };
   }
 
+  watch(watcher: CollectionWatcher): Disposable {
+    const own: CollectionWatcher = (elapsedMs, isWhole) => watcher(elapsedMs, isWhole);
+    this.#watchers.add(own);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(own) };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#watch[Symbol.dispose]();
     this.#stopped.abort(fault("unavailable", "garbage collection is stopped"));
@@ -111,6 +118,18 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
   }
 
   async #collect(): Promise<{ busyMs: number; result: CollectionStats }> {
+    const began = performance.now();
+    let isWhole = false;
+    try {
+      const collected = await this.#collectNow();
+      isWhole = true;
+      return collected;
+    } finally {
+      for (const watcher of this.#watchers) watcher(performance.now() - began, isWhole);
+    }
+  }
+
+  async #collectNow(): Promise<{ busyMs: number; result: CollectionStats }> {
     const { metadata, tables, log } = this.#options;
     const result = await collectOnce({
       metadata,

@@ -119,8 +119,13 @@ export class GroupCommit {
     });
   }
 
+  /** How many mutations wait for their transaction. */
+  get waiting(): number {
+    return this.#waiting.length + this.#unhurried.length;
+  }
+
   get #anyWaits(): boolean {
-    return this.#waiting.length + this.#unhurried.length > 0;
+    return this.waiting > 0;
   }
 
   #turn(): void {

@@ -59,6 +59,8 @@ export interface Metadata extends AsyncDisposable {
    * Effects: settles when the commit is durable. Readers may see the mutation a moment before that.
    */
   update<T>(action: (tx: Transaction) => T, options?: UpdateOptions): Promise<T>;
+  /** How many mutations wait for their transaction. */
+  readonly waiting: number;
   /** Tells of every mutation from now on, until disposed. */
   watch(watcher: MutationWatcher): Disposable;
 }

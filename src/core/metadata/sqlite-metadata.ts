@@ -61,6 +61,9 @@ function facade(db: Database, path: string, commits: GroupCommit, owned: Disposa
       }
     },
     update: (action, updateOptions) => commits.add(action, updateOptions),
+    get waiting() {
+      return commits.waiting;
+    },
     watch: (watcher) => commits.watch(watcher),
     [Symbol.asyncDispose]: async () => {
       await commits.close();

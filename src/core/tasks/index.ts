@@ -6,6 +6,7 @@ export {
   storeCheckpoint,
   writeBlob,
 } from "./checkpoint-content.ts";
+export type { TaskFigures } from "./figures.ts";
 export type { HostLauncher, LaunchedHost } from "./host/host.ts";
 export { createHostProcess, type HostProcessOptions, hostSocketPath } from "./host/host-process.ts";
 export { createRuntimeInfo } from "./runtime-info.ts";

@@ -13,6 +13,7 @@ import type { RuntimeResolver, Shim, ShimEndpoint } from "../shims/index.ts";
 import type { Deprecation } from "../warnings/index.ts";
 import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
+import type { TaskFigures } from "./figures.ts";
 import { collectMetrics } from "./metrics.ts";
 import type { Recovery } from "./recovery.ts";
 import type { RuntimeInfoSource } from "./runtime-info.ts";
@@ -44,6 +45,7 @@ export interface ManagedTasksOptions {
   /** Sees to it that a task whose own shim dies is buried. */
   readonly watchShim: (task: ShimTask) => void;
   readonly recovery: Pick<Recovery, "settled" | "firstTry" | "trouble">;
+  readonly figures: TaskFigures;
   readonly failpoint: DaemonFailpoint;
   readonly deprecated: (deprecation: Deprecation) => void;
   readonly log: Logger;
@@ -55,12 +57,14 @@ export interface ManagedTasksOptions {
 export class ManagedTasks implements TaskManager {
   readonly recovered: Promise<void>;
   readonly shims: RuntimeResolver;
+  readonly figures: TaskFigures;
   readonly #options: ManagedTasksOptions;
 
   constructor(options: ManagedTasksOptions) {
     this.#options = options;
     this.recovered = options.recovery.firstTry;
     this.shims = options.resolver;
+    this.figures = options.figures;
   }
 
   addSandboxEndpoints(lookup: SandboxEndpointLookup): void {

@@ -7,7 +7,7 @@ import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
 import { callOnce, callRepeatable, diedUnder, livesMax, through } from "./shim-calls.ts";
-import { answered, type DaemonFailpoint, type ShimCall } from "./steps.ts";
+import { answered, type CallTimes, type DaemonFailpoint, type ShimCall } from "./steps.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
 /** How long a shim may take to tell a state. Source: containerd plugins/services/tasks/local.go, stateTimeout. */
@@ -24,6 +24,7 @@ export interface ShimTaskOptions {
   /** Fires when the daemon ends: waits end with it. */
   readonly closing: AbortSignal;
   readonly failpoint: DaemonFailpoint;
+  readonly timed?: CallTimes | undefined;
   /** Why the shim can't read the task's state, if so. */
   readonly broken?: string | undefined;
 }
@@ -53,7 +54,7 @@ export class ShimTask implements Task {
   readonly #call: CallOptions;
   readonly #log: Logger;
   readonly #closing: AbortSignal;
-  readonly #failpoint: DaemonFailpoint;
+  readonly #steps: Parameters<typeof answered>[0];
   /** One wait a process at the shim, however many clients wait. */
   readonly #waits = new Map<string, Promise<WaitAnswer>>();
 
@@ -67,7 +68,7 @@ export class ShimTask implements Task {
     this.#call = { namespace: options.namespace };
     this.#log = options.log;
     this.#closing = options.closing;
-    this.#failpoint = options.failpoint;
+    this.#steps = { failpoint: options.failpoint, timed: options.timed };
   }
 
   /** Makes the init process. Answers its id. */
@@ -96,11 +97,7 @@ export class ShimTask implements Task {
     const connection = await this.shim.connection();
     try {
       const call = (task: TaskClient): ReturnType<TaskClient["start"]> =>
-        answered(
-          this.#failpoint,
-          execId === "" ? "start" : "exec-start",
-          task.start({ id: this.id, execId }, this.#call),
-        );
+        answered(this.#steps, execId === "" ? "start" : "exec-start", task.start({ id: this.id, execId }, this.#call));
       return (await through(connection, call)).pid;
     } catch (error) {
       if (!(await diedUnder(connection, error))) throw error;
@@ -137,7 +134,7 @@ export class ShimTask implements Task {
         call.catch((error: unknown) => {
           died ||= isFault(error, "unavailable");
         });
-        return answered(this.#failpoint, execId === "" ? "delete" : "exec-delete", call);
+        return answered(this.#steps, execId === "" ? "delete" : "exec-delete", call);
       });
       return { pid, exitStatus, exitedAt };
     } catch (error) {
@@ -188,8 +185,9 @@ export class ShimTask implements Task {
     await this.#repeatable("update", (task) => task.update(request, this.#call));
   }
 
-  async stats(): Promise<Any | undefined> {
-    return (await callRepeatable(this.shim, (task) => task.stats({ id: this.id }, this.#call))).stats;
+  async stats(timeoutMs = 0): Promise<Any | undefined> {
+    const call = timeoutMs === 0 ? this.#call : { ...this.#call, timeoutMs };
+    return (await callRepeatable(this.shim, (task) => task.stats({ id: this.id }, call), timeoutMs)).stats;
   }
 
   async wait(execId: string, signal: AbortSignal): Promise<WaitAnswer> {
@@ -202,11 +200,11 @@ export class ShimTask implements Task {
   }
 
   #once<T>(verb: ShimCall, call: (task: TaskClient) => Promise<T>): Promise<T> {
-    return callOnce(this.shim, verb, (task) => answered(this.#failpoint, verb, call(task)));
+    return callOnce(this.shim, verb, (task) => answered(this.#steps, verb, call(task)));
   }
 
   #repeatable<T>(verb: ShimCall, call: (task: TaskClient) => Promise<T>): Promise<T> {
-    return callRepeatable(this.shim, (task) => answered(this.#failpoint, verb, call(task)));
+    return callRepeatable(this.shim, (task) => answered(this.#steps, verb, call(task)));
   }
 
   /** Waits on one life of the shim after the other. */

@@ -36,10 +36,22 @@ export const daemonSteps: readonly DaemonStep[] = [
 
 export type DaemonFailpoint = Failpoint<DaemonStep>;
 
+/** Hears how long a call to a shim took, in milliseconds, whether it failed or not. */
+export type CallTimes = (call: ShimCall, ms: number) => void;
+
 /** Waits for a shim's answer. A test may have the daemon die once the question is on its way, or before anybody hears the answer. */
-export async function answered<T>(failpoint: DaemonFailpoint, call: ShimCall, answer: Promise<T>): Promise<T> {
+export async function answered<T>(
+  { failpoint, timed }: { readonly failpoint: DaemonFailpoint; readonly timed?: CallTimes | undefined },
+  call: ShimCall,
+  answer: Promise<T>,
+): Promise<T> {
   failpoint(`daemon.${call}.sent`);
-  const value = await answer;
-  failpoint(`daemon.${call}.answered`);
-  return value;
+  const began = performance.now();
+  try {
+    const value = await answer;
+    failpoint(`daemon.${call}.answered`);
+    return value;
+  } finally {
+    timed?.(call, performance.now() - began);
+  }
 }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { createCtx } from "../../lib/ctx.ts";
+import { isFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/index.ts";
@@ -10,6 +11,7 @@ import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.
 import type { Deprecation } from "../warnings/index.ts";
 import { createBundles } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
+import type { TaskFigures } from "./figures.ts";
 import type { HostConnection, HostLauncher, SharedHost } from "./host/host.ts";
 import { hostSocketPath } from "./host/host-process.ts";
 import { SupervisedHost } from "./host/supervised-host.ts";
@@ -22,7 +24,7 @@ import { createRuntimeInfo } from "./runtime-info.ts";
 import { createRuntimeResolver, type SandboxEndpointLookup } from "./runtimes.ts";
 import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
-import type { DaemonFailpoint } from "./steps.ts";
+import type { CallTimes, DaemonFailpoint } from "./steps.ts";
 import { TaskTable } from "./task-table.ts";
 import type { TaskManager } from "./tasks.ts";
 
@@ -74,6 +76,10 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const shims = createProcessShims({ daemon: options.shims, kernel, log });
   const scratch = createScratch(root);
   const exits = new RecentExits();
+  const watchers = new Set<CallTimes>();
+  const timed: CallTimes = (call, ms) => {
+    for (const watcher of watchers) watcher(call, ms);
+  };
   const ingest = new EventIngest({ exchange, exits, log, failpoint });
   const host = new SupervisedHost({
     launcher: options.launcher,
@@ -83,7 +89,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
-    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, failpoint });
+    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, failpoint, timed });
   const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, log });
   const shared = { bundles, scratch, table, locks, exchange, newTask, log };
   const reconciler = new Reconciler({ ...shared, ownShims, closing: closing.signal });
@@ -117,6 +123,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     newTask,
     watchShim: (task) => ownShims.watch(task),
     recovery,
+    figures: figuresOf({ table, locks, host, watchers }),
     failpoint,
     deprecated,
     log,
@@ -129,6 +136,45 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
       await watching;
     },
   });
+}
+
+function figuresOf({
+  table,
+  locks,
+  host,
+  watchers,
+}: {
+  readonly table: TaskTable;
+  readonly locks: KeyedMutex;
+  readonly host: SharedHost;
+  readonly watchers: Set<CallTimes>;
+}): TaskFigures {
+  return {
+    all: () => table.all(),
+    find: (namespace, id) => table.get(namespace, id),
+    watchCalls: (watcher) => {
+      const own: CallTimes = (call, ms) => watcher(call, ms);
+      watchers.add(own);
+      return { [Symbol.dispose]: () => void watchers.delete(own) };
+    },
+    get locksHeld() {
+      return locks.size;
+    },
+    get callsHeldBack() {
+      return host.current?.heldBack ?? 0;
+    },
+    host: async (timeoutMs) => {
+      const { current } = host;
+      if (current === undefined) return undefined;
+      try {
+        return { pid: current.pid, figures: await current.host.figures({}, { timeoutMs }) };
+      } catch (error) {
+        // A host of an older version goes on after an upgrade of the daemon.
+        if (isFault(error, "notImplemented") || current.lost) return undefined;
+        throw error;
+      }
+    },
+  };
 }
 
 const containerMade = "/containers/create";

@@ -5,6 +5,7 @@ import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import type { RuntimeResolver, ShimEndpoint } from "../shims/index.ts";
+import type { TaskFigures } from "./figures.ts";
 import type { SandboxEndpointLookup } from "./runtimes.ts";
 
 /** Where a process reads and writes: paths of FIFOs, or URIs of the schemes that the shim takes. */
@@ -74,7 +75,8 @@ export interface Task {
   /** Writes CRIU's images into a folder. */
   checkpoint(folder: string, options: Any | undefined): Promise<void>;
   update(resources: Any | undefined, annotations: Readonly<Record<string, string>>): Promise<void>;
-  stats(): Promise<Any | undefined>;
+  /** Live figures. Shape: `timeoutMs` is how long it may take; 0 for as long as it takes. */
+  stats(timeoutMs?: number): Promise<Any | undefined>;
   /** Waits through deaths of the shim host. Ends early with the signal. */
   wait(execId: string, signal: AbortSignal): Promise<Omit<ExitInfo, "pid">>;
 }
@@ -114,6 +116,8 @@ export interface TaskManager extends AsyncDisposable {
    * Source: containerd plugins/services/tasks/local.go, Checkpoint.
    */
   checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]>;
+  /** What there is to watch about tasks, of all namespaces. */
+  readonly figures: TaskFigures;
   /** Errors: invalidArgument (a filter that doesn't parse). One that can't be measured is left out. */
   metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]>;
 }

@@ -33,7 +33,7 @@ export interface ExecOptions {
 }
 
 export interface OciRuntimeOptions {
-  readonly spawner: Spawner;
+  readonly spawner: Pick<Spawner, "run">;
   readonly programs: Pick<SealedPrograms, "find">;
   readonly settings: RuntimeSettings;
   readonly bundle: string;

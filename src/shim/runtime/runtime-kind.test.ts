@@ -31,7 +31,7 @@ describe("RuntimeKinds", () => {
   ])("asks a runtime again whose first --version %s, and no more once it has answered", async (_how, first) => {
     const answers = [first, async () => answer];
     let asked = 0;
-    const kinds = new RuntimeKinds({ inFlight: 0, run: async () => await (answers[asked++] ?? fail)() });
+    const kinds = new RuntimeKinds({ run: async () => await (answers[asked++] ?? fail)() });
     expect(await kinds.of("crun")).toBe("other");
     expect(await kinds.of("crun")).toBe("crun");
     expect(await kinds.checksSpecVersion("crun")).toBe(true);
@@ -57,7 +57,7 @@ describe("RuntimeKinds", () => {
       asked += 1;
       return { exitStatus: 0, output };
     };
-    const kinds = new RuntimeKinds({ inFlight: 0, run });
+    const kinds = new RuntimeKinds({ run });
     for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["crun", 1]);
     output = "runc version 1.1.5\n";
     replace(binary);
@@ -71,7 +71,7 @@ describe("RuntimeKinds", () => {
     writeFileSync(binary, "a runtime");
     const answers = [async () => answer, async () => ({ exitStatus: 0, output: "runc version 1.1.5\n" })];
     let asked = 0;
-    const kinds = new RuntimeKinds({ inFlight: 0, run: async () => await (answers[asked++] ?? fail)() });
+    const kinds = new RuntimeKinds({ run: async () => await (answers[asked++] ?? fail)() });
     expect(await kinds.of(binary)).toBe("crun");
     rmSync(binary);
     for (const _ of [1, 2]) expect([await kinds.of(binary), asked]).toEqual(["crun", 1]);

@@ -7,10 +7,10 @@ export type RuntimeKind = "runc" | "crun" | "other";
 
 /** Says which runtime a binary is, by its own words, asked until it has answered once, and again when another is in its place. */
 export class RuntimeKinds {
-  readonly #spawner: Spawner;
+  readonly #spawner: Pick<Spawner, "run">;
   readonly #known = new Map<string, { readonly version: string | undefined; readonly answer: Promise<KnownRuntime> }>();
 
-  constructor(spawner: Spawner) {
+  constructor(spawner: Pick<Spawner, "run">) {
     this.#spawner = spawner;
   }
 

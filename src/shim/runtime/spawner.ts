@@ -1,3 +1,4 @@
+import { Durations } from "../../lib/durations.ts";
 import { messageOf, unavailable } from "../../lib/faults.ts";
 import type { Fd } from "../../sys/index.ts";
 
@@ -35,6 +36,8 @@ export interface Spawner {
   run(argv: readonly string[], options?: SpawnOptions): Promise<SpawnResult>;
   /** How many run or wait to run. */
   readonly inFlight: number;
+  /** How long each took that ran, waiting included. */
+  readonly times: Durations;
 }
 
 export interface SpawnerOptions {
@@ -61,6 +64,7 @@ class BoundedSpawner implements Spawner {
   readonly #env: Record<string, string>;
   readonly #waiting: (() => void)[] = [];
   readonly #around: <T>(start: () => T) => T;
+  readonly times: Durations = new Durations();
   #free: number;
   #inFlight = 0;
 
@@ -76,6 +80,7 @@ class BoundedSpawner implements Spawner {
 
   async run(argv: readonly string[], options: SpawnOptions = {}): Promise<SpawnResult> {
     this.#inFlight++;
+    const began = performance.now();
     try {
       await this.#enter();
       try {
@@ -85,6 +90,7 @@ class BoundedSpawner implements Spawner {
       }
     } finally {
       this.#inFlight--;
+      this.times.add((performance.now() - began) / 1000);
     }
   }
 

@@ -18,7 +18,7 @@ afterEach(() => rmSync(bundle, { recursive: true }));
 
 const config = (): string => readFileSync(join(bundle, "config.json"), "utf8");
 function kindsOf(version: string): RuntimeKinds {
-  const spawner: Spawner = { inFlight: 0, run: async () => ({ exitStatus: 0, output: `crun version ${version}\n` }) };
+  const spawner: Pick<Spawner, "run"> = { run: async () => ({ exitStatus: 0, output: `crun version ${version}\n` }) };
   return new RuntimeKinds(spawner);
 }
 

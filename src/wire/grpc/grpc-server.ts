@@ -15,8 +15,9 @@ import {
 import type { ServiceDefinition } from "../service.ts";
 import { Deadlines } from "./deadlines.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
+import type { CallObserver, CallUnderWay } from "./observer.ts";
 import { Routes } from "./routes.ts";
-import type { CallShared } from "./server-call.ts";
+import { type CallShared, ServerCall } from "./server-call.ts";
 import { SingleRequestCall } from "./single-request-call.ts";
 import { statusOnly } from "./status-fields.ts";
 import { StreamRequestCall } from "./stream-request-call.ts";
@@ -29,6 +30,8 @@ export interface GrpcServerOptions {
   readonly keepaliveMs?: number;
   /** Looks out for the next call of a client that calls in a loop. */
   readonly lookout?: Lookout | undefined;
+  /** Hears of every call. */
+  readonly observer?: CallObserver | undefined;
 }
 
 /** Serves gRPC over HTTP/2 without TLS on unix sockets and TCP. */
@@ -37,6 +40,10 @@ export interface GrpcServer {
   listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
   /** Stops listening, lets the calls in progress end for so long, then cancels them and hangs up. */
   close(graceMs: number): Promise<void>;
+  /** The calls that are under way; for people, since it looks at every open stream. */
+  calls(): readonly CallUnderWay[];
+  /** How many connections there are. */
+  readonly connections: number;
 }
 
 const defaultKeepaliveMs = 2 * 3600 * 1000;
@@ -59,6 +66,7 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
       log: options.log ?? silentLogger,
       deadlines: this.#deadlines,
       maxReceiveBytes: limits.maxReceiveBytes,
+      observer: options.observer,
     };
     this.#http2 = createHttp2Server({
       limits,
@@ -75,6 +83,15 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
   async close(graceMs: number): Promise<void> {
     await this.#http2.close(graceMs);
     this.#deadlines[Symbol.dispose]();
+  }
+
+  get connections(): number {
+    return this.#http2.connections.size;
+  }
+
+  calls(): readonly CallUnderWay[] {
+    const streams = [...this.#http2.connections].flatMap((connection) => [...connection.streams.values()]);
+    return streams.flatMap(({ handler }) => (handler instanceof ServerCall ? (handler.underWay() ?? []) : []));
   }
 
   onStream(stream: Stream, block: HeaderBlock, end: boolean): StreamHandler | undefined {

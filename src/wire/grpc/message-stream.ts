@@ -43,6 +43,11 @@ export class MessageStream<T> implements AsyncIterableIterator<T, undefined> {
     return this;
   }
 
+  /** Somebody waits for a message that has not come. */
+  get waited(): boolean {
+    return this.#waiter !== undefined;
+  }
+
   /** Bytes came; they are copied. */
   push(bytes: Buffer): void {
     if (this.#ended) return;

@@ -1,10 +1,13 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { parseTraceparent, type Trace } from "../../lib/trace.ts";
+import { codeOf } from "../codes.ts";
 import type { HeaderBlock, Stream, StreamHandler } from "../http2/index.ts";
 import { statusOf } from "../status.ts";
 import type { Deadlines, Expiring, Slot } from "./deadlines.ts";
+import type { CallObserver, CallRecord, CallUnderWay } from "./observer.ts";
 import { metadataOf, type RequestHead, type Route } from "./routes.ts";
 import { answerHeaders, okTrailers, statusOnly, statusTrailers } from "./status-fields.ts";
 
@@ -13,6 +16,7 @@ export interface CallShared {
   readonly log: Logger;
   readonly deadlines: Deadlines;
   readonly maxReceiveBytes: number;
+  readonly observer: CallObserver | undefined;
 }
 
 /**
@@ -25,6 +29,9 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   protected readonly route: Route;
   /** Answered, or nobody waits for the answer any more. */
   protected done = false;
+  /** See Ctx. */
+  step: string | undefined;
+  readonly #since: number;
   readonly #head: RequestHead;
   readonly #deadline: number;
   #slot: Slot | undefined;
@@ -33,14 +40,27 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   #begun = false;
   #answers: AsyncIterator<unknown> | undefined;
   #writable: (() => void) | undefined;
+  #record: CallRecord | undefined;
+  #log: Logger | undefined;
+  #ran = false;
 
   constructor(stream: Stream, shared: CallShared, head: RequestHead, route: Route) {
     this.stream = stream;
     this.shared = shared;
     this.route = route;
     this.#head = head;
+    this.#since = stream.heardAt;
     this.#deadline = head.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + head.timeoutMs;
   }
+
+  get method(): DescMethod {
+    return this.route.method;
+  }
+
+  /** Its request is there when it runs; one that is not tells of its messages as they come. */
+  protected abstract readonly receivesOne: boolean;
+  /** The implementation waits for a message that has not come. */
+  protected abstract readonly waitsForClient: boolean;
 
   get namespace(): string | undefined {
     return this.#head.namespace;
@@ -50,8 +70,13 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     return this.#head.lease;
   }
 
+  /** Lines of a call that belongs to a trace have its id. */
   get log(): Logger {
-    return this.shared.log;
+    return (this.#log ??= this.#tracedLog());
+  }
+
+  get trace(): Trace | undefined {
+    return this.#record?.trace;
   }
 
   get metadata(): ReadonlyMap<string, string> {
@@ -69,6 +94,20 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       if (this.#reason !== undefined) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;
+  }
+
+  /** The call as one that is under way; undefined once it is answered. */
+  underWay(): CallUnderWay | undefined {
+    if (this.done) return undefined;
+    return {
+      method: this.#name,
+      namespace: this.namespace,
+      metadata: this.metadata,
+      since: this.#since,
+      deadline: this.#deadline === Number.POSITIVE_INFINITY ? undefined : this.#deadline,
+      step: this.#doing,
+      fd: this.stream.fd,
+    };
   }
 
   abstract onData(bytes: Buffer, end: boolean): boolean;
@@ -96,7 +135,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   protected cancel(reason: FaultError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    this.#finish();
+    this.#finish(codeOf[reason.kind], reason.message);
     this.#controller?.abort(reason);
     this.#writable?.();
     // A generator that waits for its reader, or for something of its own that knows how to be left, cleans up now.
@@ -109,6 +148,9 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       this.expire();
       return;
     }
+    this.#ran = true;
+    if (this.shared.observer !== undefined) this.#record = this.shared.observer.begin(this);
+    if (this.receivesOne) this.#record?.received();
     let output: unknown;
     try {
       output = this.route.call(this, input);
@@ -129,6 +171,11 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     } else {
       this.#answerOne(output);
     }
+  }
+
+  /** Another message of the caller's was read. */
+  protected received(): void {
+    this.#record?.received();
   }
 
   protected decode(payload: Uint8Array): unknown {
@@ -167,7 +214,8 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     this.#begin();
     this.stream.sendMessage(bytes);
     this.stream.end(okTrailers);
-    this.#finish();
+    this.#record?.sent();
+    this.#finish(0, "");
   }
 
   async #answerAll(answers: AsyncIterable<unknown>): Promise<void> {
@@ -181,7 +229,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
           this.#answers = undefined;
           this.#begin();
           this.stream.end(okTrailers);
-          this.#finish();
+          this.#finish(0, "");
           return;
         }
         this.#answerNext(step.value);
@@ -199,6 +247,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       const { head, bulk } = this.route.answers.encodeForStream(output);
       this.#begin();
       this.stream.sendMessage(head, false, bulk);
+      this.#record?.sent();
     } catch (error) {
       this.#failToEncode(error);
     }
@@ -230,11 +279,15 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     const { maxHeaderList } = this.stream;
     if (this.#begun) this.stream.end(statusTrailers(status, maxHeaderList));
     else this.stream.sendHeaders(statusOnly(status, maxHeaderList), true);
-    this.#finish();
+    this.#finish(status.code, status.message);
   }
 
-  #finish(): void {
+  #finish(code: number, message: string): void {
     this.done = true;
+    if (this.#record !== undefined) {
+      this.#record.ended(code, message);
+      this.#record = undefined;
+    }
     if (this.#slot === undefined) return;
     this.shared.deadlines.remove(this, this.#slot);
     this.#slot = undefined;
@@ -249,10 +302,27 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   }
 
   #logBug(error: unknown): void {
-    const { method } = this.route;
     this.log.error("a call failed unexpectedly", {
-      method: `/${method.parent.typeName}/${method.name}`,
+      method: this.#name,
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     });
+  }
+
+  get #name(): string {
+    const { method } = this.route;
+    return `/${method.parent.typeName}/${method.name}`;
+  }
+
+  /** What holds the call up, as far as it can be told from here. */
+  get #doing(): string {
+    if (!this.#ran) return "waits for the rest of the request";
+    if (this.#writable !== undefined) return "waits for the client to read";
+    return this.waitsForClient ? "waits for the client's next message" : (this.step ?? "works");
+  }
+
+  #tracedLog(): Logger {
+    const { log } = this.shared;
+    const traceId = this.trace?.traceId ?? parseTraceparent(this.metadata.get("traceparent"))?.traceId;
+    return traceId === undefined ? log : log.with({ trace_id: traceId });
   }
 }

@@ -14,6 +14,14 @@ export class SingleRequestCall extends ServerCall {
   /** Whether what comes after the message is of no interest. */
   #ignoring = false;
 
+  protected get receivesOne(): boolean {
+    return true;
+  }
+
+  protected get waitsForClient(): boolean {
+    return false;
+  }
+
   onData(bytes: Buffer, end: boolean): boolean {
     if (this.done) return true;
     if (end && this.#reader === undefined && isWholeMessage(bytes)) return this.#startWith(bytes);

@@ -12,11 +12,22 @@ export class StreamRequestCall extends ServerCall {
     super(stream, shared, head, route);
     this.#requests = new MessageStream({
       maxBytes: shared.maxReceiveBytes,
-      decode: (payload) => this.decode(payload),
+      decode: (payload) => {
+        this.received();
+        return this.decode(payload);
+      },
       credit: (bytes) => stream.credit(bytes),
       left: () => {},
       lends: route.borrows,
     });
+  }
+
+  protected get receivesOne(): boolean {
+    return false;
+  }
+
+  protected get waitsForClient(): boolean {
+    return this.#requests.waited;
   }
 
   /** Calls the implementation; `end` when no message will come. */

@@ -10,7 +10,7 @@ import { FaultError, notFound } from "../../lib/faults.ts";
 import { createLogger } from "../../lib/log.ts";
 import { connectHttp2, defaultLimits, type HeaderBlock } from "../http2/index.ts";
 import { type ClientConnection, defineService, type ServiceDefinition } from "../service.ts";
-import { connectGrpc, createGrpcServer, type GrpcServer } from "./index.ts";
+import { type CallObserver, connectGrpc, createGrpcServer, type GrpcServer } from "./index.ts";
 
 interface Event {
   readonly topic: string;
@@ -32,7 +32,7 @@ export class CallBed implements AsyncDisposable {
   /** What Events.subscribe does. */
   subscribe: (ctx: Ctx) => AsyncIterable<Event> = noEvents;
 
-  constructor() {
+  constructor(observer?: CallObserver) {
     this.services = [
       defineService(Version, { version: (ctx) => this.version(ctx) as { version: string } }),
       defineService(Events, { subscribe: (ctx) => this.subscribe(ctx), publish: () => ({}) }),
@@ -51,7 +51,7 @@ export class CallBed implements AsyncDisposable {
       }),
     ];
     const log = createLogger({ level: "debug", format: "text", write: (line) => this.logged.push(line) });
-    this.server = createGrpcServer({ services: this.services, log });
+    this.server = createGrpcServer({ services: this.services, log, observer });
   }
 
   async open(): Promise<void> {

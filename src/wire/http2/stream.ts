@@ -64,6 +64,16 @@ export class Stream {
     return this.#connection.peerMaxHeaderList;
   }
 
+  /** When the bytes came that opened it or went on with it, on performance.now's clock. */
+  get heardAt(): number {
+    return this.#connection.heardAt;
+  }
+
+  /** The connection's descriptor; undefined once it is closed. */
+  get fd(): number | undefined {
+    return this.#connection.fd;
+  }
+
   /** Bytes that wait for the peer's window or the socket. */
   get queued(): number {
     return this.#queued;

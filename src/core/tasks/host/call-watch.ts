@@ -31,6 +31,11 @@ export class CallWatch {
   #silence: Silence | undefined;
   #waiting = 0;
 
+  /** How many calls wait for a host that is silent. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   constructor(options: CallWatchOptions) {
     this.#options = options;
   }

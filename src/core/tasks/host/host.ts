@@ -11,6 +11,8 @@ export interface HostConnection extends ShimConnection {
   /** Names this life of the host. */
   readonly instance: string;
   readonly pid: number;
+  /** How many calls wait for a host that is silent. */
+  readonly heldBack: number;
 }
 
 /** A host process that was just started. */
@@ -39,6 +41,8 @@ export interface SharedHost extends Shim, AsyncDisposable {
   connection(): Promise<HostConnection>;
   /** A connection to a host that runs already; undefined when there is none. Starts nothing. */
   existing(): Promise<HostConnection | undefined>;
+  /** The connection that there is just now. */
+  readonly current: HostConnection | undefined;
   /** Starts the host without waiting for it, so that the first task finds it up. */
   prepare(): void;
   /** Says to a host that is there that a task is about to be created. Returns at once. */

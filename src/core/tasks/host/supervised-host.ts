@@ -38,6 +38,10 @@ export class SupervisedHost implements SharedHost {
     this.#options = options;
   }
 
+  get current(): HostConnection | undefined {
+    return this.#current?.lost === false ? this.#current : undefined;
+  }
+
   connection(): Promise<HostConnection> {
     if (this.#current !== undefined && !this.#current.lost) return Promise.resolve(this.#current);
     this.#starting ??= this.#round().finally(() => {
@@ -226,6 +230,10 @@ class LiveConnection implements HostConnection {
     this.closed = raw.closed.then(() => {
       this.#lost = true;
     });
+  }
+
+  get heldBack(): number {
+    return this.watch.waiting;
   }
 
   get lost(): boolean {

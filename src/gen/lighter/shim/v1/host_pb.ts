@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lighter/shim/v1/host.proto.
  */
 export const file_lighter_shim_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSIgCgtPcGVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiHgoMT3BlblJlc3BvbnNlEg4KBnNvY2tldBgBIAEoCSINCgtMaXN0UmVxdWVzdCKLAQoMTGlzdFJlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2sSKwoGYnJva2VuGAIgAygLMhsubGlnaHRlci5zaGltLnYxLkJyb2tlblRhc2sSKAoJdW5zZXR0bGVkGAMgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2siYgoEVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEisKCXByb2Nlc3NlcxgEIAMoCzIYLmxpZ2h0ZXIuc2hpbS52MS5Qcm9jZXNzInsKB1Byb2Nlc3MSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEhMKC2V4aXRfc3RhdHVzGAQgASgNEi0KCWV4aXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoKQnJva2VuVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIeCg1FdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgEIo8BCgVFdmVudBIQCghzZXF1ZW5jZRgBIAEoBBItCgl0aW1lc3RhbXAYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCW5hbWVzcGFjZRgDIAEoCRINCgV0b3BpYxgEIAEoCRIjCgVldmVudBgFIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkiJgoSQWNrbm93bGVkZ2VSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgEIg8KDUV4cGVjdFJlcXVlc3QiIAoPU2h1dGRvd25SZXF1ZXN0Eg0KBWZvcmNlGAEgASgIMu0DCgRIb3N0EkMKBEluZm8SHC5saWdodGVyLnNoaW0udjEuSW5mb1JlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuSW5mb1Jlc3BvbnNlEkMKBExpc3QSHC5saWdodGVyLnNoaW0udjEuTGlzdFJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuTGlzdFJlc3BvbnNlEkIKBkV2ZW50cxIeLmxpZ2h0ZXIuc2hpbS52MS5FdmVudHNSZXF1ZXN0GhYubGlnaHRlci5zaGltLnYxLkV2ZW50MAESSgoLQWNrbm93bGVkZ2USIy5saWdodGVyLnNoaW0udjEuQWNrbm93bGVkZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkMKBE9wZW4SHC5saWdodGVyLnNoaW0udjEuT3BlblJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuT3BlblJlc3BvbnNlEkAKBkV4cGVjdBIeLmxpZ2h0ZXIuc2hpbS52MS5FeHBlY3RSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkQKCFNodXRkb3duEiAubGlnaHRlci5zaGltLnYxLlNodXRkb3duUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
+  fileDesc("ChpsaWdodGVyL3NoaW0vdjEvaG9zdC5wcm90bxIPbGlnaHRlci5zaGltLnYxIg0KC0luZm9SZXF1ZXN0IlAKDEluZm9SZXNwb25zZRIQCghwcm90b2NvbBgBIAEoDRIPCgd2ZXJzaW9uGAIgASgJEgsKA3BpZBgDIAEoDRIQCghpbnN0YW5jZRgEIAEoCSIgCgtPcGVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiHgoMT3BlblJlc3BvbnNlEg4KBnNvY2tldBgBIAEoCSINCgtMaXN0UmVxdWVzdCKLAQoMTGlzdFJlc3BvbnNlEiQKBXRhc2tzGAEgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2sSKwoGYnJva2VuGAIgAygLMhsubGlnaHRlci5zaGltLnYxLkJyb2tlblRhc2sSKAoJdW5zZXR0bGVkGAMgAygLMhUubGlnaHRlci5zaGltLnYxLlRhc2siYgoEVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEisKCXByb2Nlc3NlcxgEIAMoCzIYLmxpZ2h0ZXIuc2hpbS52MS5Qcm9jZXNzInsKB1Byb2Nlc3MSDwoHZXhlY19pZBgBIAEoCRILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEhMKC2V4aXRfc3RhdHVzGAQgASgNEi0KCWV4aXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoKQnJva2VuVGFzaxIRCgluYW1lc3BhY2UYASABKAkSCgoCaWQYAiABKAkSDgoGYnVuZGxlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSIeCg1FdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgEIo8BCgVFdmVudBIQCghzZXF1ZW5jZRgBIAEoBBItCgl0aW1lc3RhbXAYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCW5hbWVzcGFjZRgDIAEoCRINCgV0b3BpYxgEIAEoCRIjCgVldmVudBgFIAEoCzIULmdvb2dsZS5wcm90b2J1Zi5BbnkiJgoSQWNrbm93bGVkZ2VSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgEIg8KDUV4cGVjdFJlcXVlc3QiEAoORmlndXJlc1JlcXVlc3QivQEKD0ZpZ3VyZXNSZXNwb25zZRI3CgZzcGF3bnMYASABKAsyJy5saWdodGVyLnNoaW0udjEuRmlndXJlc1Jlc3BvbnNlLlNwYXducxIYChBzcGF3bnNfdW5kZXJfd2F5GAIgASgNEhYKDnJlc2lkZW50X2J5dGVzGAMgASgEGj8KBlNwYXducxIOCgZib3VuZHMYASADKAESDgoGY291bnRzGAIgAygEEhUKDXRvdGFsX3NlY29uZHMYAyABKAEiIAoPU2h1dGRvd25SZXF1ZXN0Eg0KBWZvcmNlGAEgASgIMrsECgRIb3N0EkMKBEluZm8SHC5saWdodGVyLnNoaW0udjEuSW5mb1JlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuSW5mb1Jlc3BvbnNlEkMKBExpc3QSHC5saWdodGVyLnNoaW0udjEuTGlzdFJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuTGlzdFJlc3BvbnNlEkIKBkV2ZW50cxIeLmxpZ2h0ZXIuc2hpbS52MS5FdmVudHNSZXF1ZXN0GhYubGlnaHRlci5zaGltLnYxLkV2ZW50MAESSgoLQWNrbm93bGVkZ2USIy5saWdodGVyLnNoaW0udjEuQWNrbm93bGVkZ2VSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkMKBE9wZW4SHC5saWdodGVyLnNoaW0udjEuT3BlblJlcXVlc3QaHS5saWdodGVyLnNoaW0udjEuT3BlblJlc3BvbnNlEkAKBkV4cGVjdBIeLmxpZ2h0ZXIuc2hpbS52MS5FeHBlY3RSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkwKB0ZpZ3VyZXMSHy5saWdodGVyLnNoaW0udjEuRmlndXJlc1JlcXVlc3QaIC5saWdodGVyLnNoaW0udjEuRmlndXJlc1Jlc3BvbnNlEkQKCFNodXRkb3duEiAubGlnaHRlci5zaGltLnYxLlNodXRkb3duUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_google_protobuf_any, file_google_protobuf_empty, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message lighter.shim.v1.InfoRequest
@@ -333,6 +333,81 @@ export const ExpectRequestSchema: GenMessage<ExpectRequest> = /*@__PURE__*/
   messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ExpectRequest", 12);
 
 /**
+ * @generated from message lighter.shim.v1.FiguresRequest
+ */
+export type FiguresRequest = Message<"lighter.shim.v1.FiguresRequest"> & {
+};
+
+/**
+ * Describes the message lighter.shim.v1.FiguresRequest.
+ * Use `create(FiguresRequestSchema)` to create a new message.
+ */
+export const FiguresRequestSchema: GenMessage<FiguresRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.FiguresRequest", 13);
+
+/**
+ * @generated from message lighter.shim.v1.FiguresResponse
+ */
+export type FiguresResponse = Message<"lighter.shim.v1.FiguresResponse"> & {
+  /**
+   * @generated from field: lighter.shim.v1.FiguresResponse.Spawns spawns = 1;
+   */
+  spawns?: FiguresResponse_Spawns | undefined;
+
+  /**
+   * Children that run or wait to be started.
+   *
+   * @generated from field: uint32 spawns_under_way = 2;
+   */
+  spawnsUnderWay: number;
+
+  /**
+   * @generated from field: uint64 resident_bytes = 3;
+   */
+  residentBytes: bigint;
+};
+
+/**
+ * Describes the message lighter.shim.v1.FiguresResponse.
+ * Use `create(FiguresResponseSchema)` to create a new message.
+ */
+export const FiguresResponseSchema: GenMessage<FiguresResponse> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.FiguresResponse", 14);
+
+/**
+ * Of children that were started, how long each ran, from when it was asked for.
+ *
+ * @generated from message lighter.shim.v1.FiguresResponse.Spawns
+ */
+export type FiguresResponse_Spawns = Message<"lighter.shim.v1.FiguresResponse.Spawns"> & {
+  /**
+   * The upper bounds, in seconds; what took longer than the last is counted in one more.
+   *
+   * @generated from field: repeated double bounds = 1;
+   */
+  bounds: number[];
+
+  /**
+   * How many took as long as their bound and longer than the one before.
+   *
+   * @generated from field: repeated uint64 counts = 2;
+   */
+  counts: bigint[];
+
+  /**
+   * @generated from field: double total_seconds = 3;
+   */
+  totalSeconds: number;
+};
+
+/**
+ * Describes the message lighter.shim.v1.FiguresResponse.Spawns.
+ * Use `create(FiguresResponse_SpawnsSchema)` to create a new message.
+ */
+export const FiguresResponse_SpawnsSchema: GenMessage<FiguresResponse_Spawns> = /*@__PURE__*/
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.FiguresResponse.Spawns", 14, 0);
+
+/**
  * @generated from message lighter.shim.v1.ShutdownRequest
  */
 export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
@@ -347,7 +422,7 @@ export type ShutdownRequest = Message<"lighter.shim.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ShutdownRequest", 13);
+  messageDesc(file_lighter_shim_v1_host, "lighter.shim.v1.ShutdownRequest", 15);
 
 /**
  * What a daemon needs of the shim host beyond containerd's shim Task API, which the host serves beside this
@@ -415,6 +490,16 @@ export const Host: GenService<{
     methodKind: "unary";
     input: typeof ExpectRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * What the host has done and takes, for whoever watches it.
+   *
+   * @generated from rpc lighter.shim.v1.Host.Figures
+   */
+  figures: {
+    methodKind: "unary";
+    input: typeof FiguresRequestSchema;
+    output: typeof FiguresResponseSchema;
   },
   /**
    * Ends the host. Fails with FailedPrecondition while it has tasks, unless forced: containers then go on without it

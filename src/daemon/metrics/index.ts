@@ -1,0 +1,3 @@
+export { CallCounts } from "./call-counts.ts";
+export { serveMetrics } from "./metrics-listener.ts";
+export { MetricsPage } from "./metrics-page.ts";

@@ -1,0 +1,50 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import { messageOf } from "../../lib/faults.ts";
+import type { Logger } from "../../lib/log.ts";
+import { addressOf, closeHttp, type HttpPlace, listenHttp } from "../http-listener.ts";
+import { contentType } from "./exposition.ts";
+import type { MetricsPage } from "./metrics-page.ts";
+
+/** Pages that are made at once; whoever asks beyond is told to come later. */
+const pagesAtOnce = 8;
+
+/** Serves the page of metrics under containerd's path until it is disposed of. Errors: those of listening. */
+export async function serveMetrics(place: HttpPlace, page: MetricsPage, log: Logger): Promise<AsyncDisposable> {
+  let underWay = 0;
+  const server = createServer((request, response) => {
+    if (request.url?.split("?")[0] !== "/v1/metrics") return refuse(response, 404, "404 page not found\n");
+    if (underWay >= pagesAtOnce) {
+      page.sent(503);
+      return refuse(response, 503, "too many ask for metrics at once\n");
+    }
+    underWay += 1;
+    answer(page, request, response)
+      .then(() => page.sent(200))
+      .catch((error: unknown) => {
+        page.sent(500);
+        log.warn("metrics request", { error: messageOf(error) });
+        response.destroy();
+      })
+      .finally(() => {
+        underWay -= 1;
+      });
+  });
+  await listenHttp(server, place);
+  log.info("serving metrics", { address: addressOf(server) });
+  return { [Symbol.asyncDispose]: () => closeHttp(server) };
+}
+
+function refuse(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
+  response.end(text);
+}
+
+async function answer(page: MetricsPage, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const text = Readable.from(page.text());
+  const isPacked = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+  response.writeHead(200, { "content-type": contentType, ...(isPacked ? { "content-encoding": "gzip" } : {}) });
+  await (isPacked ? pipeline(text, createGzip(), response) : pipeline(text, response));
+}

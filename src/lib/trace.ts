@@ -1,0 +1,27 @@
+export type TraceAttributes = Readonly<Record<string, string | number | boolean>>;
+
+/** A span of a trace, open: what goes on within it has it as its parent. */
+export interface Trace {
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** W3C's header by which the trace goes on in another process. */
+  readonly traceparent: string;
+  /** Opens a span within this one. */
+  child(name: string, attributes: TraceAttributes): Trace;
+  /** Closes it; with a text where it failed. */
+  end(failure?: string): void;
+}
+
+/** Source: W3C Trace Context, section 3.2.2. */
+const traceparentForm = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/;
+
+/** The trace and the span of a `traceparent`; undefined for what is none. */
+export function parseTraceparent(
+  text: string | undefined,
+): { readonly traceId: string; readonly spanId: string; readonly flags: number } | undefined {
+  const found = text === undefined ? null : traceparentForm.exec(text);
+  if (found === null || text?.startsWith("ff") === true) return undefined;
+  const [, traceId = "", spanId = "", flags = ""] = found;
+  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
+  return { traceId, spanId, flags: Number.parseInt(flags, 16) };
+}
