@@ -1,5 +1,6 @@
+import type { StoreNode } from "../client/system/store-graph.ts";
 import type { ExplainResponse_Explanation, Object$ } from "../gen/lighter/system/v1/system_pb.ts";
-import { shortKey } from "./object-names.ts";
+import { objectName, shortKey } from "./object-names.ts";
 import { styleOf } from "./style.ts";
 import { printable } from "./table.ts";
 
@@ -22,24 +23,37 @@ export function explanationLines({ object, path }: ExplainResponse_Explanation, 
   ];
 }
 
-/** What lets go of it. */
-export function releaseHint({ path }: ExplainResponse_Explanation): string | undefined {
-  const root = path[0]?.object;
-  if (root === undefined) return "lighter system gc takes it away now";
-  const name = printable(shortKey(root.kind, root.key));
-  switch (root.kind) {
+/** Who keeps it besides the root of the path; undefined when nobody does. */
+export function othersLine(others: readonly StoreNode[]): string | undefined {
+  const [first] = others;
+  if (first === undefined) return undefined;
+  const more = others.length - 1;
+  return `  ${printable(objectName(first))} ${more === 0 ? "keeps" : `and ${more} more keep`} it too`;
+}
+
+/** What lets go of it, or does not by itself where others keep it too. */
+export function releaseHint({ path }: ExplainResponse_Explanation, hasOthers: boolean): string | undefined {
+  const root = path[0];
+  if (root?.object === undefined) return "lighter system gc takes it away now";
+  const release = releaseCommand(root.object, root.how);
+  if (release === undefined) return undefined;
+  if (path.length === 1 && root.object.kind === "snapshot") return `${release} removes it`;
+  return hasOthers ? `${release} alone does not let go of it` : `${release} lets go of it`;
+}
+
+function releaseCommand({ kind, key }: Object$, how: string): string | undefined {
+  const name = printable(shortKey(kind, key));
+  switch (kind) {
     case "image":
-      return `lighter image rm ${name} lets go of it`;
+      return `lighter image rm ${name}`;
     case "container":
-      return `lighter rm ${name} lets go of it`;
+      return `lighter rm ${name}`;
     case "lease":
-      return `lighter lease rm ${name} lets go of it`;
+      return `lighter lease rm ${name}`;
     case "content":
-      return path[0]?.how === "containerd.io/gc.root"
-        ? `lighter content label ${name} containerd.io/gc.root- lets go of it`
-        : undefined;
+      return how === "containerd.io/gc.root" ? `lighter content label ${name} containerd.io/gc.root-` : undefined;
     case "snapshot":
-      return `lighter snapshot rm ${name} removes it`;
+      return `lighter snapshot rm ${name}`;
     default:
       return undefined;
   }

@@ -66,6 +66,15 @@ describe("lighter and the stores", () => {
     expect(await lighterOk(daemon, ["system", "gc", "--explain", digest])).toMatch(
       /is kept:\n {2}lease .*\n {2}└─ keeps content/,
     );
+    const second = (await lighterOk(daemon, ["lease", "create", "-x", "1h"])).trim();
+    await lighterOk(daemon, ["lease", "add", second, `content:${digest}`]);
+    expect(await lighterOk(daemon, ["system", "gc", "--explain", digest])).toMatch(
+      / {2}lease (\S+) keeps it too\n {2}lighter lease rm (?!\1)\S+ alone does not let go of it\n/,
+    );
+    await lighterOk(daemon, ["lease", "rm", "--sync", second]);
+    expect(await lighterOk(daemon, ["system", "gc", "--explain", digest])).toEndWith(
+      `  lighter lease rm ${id} lets go of it\n`,
+    );
     expect(await lighterOk(daemon, ["lease", "ls"])).toMatch(new RegExp(`${id} +1 +6 B`));
     await lighterOk(daemon, ["lease", "rm", "--sync", id]);
     expect(await lighter(daemon, ["content", "get", digest])).toMatchObject({ code: 1 });

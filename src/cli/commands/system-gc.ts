@@ -3,11 +3,14 @@ import { findBlob } from "../../client/content/blobs.ts";
 import { nameCandidates } from "../../client/images/names.ts";
 import { findSnapshot } from "../../client/snapshots/snapshots.ts";
 import { collectGarbage } from "../../client/system/collect.ts";
+import { readStore } from "../../client/system/read-store.ts";
+import type { StoreNode } from "../../client/system/store-graph.ts";
 import type { ExplainResponse_Explanation } from "../../gen/lighter/system/v1/system_pb.ts";
 import { isFault } from "../../lib/faults.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { explanationLines, linkWords, releaseHint } from "../explanation.ts";
+import { explanationLines, linkWords, othersLine, releaseHint } from "../explanation.ts";
 import { printJson } from "../json.ts";
+import { holdersOf } from "../object-names.ts";
 import { snapshotterOf, snapshotterOption } from "../snapshot-options.ts";
 import { styleOf } from "../style.ts";
 import { systemFault } from "../system-fault.ts";
@@ -78,25 +81,46 @@ async function explain(context: CommandContext, name: string): Promise<void> {
   const explanations = await explanationsOf(context, name).catch((error: unknown) => {
     throw systemFault(error, "system gc --explain", "lighter content ls and lighter snapshot ls say who uses what");
   });
+  const others = await otherKeepers(context, explanations);
   if (json) {
     printJson(
       output,
-      explanations.map(({ object, path }) => ({
+      explanations.map(({ object, path }, index) => ({
         object,
         path: path.map(({ object: held, how }, i) => ({
           object: held,
           how,
           ...(i === 0 ? {} : { means: linkWords(how) }),
         })),
+        others: others[index]?.map(({ kind, key }) => ({ kind, key })) ?? [],
       })),
     );
     return;
   }
-  for (const explanation of explanations) {
+  const { dim } = styleOf(output.color);
+  for (const [index, explanation] of explanations.entries()) {
+    const also = others[index] ?? [];
     for (const line of explanationLines(explanation, output.color)) output.line(line);
-    const hint = releaseHint(explanation);
-    if (hint !== undefined) output.line(styleOf(output.color).dim(`  ${hint}`));
+    const alsoLine = othersLine(also);
+    if (alsoLine !== undefined) output.line(alsoLine);
+    const hint = releaseHint(explanation, also.length > 0);
+    if (hint !== undefined) output.line(dim(`  ${hint}`));
   }
+}
+
+/** For each explained object those that keep it besides the root that the daemon told of: it tells of the nearest. */
+async function otherKeepers(
+  { client }: CommandContext,
+  explanations: readonly ExplainResponse_Explanation[],
+): Promise<(readonly StoreNode[])[]> {
+  if (explanations.every(({ path }) => path.length === 0)) return [];
+  const holders = (await readStore(client, { measure: false })).holders();
+  return explanations.map(({ object, path }) => {
+    const root = path[0]?.object;
+    if (object === undefined || root === undefined) return [];
+    const node = { kind: object.kind as StoreNode["kind"], key: object.key };
+    return holdersOf(holders, node).filter(({ kind, key }) => kind !== root.kind || key !== root.key);
+  });
 }
 
 /** As it stands, then as a shorter form of an image's name, a digest or a snapshot. */
