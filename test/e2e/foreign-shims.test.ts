@@ -108,6 +108,54 @@ describe.skipIf(lacks !== undefined)(`Debian's shim${lacks === undefined ? "" : 
   }, 120_000);
 });
 
+describe.skipIf(lacks !== undefined)("our own shim host's program", () => {
+  const program = path.resolve(import.meta.dir, "../../bin/containerd-shim-lighter-v2");
+  const fileOf = (daemon: Daemon, id: string, name: string): string =>
+    `${daemon.state}/io.containerd.runtime.v2.task/${daemon.namespace}/${id}/${name}`;
+  const hostsOf = async (daemon: Daemon): Promise<number> =>
+    (await findProcesses(daemon.workspace.token)).filter((line) => line.includes(" host --socket ")).length;
+  /** As a hook of the container's may do, in a process that may be kept waiting. */
+  const complain = (daemon: Daemon, id: string, words: string) =>
+    Bun.spawn(["sh", "-c", 'echo "$1" > "$2"', "sh", words, fileOf(daemon, id, "log")]).exited;
+  const heard = (daemon: Daemon, words: string) =>
+    waitFor(`"${words}" in the log`, async () => (await daemon.logs()).includes(words));
+
+  test("is named in its bundles, whose log comes to the daemon's, whatever ends meanwhile", async () => {
+    await using daemon = await startLighter();
+    await importBusybox(daemon);
+    await runSleeping(daemon, "c1", ["--runtime", program]);
+    expect(await fs.readFile(fileOf(daemon, "c1", "shim-binary-path"), "utf8")).toBe(program);
+    await complain(daemon, "c1", "said to the first");
+    await heard(daemon, "said to the first");
+    await daemon.kill();
+    const said = complain(daemon, "c1", "said to nobody");
+    await daemon.start();
+    await said;
+    await heard(daemon, "said to nobody");
+    expect(await hostsOf(daemon)).toBe(1);
+    await daemon.ctrOk(["tasks", "rm", "-f", "c1"]);
+    await waitFor("the bundle to go", async () => (await bundlesOf(daemon)).length === 0);
+    await daemon.ctrOk(["containers", "rm", "c1"]);
+  }, 120_000);
+
+  test("serves by itself what is given to a copy of it", async () => {
+    await using daemon = await startLighter();
+    await using place = await createWorkspace();
+    await importBusybox(daemon);
+    const copy = `${place.folder}/containerd-shim-lighter-v2`;
+    await fs.writeFile(copy, `#!/bin/sh\nexec ${program} "$@"\n`, { mode: 0o755 });
+    await runSleeping(daemon, "c1", ["--runtime", copy]);
+    expect(await fs.readFile(fileOf(daemon, "c1", "shim-binary-path"), "utf8")).toBe(copy);
+    await daemon.kill();
+    await daemon.start();
+    const exec = await daemon.ctr(["tasks", "exec", "--exec-id", "e1", "c1", "sh", "-c", "echo out; exit 5"]);
+    expect(exec).toEqual({ code: 5, stdout: "out\n", stderr: "" });
+    await daemon.ctrOk(["tasks", "rm", "-f", "c1"]);
+    await waitFor("the bundle to go", async () => (await bundlesOf(daemon)).length === 0);
+    await daemon.ctrOk(["containers", "rm", "c1"]);
+  }, 120_000);
+});
+
 /** Puts a shim of each form into a folder for the daemon's PATH. */
 async function writeShims(folder: string): Promise<void> {
   const script = path.resolve(import.meta.dir, "../support/foreign-shim.ts");

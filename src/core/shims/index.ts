@@ -1,4 +1,5 @@
 export { bootstrapOf } from "./bootstrap.ts";
+export { createHostFiles, type HostFiles } from "./host-files.ts";
 export { createProcessShims, type ProcessShims, type ProcessShimsOptions } from "./process-shims.ts";
 export type {
   OwnShim,

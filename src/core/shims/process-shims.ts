@@ -2,6 +2,7 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "../../lib/log.ts";
 import { createFdWatcher, type FdWatcher, type Kernel } from "../../sys/index.ts";
 import type { Bootstrap } from "./bootstrap.ts";
+import { isOfHost } from "./host-files.ts";
 import { ProcessShim, type ProcessShimOptions } from "./process-shim.ts";
 import type { Shim } from "./shim.ts";
 import { readBootstrap, readOwner, type ShimOwner, writeBootstrap, writeOwner } from "./shim-files.ts";
@@ -63,6 +64,7 @@ class BundledShims implements ProcessShims {
   }
 
   async ofBundle(identity: ShimIdentity): Promise<Shim | undefined> {
+    if (await isOfHost(identity.bundle)) return undefined;
     const owner = await readOwner(identity.bundle);
     if (owner === undefined) return undefined;
     return this.#make(identity, owner, { options: undefined, mayStart: false, prepare: () => Promise.resolve() });

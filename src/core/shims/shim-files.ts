@@ -5,7 +5,7 @@ import { type Bootstrap, formatBootstrap, parseBootstrap } from "./bootstrap.ts"
 
 // Files of a bundle by which a later daemon finds its shim, in containerd's names.
 // Source: containerd core/runtime/v2/binary.go, shim_load.go, shim_manager.go.
-const programFile = "shim-binary-path";
+export const programFile = "shim-binary-path";
 const sandboxFile = "sandbox";
 const bootstrapFile = "bootstrap.json";
 /** Written by shims themselves, before there was bootstrap.json. */
@@ -48,13 +48,13 @@ export async function writeBootstrap(bundle: string, bootstrap: Bootstrap): Prom
 }
 
 /** By rename: it is there whole, or not at all. The folder is in memory, and goes with the power. */
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
   const half = `${path}.new`;
   await writeFile(half, text, { mode });
   await rename(half, path);
 }
 
-async function readSmall(path: string): Promise<Buffer | undefined> {
+export async function readSmall(path: string): Promise<Buffer | undefined> {
   try {
     await using file = await open(path, "r");
     if (!(await file.stat()).isFile()) return undefined;

@@ -11,7 +11,7 @@ import {
 } from "../../sys/index.ts";
 
 /** The FIFO in the bundle to which a shim writes its log. Source: containerd core/runtime/v2/shim_unix.go, openShimLog. */
-const fifoName = "log";
+export const logFifo = "log";
 
 /** A longer line is cut in two. */
 const lineMaxBytes = 8 << 10;
@@ -36,7 +36,7 @@ export interface ShimLogOptions {
 
 /** Makes the shim's log FIFO where it is not there, and passes what comes through it on to the daemon's log. */
 export function readShimLog({ kernel, watcher, bundle, log }: ShimLogOptions): Disposable {
-  const path = join(bundle, fifoName);
+  const path = join(bundle, logFifo);
   try {
     kernel.mkfifo(path, 0o700);
   } catch (error) {

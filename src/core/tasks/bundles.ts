@@ -17,6 +17,9 @@ export interface Bundle {
   readonly path: string;
 }
 
+/** Puts more into a new bundle, by its path. */
+export type Furnish = (path: string) => Promise<void>;
+
 export interface BundlesOptions {
   /** The daemon's state folder. */
   readonly state: string;
@@ -31,12 +34,13 @@ export interface BundlesOptions {
 export interface Bundles {
   path(namespace: string, id: string): string;
   /**
-   * Makes a bundle with the spec's bytes as config.json; one that was left behind is replaced.
+   * Makes a bundle with the spec's bytes as config.json, and with what `furnish` puts into the folder; one that was left
+   * behind is replaced.
    * Errors: invalidArgument (an id that can't be a name), unknown (the disk refuses).
    * Effects: nothing is kept when it fails. One that is half made when the daemon dies has no task, and goes at its start.
    * Source: containerd core/runtime/v2/bundle.go, NewBundle; bundle_linux.go for the modes.
    */
-  create(namespace: string, id: string, spec: Any | undefined): Promise<Bundle>;
+  create(namespace: string, id: string, spec: Any | undefined, furnish?: Furnish): Promise<Bundle>;
   /**
    * Takes a bundle away: gone under its name when this settles; its files go in the background. Of a root that is mounted
    * and can't be unmounted, or that is not empty, nothing is touched: the folder stays, hidden, for the next start.
@@ -75,7 +79,7 @@ class FolderBundles implements Bundles {
     return join(this.#root, namespace, id);
   }
 
-  async create(namespace: string, id: string, spec: Any | undefined): Promise<Bundle> {
+  async create(namespace: string, id: string, spec: Any | undefined, furnish?: Furnish): Promise<Bundle> {
     try {
       checkIdentifier(id);
     } catch (error) {
@@ -84,7 +88,8 @@ class FolderBundles implements Bundles {
     const bundle: Bundle = { namespace, id, path: this.path(namespace, id) };
     await this.#makeFolder(bundle);
     try {
-      await Promise.all([mkdir(join(bundle.path, "rootfs"), { mode: 0o711 }), writeSpec(bundle.path, spec)]);
+      const rootfs = mkdir(join(bundle.path, "rootfs"), { mode: 0o711 });
+      await Promise.all([rootfs, writeSpec(bundle.path, spec), furnish?.(bundle.path)]);
       return bundle;
     } catch (error) {
       await this.remove(bundle).catch(() => undefined);

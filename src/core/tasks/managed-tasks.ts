@@ -9,7 +9,7 @@ import type { Logger } from "../../lib/log.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
-import type { RuntimeResolver, Shim, ShimEndpoint } from "../shims/index.ts";
+import type { HostFiles, RuntimeResolver, Shim, ShimEndpoint } from "../shims/index.ts";
 import type { Deprecation } from "../warnings/index.ts";
 import type { Bundles } from "./bundles.ts";
 import { restoreCheckpoint, storeCheckpoint } from "./checkpoint-content.ts";
@@ -35,6 +35,7 @@ export interface ManagedTasksOptions {
   readonly containers: ContainerStore;
   readonly content: ContentStore;
   readonly bundles: Bundles;
+  readonly hostFiles: Pick<HostFiles, "link">;
   readonly scratch: Scratch;
   readonly resolver: RuntimeResolver;
   readonly sandboxEndpoints: Set<SandboxEndpointLookup>;
@@ -179,7 +180,7 @@ export class ManagedTasks implements TaskManager {
   }
 
   async #createLocked(ctx: Ctx, namespace: string, container: Container, creation: TaskCreation): Promise<number> {
-    const { bundles, scratch, log, table } = this.#options;
+    const { bundles, hostFiles, scratch, log, table } = this.#options;
     const { id } = creation;
     const runtime = creation.runtimePath === "" ? (container.runtime?.name ?? "") : creation.runtimePath;
     const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
@@ -193,7 +194,8 @@ export class ManagedTasks implements TaskManager {
     await using undo = new AsyncDisposableStack();
     undo.defer(() => scratch.remove(namespace, id));
     const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
-    const bundle = await bundles.create(namespace, id, container.spec);
+    const furnish = shim.own === undefined ? (folder: string) => hostFiles.link(folder) : undefined;
+    const bundle = await bundles.create(namespace, id, container.spec, furnish);
     this.#options.failpoint("daemon.create.bundled");
     undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
     undo.defer(() => shim.own?.release());

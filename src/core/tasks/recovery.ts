@@ -1,5 +1,6 @@
 import { isFault, messageOf, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { HostFiles } from "../shims/index.ts";
 import type { Bundles } from "./bundles.ts";
 import type { HostConnection, SharedHost } from "./host/host.ts";
 import type { OwnShims } from "./own-shims.ts";
@@ -11,6 +12,7 @@ const pauseMs = 1_000;
 
 export interface RecoveryOptions {
   readonly bundles: Bundles;
+  readonly hostFiles: Pick<HostFiles, "open">;
   readonly host: SharedHost;
   readonly reconciler: Reconciler;
   /** Tasks with shims of their own, which come before the host's. */
@@ -83,8 +85,9 @@ export class Recovery {
   async #try(): Promise<void> {
     // A host that somebody's need brought up was asked already.
     if (this.#settled) return;
-    const { bundles, host, ownShims } = this.#options;
+    const { bundles, host, hostFiles, ownShims } = this.#options;
     const found = (await bundles.scan()).filter((bundle) => !ownShims.has(bundle));
+    if (found.length > 0) await hostFiles.open();
     // One that is dying may still take a connection and not answer. One that hangs would not answer the next time either.
     const running = await host.existing().catch((error: unknown) => {
       if (found.length > 0 && isFault(error, "deadlineExceeded")) throw error;

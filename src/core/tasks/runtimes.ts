@@ -65,13 +65,21 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
         if (found !== undefined) return found;
       }
       const shares = shimCgroupOf(request.options) === "";
-      if (isHostRuntime(runtime) && !ownShims.has(runtime)) {
+      if (hostRuntimes.has(runtime) && !ownShims.has(runtime)) {
         return shares ? host : shims.byProgram(identity, requireHostShim(options), request.options);
       }
       const program = await findShim(runtime, path);
-      return shares && basename(program) === hostProgram ? host : shims.byProgram(identity, program, request.options);
+      const isHosts = shares && basename(program) === hostProgram && (await isSameProgram(options, runtime, program));
+      return isHosts ? host : shims.byProgram(identity, program, request.options);
     },
   };
+}
+
+/** A copy of the host's program, given by its path, is another one, as an older version is: it serves the task itself. */
+async function isSameProgram({ hostShim }: RuntimeResolverOptions, runtime: string, program: string): Promise<boolean> {
+  if (!isAbsolute(runtime)) return true;
+  const [ours, theirs] = await Promise.all([stat(hostShim ?? process.execPath), stat(program)]);
+  return ours.dev === theirs.dev && ours.ino === theirs.ino;
 }
 
 /** Errors: failedPrecondition. */

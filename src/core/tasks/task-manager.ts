@@ -7,9 +7,9 @@ import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/inde
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Exchange } from "../events/index.ts";
-import { createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
+import { createHostFiles, createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
 import type { Deprecation } from "../warnings/index.ts";
-import { createBundles } from "./bundles.ts";
+import { createBundles, runtimeFolder } from "./bundles.ts";
 import { EventIngest } from "./event-ingest.ts";
 import type { TaskFigures } from "./figures.ts";
 import type { HostConnection, HostLauncher, SharedHost } from "./host/host.ts";
@@ -74,6 +74,8 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const kernel = options.kernel ?? createKernel();
   const bundles = createBundles({ state, log, unmountTree: treeUnmounter(kernel) });
   const shims = createProcessShims({ daemon: options.shims, kernel, log });
+  const { hostShim } = options.shims;
+  const hostFiles = createHostFiles({ kernel, folder: join(state, runtimeFolder), program: hostShim, log });
   const scratch = createScratch(root);
   const exits = new RecentExits();
   const watchers = new Set<CallTimes>();
@@ -93,7 +95,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, log });
   const shared = { bundles, scratch, table, locks, exchange, newTask, log };
   const reconciler = new Reconciler({ ...shared, ownShims, closing: closing.signal });
-  const recovery = new Recovery({ bundles, host, reconciler, ownShims, log, closing: closing.signal });
+  const recovery = new Recovery({ bundles, host, hostFiles, reconciler, ownShims, log, closing: closing.signal });
   const attach = async (connection: HostConnection): Promise<void> => {
     await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
   };
@@ -105,11 +107,12 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     containers: options.containers,
     content: options.content,
     bundles,
+    hostFiles,
     scratch,
     resolver: createRuntimeResolver({
       host,
       shims,
-      hostShim: options.shims.hostShim,
+      hostShim,
       ownShims: options.shims.runtimes,
       path,
       hostAddress: `ttrpc+unix://${hostSocketPath(state)}`,
@@ -133,6 +136,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
       ingest[Symbol.dispose]();
       await Promise.all([host[Symbol.asyncDispose](), shims[Symbol.asyncDispose]()]);
       await recovering;
+      hostFiles[Symbol.dispose]();
       await watching;
     },
   });
