@@ -2,10 +2,21 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { canRun, eventually, launcher } from "./support.ts";
+import { findProcesses, waitFor } from "../support/index.ts";
+import { canRun, launcher } from "./support.ts";
+
+/** What a folder says of its keeper: 0 before there is one. */
+const keeperOf = (file: string): number => (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).pid : -1);
+
+// As early as can be: whatever a host does right after it has made its keeper, or means to make one, has not happened yet.
+const moments: readonly [signal: "SIGTERM" | "SIGKILL", when: string, keeper: number, code: number][] = [
+  ["SIGTERM", "before it has a keeper", 0, 0],
+  ["SIGTERM", "with its first keeper", 1, 0],
+  ["SIGKILL", "with its first keeper", 1, 128 + 9],
+];
 
 // Needs root, busybox and a runtime: a host holds cgroups and mounts.
-test.skipIf(!canRun)("a host that is told to end while it comes into being takes its keeper with it", async () => {
+test.skipIf(!canRun).each(moments)("a host that gets %s %s leaves no process", async (signal, _when, keeper, code) => {
   const folder = mkdtempSync(join(tmpdir(), "lighter-early-"));
   const keeperFile = join(folder, "state/keeper.json");
   const args = ["host", "--socket", join(folder, "host.sock"), "--state", join(folder, "state")];
@@ -13,12 +24,10 @@ test.skipIf(!canRun)("a host that is told to end while it comes into being takes
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {
-    // As early as can be: whatever a host does right after it has made its keeper has not happened yet.
-    for (const until = performance.now() + 20_000; !existsSync(keeperFile) && performance.now() < until; );
-    const keeper: { readonly pid: number } = await eventually(() => JSON.parse(readFileSync(keeperFile, "utf8")));
-    host.kill("SIGTERM");
-    expect(await host.exited).toBe(0);
-    expect(await eventually(() => !existsSync(`/proc/${keeper.pid}`))).toBe(true);
+    for (const until = performance.now() + 20_000; keeperOf(keeperFile) < keeper && performance.now() < until; );
+    host.kill(signal);
+    expect(await host.exited).toBe(code);
+    await waitFor("the keeper's end", async () => (await findProcesses(folder)).length === 0);
   } finally {
     host.kill("SIGKILL");
     await host.exited;

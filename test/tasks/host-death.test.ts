@@ -38,20 +38,20 @@ describe.each(runtimes)("the death of the shim host on %s", (runtime) => {
     expect(exits.toSorted((one = 0, other = 0) => one - other)).toEqual([21, 22]);
   });
 
-  test("that has no task left leaves nothing: its successor ends its keeper, and none follows one that ended in order", async () => {
+  test("that has no task left leaves nothing: its keeper ends with it, and none follows one that ended in order", async () => {
     await using bench = await RealDaemon.start(runtime);
     const { daemon } = bench;
     await bench.run("c1", "exit 0");
     await bench.remove("c1");
-    const keeper = (): Promise<{ pid: number }> => Bun.file(path.join(daemon.state, "shim/state/keeper.json")).json();
+    const keeper = (): Promise<{ pid: number }> => keeperOf(daemon.state);
     for (const isUp of [true, false]) {
       const [host, { pid }] = [await bench.hostPid(), await keeper()];
       if (!isUp) await daemon.down();
       await bench.killHost();
       if (!isUp) await daemon.up();
       await waitFor("another host", async () => (await bench.hostPid()) !== host);
-      expect(alive(pid)).toBe(true);
-      expect((await keeper()).pid).toBe(pid);
+      await waitFor("the keeper's end", () => !alive(pid));
+      await waitFor("another keeper", async () => (await keeper()).pid !== pid);
     }
     await bench.endHost();
     await waitFor(
@@ -60,6 +60,28 @@ describe.each(runtimes)("the death of the shim host on %s", (runtime) => {
     );
     await daemon.down();
     await expectNoLeaks(path.basename(daemon.folder));
+  });
+
+  test("and of the daemon right after it leaves no process, or the keeper of what runs", async () => {
+    await using bench = await RealDaemon.start(runtime);
+    const { daemon } = bench;
+    await bench.run("c1", "exit 0");
+    await bench.remove("c1");
+    await bench.killHost();
+    await daemon.down();
+    await expectNoLeaks(path.basename(daemon.folder));
+
+    await daemon.up();
+    await bench.run("c2", `${waitForGate("two")}; exit 22`);
+    const { pid } = await keeperOf(daemon.state);
+    await bench.killHost();
+    await daemon.down();
+    await bench.open("two");
+    expect(alive(pid)).toBe(true);
+    await daemon.up();
+    expect(await bench.wait("c2")).toBe(22);
+    expect((await keeperOf(daemon.state)).pid).toBe(pid);
+    expect(await bench.remove("c2")).toBe(22);
   });
 
   test("of which one has a broken state hide no other", async () => {
@@ -85,6 +107,9 @@ describe.each(runtimes)("the death of the shim host on %s", (runtime) => {
     await daemon.event("/tasks/delete");
   });
 });
+
+const keeperOf = (state: string): Promise<{ pid: number }> =>
+  Bun.file(path.join(state, "shim/state/keeper.json")).json();
 
 async function cgroupsNamed(id: string, parent: string): Promise<string[]> {
   const root = "/sys/fs/cgroup";

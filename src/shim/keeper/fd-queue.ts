@@ -30,6 +30,11 @@ export class FdQueue implements Disposable {
   /** The mirror does not match the queue until it is read. */
   #reading = false;
 
+  /** While an earlier host's messages are read. */
+  get isReading(): boolean {
+    return this.#reading;
+  }
+
   constructor(kernel: Kernel, ends: QueueEnds) {
     this.#kernel = kernel;
     this.ends = ends;
@@ -61,6 +66,13 @@ export class FdQueue implements Disposable {
       this.#slots.shift();
       if (head.isDead) this.#dead--;
     }
+  }
+
+  /** Takes everything out, to be called when nothing in it lives. */
+  clear(): void {
+    for (let left = this.#slots.length; left > 0; left--) this.#discardHead();
+    this.#slots.length = 0;
+    this.#dead = 0;
   }
 
   /** Turns the queue round once, showing each message of an earlier host, whose descriptors are the taker's, before it goes: it must be added again. */

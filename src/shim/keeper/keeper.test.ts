@@ -140,6 +140,27 @@ describe("Keeper", () => {
     closeQuietly(kernel, pidfd);
   });
 
+  test("lives on without a host as long as something is kept, and no longer", () => {
+    const keeper = hosts.next();
+    const pidfd = kernel.pidfdOpen(process.pid);
+    keeper.settle(() => false);
+    expect(keeper.length).toBe(0);
+    for (const id of ["one", "two"]) {
+      const [first, second] = [keeper.keep(record(id), pidfd, none), keeper.keep(record(`${id}'s exec`), pidfd, none)];
+      // Both, and the lifeline.
+      expect(keeper.length).toBe(3);
+      first.letGoOfProcess();
+      second.letGoOfProcess();
+      expect(keeper.length).toBe(0);
+    }
+    keeper.keep(record("three"), pidfd, none);
+    const next = hosts.next();
+    expect(next.length).toBe(2);
+    next.settle(() => false);
+    expect(next.length).toBe(0);
+    closeQuietly(kernel, pidfd);
+  });
+
   test("ends with the last host that has nothing to keep, and outlives one that has", () => {
     const isAlive = (pid: number): boolean => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[2] !== "Z";
     const pidfd = kernel.pidfdOpen(process.pid);

@@ -4,6 +4,7 @@ import {
   type Fd,
   type FdWatch,
   type FdWatcher,
+  isErrno,
   type Kernel,
   OwnedFd,
   pollEvents,
@@ -34,7 +35,9 @@ const lifelineBytes = Buffer.from(JSON.stringify({ lifeline: true }));
 
 /**
  * Keeps descriptors beyond this host's life: in the queue of a socket whose both ends a tiny process holds.
- * Shape: one message a process, with its pidfd and drawers; a message that an earlier host left twice does no harm.
+ * Shape: one message a process, with its pidfd and drawers; a message that an earlier host left twice does no harm. The keeper's
+ * process lives as long as its lifeline does: in this host, and in the queue while that holds anything else, so that a host that
+ * is killed leaves a keeper just where there is something to keep.
  */
 export class Keeper implements Disposable {
   readonly #options: KeeperOptions;
@@ -46,6 +49,8 @@ export class Keeper implements Disposable {
   #process: PidRecord | undefined;
   #watch: (FdWatch & { readonly pidfd: OwnedFd }) | undefined;
   #lifeline: OwnedFd | undefined;
+  /** Whether the lifeline lies in the queue, too. */
+  #isAnchored = false;
   #startedAt = 0;
   #replacement: ReturnType<typeof setTimeout> | undefined;
 
@@ -58,8 +63,7 @@ export class Keeper implements Disposable {
     if (found === undefined) return;
     if (!this.#queue.read((bytes, fds) => this.#takeUp(bytes, fds)))
       log.error("the keeper's queue is too full to be read");
-    this.#process = found.process;
-    this.#watchProcess(found.process);
+    if (this.#watchProcess(found.process)) this.#process = found.process;
   }
 
   /** How many messages lie in the queue, dead ones too. */
@@ -74,6 +78,7 @@ export class Keeper implements Disposable {
     const kept = this.#newKept(record, pidfd, drawers);
     this.#ensureProcess();
     this.#store(kept);
+    this.#anchor();
     return kept;
   }
 
@@ -111,6 +116,7 @@ export class Keeper implements Disposable {
       kept.dropAll();
     }
     this.#ensureProcess();
+    this.#clearIfIdle();
   }
 
   /** Ends the keeper's process when nothing is kept. */
@@ -139,11 +145,20 @@ export class Keeper implements Disposable {
   #emptied(kept: Kept): void {
     this.#living--;
     if (!this.#unstored.delete(kept)) this.#queue.bury();
+    if (this.#clearIfIdle()) return;
     this.#queue.tidy(this.#unstored.size > 0);
     for (const waiting of this.#unstored) {
       if (!this.#queue.add(slotOf(waiting))) return;
       this.#unstored.delete(waiting);
     }
+  }
+
+  /** With nothing to keep the keeper has no life of its own. While an earlier host's queue is read nothing is known to be so. */
+  #clearIfIdle(): boolean {
+    if (this.#living > 0 || this.#queue.isReading) return false;
+    this.#queue.clear();
+    this.#isAnchored = false;
+    return true;
   }
 
   #store(kept: Kept): void {
@@ -159,7 +174,10 @@ export class Keeper implements Disposable {
   #takeUp(bytes: Buffer, fds: readonly Fd[]): void {
     const { kernel } = this.#options;
     // The last one is the living keeper's: those before it were of keepers that were killed.
-    if (bytes.equals(lifelineBytes) && fds[0] !== undefined) return this.#holdLifeline(fds[0]);
+    if (bytes.equals(lifelineBytes) && fds[0] !== undefined) {
+      this.#holdLifeline(fds[0]);
+      return this.#anchor();
+    }
     const message = decodeKept(kernel, bytes, fds);
     if (message === undefined) return;
     const drawers = new Map<string, Drawer>();
@@ -180,20 +198,24 @@ export class Keeper implements Disposable {
     else kept.dropAll();
   }
 
-  /** Puts a keeper's lifeline into the queue that it holds itself, so that it lives on without us. */
   #holdLifeline(fd: Fd): void {
     if (this.#lifeline !== undefined) {
       this.#lifeline[Symbol.dispose]();
-      this.#queue.bury();
+      if (this.#isAnchored) this.#queue.bury();
     }
-    const lifeline = new OwnedFd(this.#options.kernel, fd);
-    this.#lifeline = lifeline;
-    const encode = (): ReturnType<Slot["encode"]> => ({ bytes: lifelineBytes, fds: [fd] });
-    this.#queue.add({
+    this.#lifeline = new OwnedFd(this.#options.kernel, fd);
+    this.#isAnchored = false;
+  }
+
+  /** Puts the keeper's lifeline into the queue that it holds itself, so that it lives on without us. */
+  #anchor(): void {
+    const lifeline = this.#lifeline;
+    if (lifeline === undefined || this.#isAnchored) return;
+    this.#isAnchored = this.#queue.add({
       get isDead() {
         return !lifeline.isOpen;
       },
-      encode,
+      encode: () => ({ bytes: lifelineBytes, fds: [lifeline.fd] }),
     });
   }
 
@@ -205,6 +227,7 @@ export class Keeper implements Disposable {
       this.#startedAt = performance.now();
       const { process, lifeline } = startKeeper(kernel, folder, this.#queue.ends);
       this.#holdLifeline(lifeline);
+      if (this.#living > 0) this.#anchor();
       saveKeeper(folder, this.#queue.ends, process);
       this.#process = process;
       this.#watchProcess(process);
@@ -213,9 +236,11 @@ export class Keeper implements Disposable {
     }
   }
 
-  #watchProcess(process: PidRecord): void {
+  /** False for one that is gone. */
+  #watchProcess(process: PidRecord): boolean {
     const { kernel, watcher, log } = this.#options;
-    const pidfd = new OwnedFd(kernel, kernel.pidfdOpen(process.pid));
+    const pidfd = openPidfd(kernel, process.pid);
+    if (pidfd === undefined) return false;
     const watch = watcher.watch(pidfd.fd, pollEvents.readable, () => {
       log.warn("the keeper is gone; another one takes its place", { pid: process.pid });
       this.#unwatch();
@@ -224,6 +249,7 @@ export class Keeper implements Disposable {
       this.#replacement = setTimeout(() => this.#ensureProcess(), lived > shortLifeMs ? 0 : shortLifeMs);
     });
     this.#watch = Object.assign(watch, { pidfd });
+    return true;
   }
 
   #unwatch(): void {
@@ -231,6 +257,16 @@ export class Keeper implements Disposable {
     this.#watch?.[Symbol.dispose]();
     this.#watch?.pidfd[Symbol.dispose]();
     this.#watch = undefined;
+  }
+}
+
+function openPidfd(kernel: Kernel, pid: number): OwnedFd | undefined {
+  try {
+    return new OwnedFd(kernel, kernel.pidfdOpen(pid));
+  } catch (error) {
+    // It ended with the host before, and was seen just before that.
+    if (isErrno(error, "ESRCH")) return undefined;
+    throw error;
   }
 }
 

@@ -32,7 +32,7 @@ export interface HostLauncher {
   launch(): Promise<LaunchedHost>;
   /** The process that has the host's folder, for people; undefined when there is none, or it can't be told. */
   holder?(): number | undefined;
-  /** Whether a host that was killed left something that only its successor takes away: its keeper. */
+  /** Whether the last host was killed: it may have left events that only its successor brings, or a keeper. */
   hasLeftovers?(): boolean;
 }
 
