@@ -219,7 +219,7 @@ function openFifo(name: string): Fifo {
 }
 
 async function killShimHosts(daemon: Daemon): Promise<void> {
-  const hosts = (await findProcesses(daemon.workspace.token)).filter((line) => /shim/.test(line));
+  const hosts = (await findProcesses(daemon.workspace.token)).filter((line) => / host --socket /.test(line));
   expect(hosts.length).toBeGreaterThan(0);
   for (const host of hosts) process.kill(Number.parseInt(host, 10), "SIGKILL");
 }
