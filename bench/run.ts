@@ -11,6 +11,7 @@ import { benchImages, imagesTable } from "./images.ts";
 import { measureAll, type Plan } from "./measurements.ts";
 import { machineFacts, replaceInPage, tableOf, writeReport } from "./report.ts";
 import type { SideName } from "./sides.ts";
+import { benchStreams, streamsTable } from "./streams.ts";
 import { benchUnary, unaryTable } from "./unary.ts";
 
 const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighter|containerd] [--containerd FOLDER]
@@ -18,7 +19,7 @@ const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighte
 Measures lighter beside containerd, in turn, and writes docs/benchmarks.md. It fails on no figure.
 
   --quick              The main ratios in under two minutes; prints them and writes nothing
-  --page NAME          Only this page: containers, unary, images, command, events, growth, crowd
+  --page NAME          Only this page: containers, unary, images, streams, command, events, growth, crowd
   --side SIDE          Only one side of the page containers; writes nothing
   --containerd FOLDER  The containerd and ctr of this folder, in place of Debian's; prints and writes nothing`;
 
@@ -88,6 +89,10 @@ const pages: { readonly [page: string]: () => Promise<void> } = {
       latencyTable(await benchLatency(store)),
     ];
     await show("images", tables.join("\n\n"));
+  },
+  streams: async () => {
+    const size = values.quick ? { mebibytes: 256, rounds: 1 } : { mebibytes: 2048, rounds: 5 };
+    await show("streams", streamsTable(await benchStreams({ ...size, runtime: "runc" })));
   },
   command: async () => {
     const runs = values.quick ? 8 : 40;

@@ -11,6 +11,7 @@ import {
   type RuntimeName,
   run,
   type StdioPaths,
+  startInTerminal,
   startLighter,
   waitFor,
 } from "../support/index.ts";
@@ -184,20 +185,6 @@ async function fifos(paths: StdioPaths & { readonly stdin: string }, terminal: b
       for (const file of files) await fs.rm(file);
     },
   };
-}
-
-/** As `start` of the API, with a terminal. */
-async function startInTerminal(api: ContainerApi, id: string, paths: StdioPaths): Promise<void> {
-  const { container } = await api.containers.get({ id });
-  if (container?.spec === undefined) throw new Error("a container without a spec");
-  const spec = JSON.parse(new TextDecoder().decode(container.spec.value));
-  container.spec.value = new TextEncoder().encode(
-    JSON.stringify({ ...spec, process: { ...spec.process, terminal: true } }),
-  );
-  await api.containers.update({ container, updateMask: { paths: ["spec"] } });
-  const { mounts } = await api.snapshots.mounts({ snapshotter: container.snapshotter, key: container.snapshotKey });
-  await api.tasks.create({ containerId: id, rootfs: mounts, terminal: true, ...paths });
-  await api.tasks.start({ containerId: id });
 }
 
 function expectCode(code: number, want: number): void {

@@ -122,6 +122,20 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
   };
 }
 
+/** As `start` of the API, with a terminal. */
+export async function startInTerminal(api: ContainerApi, id: string, paths: StdioPaths): Promise<void> {
+  const { container } = await api.containers.get({ id });
+  if (container?.spec === undefined) throw new Error("a container without a spec");
+  const spec = JSON.parse(new TextDecoder().decode(container.spec.value));
+  container.spec.value = new TextEncoder().encode(
+    JSON.stringify({ ...spec, process: { ...spec.process, terminal: true } }),
+  );
+  await api.containers.update({ container, updateMask: { paths: ["spec"] } });
+  const { mounts } = await api.snapshots.mounts({ snapshotter: container.snapshotter, key: container.snapshotKey });
+  await api.tasks.create({ containerId: id, rootfs: mounts, terminal: true, ...paths });
+  await api.tasks.start({ containerId: id });
+}
+
 const leaseEnd = (): string => new Date(Date.now() + 24 * 3_600_000).toISOString();
 
 async function readTemplate(daemon: Daemon): Promise<ContainerTemplate> {
