@@ -34,6 +34,9 @@ export interface DaemonParts {
 /** A daemon that serves. Disposing it finishes the calls under way, closes every plugin, and lets go of the root. */
 export interface Daemon extends AsyncDisposable {
   readonly plugins: StartedPlugins;
+  /** All that might run, those of proxies too, and with what settings. */
+  readonly definitions: readonly PluginDefinition[];
+  readonly configs: PluginConfigs;
 }
 
 /**
@@ -81,7 +84,7 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
   }
   listeners.dropUnclaimed();
   const owned = stack.move();
-  return { plugins: started, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { plugins: started, definitions: plugins, configs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 type ServerOf = NonNullable<(typeof SERVER)["gives"]>;

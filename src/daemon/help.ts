@@ -8,6 +8,7 @@ Usage:
   ${name} [flags]             run the daemon in the foreground
   ${name} config default      print the default configuration
   ${name} config dump         print the configuration in force: the file, its imports and the defaults
+  ${name} config migrate      the same: containerd's older versions come out in the newest
   ${name} publish             publish an event for a shim: --topic, --namespace, the event's Any on standard input
   ${name} takeover            take over what a stopped containerd left in the root, and end: --dry-run only says what
                               would come over, --json says so for programs
@@ -33,6 +34,7 @@ Examples:
 
 Signals:
   TERM, INT                   finish the calls under way and stop; containers keep running. Twice: stop at once
+  HUP                         read the configuration again: what may change while it runs changes, the log says what
   USR1                        write what the daemon holds (memory, descriptors, plugins) to the log
 `;
 }

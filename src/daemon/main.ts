@@ -16,6 +16,7 @@ import { managerFacts, type ServiceManager, serviceManagerOf } from "./notify.ts
 import { runHook } from "./oci-hook.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
+import { createReloader, type Reloader } from "./reload.ts";
 import { resolveSettings } from "./settings.ts";
 import { handleSignals } from "./signals.ts";
 import { takeOverAlone } from "./takeover.ts";
@@ -75,11 +76,14 @@ async function run(
   const manager = serviceManagerOf(managerFacts(process.env), log);
   const stop = Promise.withResolvers<void>();
   let started: StartedPlugins | undefined;
+  // Whoever asks for a reload before there is something to reload is answered when there is.
+  const reloader = Promise.withResolvers<Reloader>();
   handleSignals({
     stop: () => {
       manager.stopping("stopping; containers keep running");
       stop.resolve();
     },
+    reload: () => void reloader.promise.then((made) => made.reload()),
     dump: () => dumpDiagnostics(log, started?.view),
     log,
   });
@@ -90,6 +94,19 @@ async function run(
   await using daemon = await startDaemon({ plugins, schemas, settings, listeners, log });
   started = daemon.plugins;
   announce(log, manager, flavour);
+  const serving = servingStatus();
+  reloader.resolve(
+    createReloader({
+      plugins: daemon.definitions,
+      started: daemon.plugins,
+      log,
+      now: { settings, byUri: daemon.configs.byUri },
+      read: () => resolveSettings(options, flavour),
+      hasLevelFlag: options.logLevel !== undefined,
+      begin: () => manager.reloading("reading the configuration again"),
+      done: () => manager.ready(serving),
+    }),
+  );
   using _watch = shrinkWhenIdle();
   await stop.promise;
   log.info("stopping; containers keep running");
@@ -98,6 +115,8 @@ async function run(
 
 /** The process's age counts from its start, the loading of the program included. */
 function announce(log: LeveledLogger, manager: ServiceManager, flavour: Flavour): void {
-  manager.ready(`serving; version ${apiVersion}${revision === "" ? "" : ` ${revision}`}`);
+  manager.ready(servingStatus());
   log.info(`${flavour.name} ready in ${process.uptime().toFixed(3)}s`);
 }
+
+const servingStatus = (): string => `serving; version ${apiVersion}${revision === "" ? "" : ` ${revision}`}`;

@@ -39,7 +39,8 @@ const grpcServer: PluginDefinition = definePlugin({
     max_recv_message_size: sizeBytes(messageBytes),
     max_send_message_size: sizeBytes(messageBytes),
   }),
-  init: ({ apis, ours, metrics }, { config, log, scope }) => {
+  live: ["max_recv_message_size", "max_send_message_size"],
+  init: ({ apis, ours, metrics }, { config, log, scope, onReload }) => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
     metrics?.add(services);
     const server = createGrpcServer({
@@ -47,14 +48,28 @@ const grpcServer: PluginDefinition = definePlugin({
       log,
       lookout: createLookout(createKernel()),
       observer: metrics,
-      limits: { maxReceiveBytes: config.max_recv_message_size || messageBytes },
+      limits: limitsOf(config),
     });
+    onReload((next) => () => server.limitMessages(limitsOf(next)));
     scope.defer(() => server.close(graceMs));
     return {
       start: (listeners) => listen("gRPC", listeners, config, log, (fd) => server.listen({ fd })),
     };
   },
 });
+
+/** 0 is the default for what comes in, and no limit for what goes out. */
+function limitsOf(config: MessageSizes): { readonly maxReceiveBytes: number; readonly maxSendBytes: number } {
+  return {
+    maxReceiveBytes: config.max_recv_message_size || messageBytes,
+    maxSendBytes: config.max_send_message_size || Number.POSITIVE_INFINITY,
+  };
+}
+
+interface MessageSizes {
+  readonly max_recv_message_size: number;
+  readonly max_send_message_size: number;
+}
 
 const ttrpcServer: PluginDefinition = definePlugin({
   type: SERVER,

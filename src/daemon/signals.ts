@@ -3,16 +3,18 @@ import type { Logger } from "../lib/log.ts";
 export interface SignalHandlers {
   /** TERM or INT, once. */
   readonly stop: () => void;
+  /** HUP. */
+  readonly reload: () => void;
   /** USR1. */
   readonly dump: () => void;
   readonly log: Logger;
 }
 
 /**
- * Hears the process's signals: the first TERM or INT stops it in order, the second at once; USR1 dumps; PIPE is nothing,
+ * Hears the process's signals: the first TERM or INT stops it in order, the second at once; HUP reloads; USR1 dumps; PIPE is nothing,
  * for a write says it too. What nobody caught is logged with its stack and does not end the daemon.
  */
-export function handleSignals({ stop, dump, log }: SignalHandlers): void {
+export function handleSignals({ stop, reload, dump, log }: SignalHandlers): void {
   let stopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     process.on(signal, () => {
@@ -21,6 +23,7 @@ export function handleSignals({ stop, dump, log }: SignalHandlers): void {
       stopping = true;
       stop();
     });
+  process.on("SIGHUP", reload);
   process.on("SIGUSR1", dump);
   process.on("SIGPIPE", () => {});
   const uncaught = (what: string) => (error: unknown) =>

@@ -16,9 +16,11 @@ export interface Logger {
   with(fields: LogFields): Logger;
 }
 
+export type LogFormat = "text" | "json";
+
 export interface LoggerOptions {
   readonly level: LogLevel;
-  readonly format: "text" | "json";
+  readonly format: LogFormat;
   /** Takes one whole line, newline included. */
   readonly write: (line: string) => void;
   readonly now?: () => Date;
@@ -26,18 +28,19 @@ export interface LoggerOptions {
 
 export interface LeveledLogger extends Logger {
   setLevel(level: LogLevel): void;
+  setFormat(format: LogFormat): void;
 }
 
-/** Makes the logger of a process. Its level can change while it runs; loggers made by `with` follow. */
+/** Makes the logger of a process. Its level and format can change while it runs; loggers made by `with` follow. */
 export function createLogger(options: LoggerOptions): LeveledLogger {
-  const shared = { threshold: logLevels.indexOf(options.level) };
+  const shared = { threshold: logLevels.indexOf(options.level), format: options.format };
   const now = options.now ?? (() => new Date());
   const make = (base: LogFields): LeveledLogger => {
     const emit = (level: LogLevel, message: string, fields?: LogFields): void => {
       if (logLevels.indexOf(level) < shared.threshold) return;
       const all = { ...base, ...fields };
       options.write(
-        options.format === "json" ? jsonLine(now(), level, message, all) : textLine(now(), level, message, all),
+        shared.format === "json" ? jsonLine(now(), level, message, all) : textLine(now(), level, message, all),
       );
     };
     return {
@@ -50,6 +53,9 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
       with: (fields) => make({ ...base, ...fields }),
       setLevel: (level) => {
         shared.threshold = logLevels.indexOf(level);
+      },
+      setFormat: (format) => {
+        shared.format = format;
       },
     };
   };

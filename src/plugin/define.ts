@@ -1,5 +1,6 @@
 import type { Logger } from "../lib/log.ts";
 import type { StreamProcessorConfig } from "./config.ts";
+import type { Prepare } from "./live.ts";
 import type { ConfigSchema } from "./schema.ts";
 
 /** A plugin's type, as Introspection shows it; every plugin of a kind gives a T. */
@@ -90,6 +91,8 @@ export interface PluginContext<C> {
   readonly scope: AsyncDisposableStack;
   /** Every plugin that was tried so far, this one not included; it grows as others follow. */
   readonly plugins: PluginView;
+  /** What is to be done when the configuration is read again; called each time, whether its keys changed or not. */
+  readonly onReload: (prepare: Prepare<C>) => void;
 }
 
 /** Why a plugin did not start; `skipped` is one that does not apply here, which is no fault. */
@@ -124,6 +127,8 @@ export interface PluginDefinition {
   readonly uri: string;
   readonly needs: readonly Need[];
   readonly config: ConfigSchema<unknown>;
+  /** The keys of its table that may change while it runs. */
+  readonly live: readonly string[];
   start(resolve: Resolve, context: PluginContext<unknown>): Promise<unknown>;
 }
 
@@ -135,6 +140,8 @@ export interface PluginOptions<T, N extends Needs, C> {
   readonly id: string;
   readonly requires?: N;
   readonly config?: ConfigSchema<C>;
+  /** Which keys may change while it runs; `init` says by `onReload` what is to be done then. */
+  readonly live?: readonly (keyof C & string)[];
   init(given: Given<N>, context: PluginContext<C>): T | Promise<T>;
 }
 
@@ -168,6 +175,7 @@ export function definePlugin<T, N extends Needs = Readonly<Record<never, never>>
     uri: `${options.type.type}.${options.id}`,
     needs: requires.map(([, need]) => need),
     config: options.config ?? noConfig,
+    live: options.live ?? [],
     start: async (resolve, context) => {
       const given = Object.fromEntries(requires.map(([name, need]) => [name, resolve(need)]));
       return options.init(given as Given<N>, context as PluginContext<C>);

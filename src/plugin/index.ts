@@ -18,7 +18,9 @@ export {
 } from "./define.ts";
 export { formatDuration, parseDuration } from "./duration.ts";
 export { orderPlugins } from "./graph.ts";
+export { dotted } from "./issues.ts";
 export { type StartedPlugins, startPlugins } from "./lifecycle.ts";
+export type { Commit, Prepare } from "./live.ts";
 export { defaultConfig, type LoadedConfig, loadConfig } from "./load-config.ts";
 export { decodePlugins, type PluginConfigs } from "./plugin-config.ts";
 export * from "./schema.ts";

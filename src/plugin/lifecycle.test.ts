@@ -3,6 +3,7 @@ import { messageOf } from "../lib/faults.ts";
 import { silentLogger } from "../lib/log.ts";
 import { definePlugin, kind, optional, type PluginDefinition, SkipPlugin, token } from "./define.ts";
 import { type StartedPlugins, startPlugins } from "./lifecycle.ts";
+import { table, text } from "./schema.ts";
 
 const A = kind<string>("t.a.v1");
 const B = kind<number>("t.b.v1");
@@ -113,5 +114,51 @@ describe("startPlugins", () => {
     expect(closed).toEqual(["failed"]);
     await started[Symbol.asyncDispose]();
     expect(closed).toEqual(["failed", "three", "two", "one"]);
+  });
+});
+
+describe("StartedPlugins.prepare", () => {
+  const told: string[] = [];
+  const live = (id: string, wrong: string): PluginDefinition =>
+    definePlugin({
+      type: A,
+      id,
+      config: table({ level: text("old"), root: text() }),
+      live: ["level"],
+      init: (_given, { config, onReload }) => {
+        onReload(({ level }) => {
+          if (level === wrong) throw new Error(`${id} cannot be ${level}`);
+          return () => told.push(`${id} is ${level}`);
+        });
+        return config.level;
+      },
+    });
+  const next = (level: string): ReadonlyMap<string, unknown> =>
+    new Map(["one", "two"].map((id) => [`t.a.v1.${id}`, { level, root: "" }]));
+
+  test("puts new settings in force for all plugins at once, when it is told to", async () => {
+    await using started = await start([live("one", ""), live("two", "")]);
+    const commit = await started.prepare(next("new"));
+    expect(told).toEqual([]);
+    commit();
+    expect(told.splice(0)).toEqual(["one is new", "two is new"]);
+  });
+  test("fails with the name of the plugin that cannot take them, and none has changed", async () => {
+    await using started = await start([live("one", ""), live("two", "bad")]);
+    expect(await failure(started.prepare(next("bad")))).toBe("t.a.v1.two: two cannot be bad");
+    expect(told).toEqual([]);
+  });
+  test("leaves out plugins that did not start", async () => {
+    const broken = definePlugin({
+      type: A,
+      id: "one",
+      init: (_given, { onReload }) => {
+        onReload(() => () => told.push("never"));
+        throw new Error("broken");
+      },
+    });
+    await using started = await start([broken, live("two", "")]);
+    (await started.prepare(next("new")))();
+    expect(told.splice(0)).toEqual(["two is new"]);
   });
 });

@@ -14,6 +14,7 @@ import {
   type Token,
   typeOfNeed,
 } from "./define.ts";
+import { type Commit, LivePlugins } from "./live.ts";
 
 export interface StartOptions {
   /** In the order of `orderPlugins`. */
@@ -31,6 +32,8 @@ export interface StartedPlugins extends AsyncDisposable {
   readonly view: PluginView;
   /** The instance behind a token. Errors: what kept the plugin from starting. */
   get<T>(of: Token<T>): T;
+  /** Makes all of them ready for new settings, by URI. Errors: why one cannot take them; nothing has changed then. */
+  prepare(configs: ReadonlyMap<string, unknown>): Promise<Commit>;
 }
 
 /**
@@ -62,6 +65,7 @@ class Started implements StartedPlugins {
   readonly #records = new Map<string, PluginRecord>();
   readonly #instances = new Map<string, unknown>();
   readonly #scopes = new AsyncDisposableStack();
+  readonly #live = new LivePlugins();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -75,6 +79,10 @@ class Started implements StartedPlugins {
   /** The one cast from what is stored to what the token says; `definePlugin` checked the other side. */
   get<T>(of: Token<T>): T {
     return this.#instance(of) as T;
+  }
+
+  prepare(configs: ReadonlyMap<string, unknown>): Promise<Commit> {
+    return this.#live.prepare(configs);
   }
 
   async start(plugin: PluginDefinition, options: StartOptions): Promise<PluginFailure | undefined> {
@@ -92,6 +100,7 @@ class Started implements StartedPlugins {
       meta,
       scope,
       plugins: this.view,
+      onReload: (prepare) => this.#live.add(plugin.uri, prepare),
     };
     log.debug("loading plugin");
     let failure: PluginFailure | undefined;
@@ -100,6 +109,7 @@ class Started implements StartedPlugins {
       this.#scopes.defer(() => closeScope(scope, log));
     } catch (error) {
       failure = failureOf(error);
+      this.#live.remove(plugin.uri);
       await closeScope(scope, log);
       if (failure.skipped) log.info("skip loading plugin", { error: failure.error });
       else log.warn("failed to load plugin", { error: failure.error });

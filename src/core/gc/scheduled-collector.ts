@@ -30,11 +30,11 @@ const systemTimers: Timers = {
 };
 
 /** Collects garbage by itself from now on, as the schedule says, until disposed of. */
-export function createGarbageCollector(options: GarbageCollectorOptions): GarbageCollector & AsyncDisposable {
+export function createGarbageCollector(options: GarbageCollectorOptions): ScheduledCollector {
   return new ScheduledCollector(options);
 }
 
-class ScheduledCollector implements GarbageCollector, AsyncDisposable {
+export class ScheduledCollector implements GarbageCollector, AsyncDisposable {
   readonly #options: GarbageCollectorOptions;
   readonly #clock: Clock;
   readonly #collectors = new Set<ResourceCollector>();
@@ -109,6 +109,11 @@ class ScheduledCollector implements GarbageCollector, AsyncDisposable {
     const own: CollectionWatcher = (elapsedMs, isWhole) => watcher(elapsedMs, isWhole);
     this.#watchers.add(own);
     return { [Symbol.dispose]: () => void this.#watchers.delete(own) };
+  }
+
+  /** Goes on by another schedule. */
+  reconfigure(config: ScheduleConfig): void {
+    this.#scheduler.reconfigure(config);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -83,6 +83,21 @@ describe("CollectionScheduler", () => {
     await scheduler[Symbol.asyncDispose]();
   });
 
+  test("goes by other settings from the moment it is told them, with what was noted before", async () => {
+    const { timers, runs, scheduler } = schedulerWith({ deletionThreshold: 5, startupDelayMs: 0, scheduleDelayMs: 50 });
+    for (let index = 0; index < 3; index++) scheduler.note(true);
+    await timers.pass(1000);
+    expect(runs).toEqual([]);
+    scheduler.reconfigure({ ...defaults, deletionThreshold: 3, scheduleDelayMs: 10, pauseThreshold: 0.5 });
+    await timers.pass(1000);
+    expect(runs).toEqual([1010]);
+    for (let index = 0; index < 3; index++) scheduler.note(true);
+    await timers.pass(1000);
+    // A collection may take half of time now: the next one does not wait long.
+    expect(runs).toEqual([1010, 2010]);
+    await scheduler[Symbol.asyncDispose]();
+  });
+
   test("counts deletions and mutations against their thresholds", async () => {
     const deletions = schedulerWith({ deletionThreshold: 3, startupDelayMs: 0, scheduleDelayMs: 5 });
     for (let index = 0; index < 2; index++) deletions.scheduler.note(true);

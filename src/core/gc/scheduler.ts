@@ -35,6 +35,7 @@ const retryMs = 1000;
  */
 export class CollectionScheduler<T> implements AsyncDisposable {
   readonly #options: SchedulerOptions<T>;
+  #config: ScheduleConfig;
   #waiters: PromiseWithResolvers<T>[] = [];
   #timer: Disposable | undefined;
   #dueAt: number | undefined;
@@ -50,6 +51,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
 
   constructor(options: SchedulerOptions<T>) {
     this.#options = options;
+    this.#config = options.config;
     const { startupDelayMs } = options.config;
     if (startupDelayMs > 0) this.#schedule(startupDelayMs);
   }
@@ -77,6 +79,12 @@ export class CollectionScheduler<T> implements AsyncDisposable {
     this.#consider();
   }
 
+  /** Goes on by other settings. What was noted counts by them at once; the delay after start-up has passed. */
+  reconfigure(config: ScheduleConfig): void {
+    this.#config = config;
+    this.#consider();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#timer?.[Symbol.dispose]();
@@ -87,7 +95,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
   /** Schedules a collection, or brings one forward, when what was noted asks for it. */
   #consider(): void {
     if (this.#running !== undefined || this.#closed) return;
-    const { deletionThreshold, scheduleDelayMs } = this.#options.config;
+    const { deletionThreshold, scheduleDelayMs } = this.#config;
     const enough = deletionThreshold > 0 && this.#deletions >= deletionThreshold;
     const idle = this.#dueAt === undefined && ((deletionThreshold === 0 && this.#deletions > 0) || this.#muchChanged());
     if (!this.#triggered && !enough && !idle) return;
@@ -97,7 +105,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
   }
 
   #muchChanged(): boolean {
-    const { mutationThreshold } = this.#options.config;
+    const { mutationThreshold } = this.#config;
     return mutationThreshold > 0 && this.#mutations >= mutationThreshold;
   }
 
@@ -123,7 +131,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { timers, config } = this.#options;
+    const { timers } = this.#options;
     const waiters = this.#waiters.splice(0);
     const before = { deletions: this.#deletions, mutations: this.#mutations };
     // What is noted from now on may be missed by this collection: it counts for the next.
@@ -135,7 +143,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
       const { busyMs, result } = await this.#options.collect();
       this.#busySumMs += busyMs;
       this.#collections++;
-      if (config.pauseThreshold > 0) this.#intervalMs = this.#restMs();
+      if (this.#config.pauseThreshold > 0) this.#intervalMs = this.#restMs();
       for (const waiter of waiters) waiter.resolve(result);
       this.#schedule(this.#intervalMs);
     } catch (error) {
@@ -144,7 +152,7 @@ export class CollectionScheduler<T> implements AsyncDisposable {
       this.#options.failed(error);
       for (const waiter of waiters) waiter.reject(error);
       this.#schedule(
-        this.#collectedAt === undefined ? Math.max(config.scheduleDelayMs, retryMs) : this.#intervalMs + retryMs,
+        this.#collectedAt === undefined ? Math.max(this.#config.scheduleDelayMs, retryMs) : this.#intervalMs + retryMs,
       );
     } finally {
       this.#awaited = 0;
@@ -155,6 +163,6 @@ export class CollectionScheduler<T> implements AsyncDisposable {
   /** As long as lets collections take no more than their part of time. */
   #restMs(): number {
     const average = Math.max(this.#busySumMs / this.#collections, leastBusyMs);
-    return average / this.#options.config.pauseThreshold - average;
+    return average / this.#config.pauseThreshold - average;
   }
 }

@@ -51,36 +51,68 @@ const contentToken: Token<ContentStore> = token(SERVICE, "content-service");
 /** URIs that the host's stdio takes. Source: containerd core/runtime/v2/task_manager.go, supportedLogURISchemes. */
 const logSchemes = "fifo,binary,file";
 
+const shimSettings = table({
+  env: texts([], "NAME=value"),
+  socket_dir: text("", "/run/containerd/s"),
+  runtime_binary: text("", "/usr/bin/crun"),
+  own_shims: texts([], "io.containerd.runc.v2"),
+});
+
 const shimPlugin: PluginDefinition = definePlugin({
   type: SHIM,
   id: "manager",
   // `socket_dir` is containerd's: where shims of other people have their sockets. The host has its own in the state folder.
   // `own_shims` names runtimes that get their own shim (containerd-shim-runc-v2) though the host knows them.
   requires: { opt: optional(optToken) },
-  config: table({ env: texts(), socket_dir: text(), runtime_binary: text(), own_shims: texts() }),
-  init: ({ opt }, { config, daemon }) => {
+  config: shimSettings,
+  live: ["env", "runtime_binary", "own_shims"],
+  init: ({ opt }, { config, daemon, onReload }) => {
     const { command, env } = hostCommand();
-    const configured = { ...withOpt(process.env, opt), ...Object.fromEntries(config.env.map(splitVariable)) };
+    const settingsOf = (of: typeof config): LiveSettings => ({
+      env: { ...withOpt(process.env, opt), ...Object.fromEntries(of.env.map(splitVariable)) },
+      runtimeBinary: of.runtime_binary === "" ? undefined : of.runtime_binary,
+      ownShims: new Set(of.own_shims),
+    });
+    let now = settingsOf(config);
+    // They count for what is started from then on: shims, and the next host.
+    onReload((next) => () => {
+      now = settingsOf(next);
+    });
     const { state, grpcAddress, ttrpcAddress } = daemon;
     const launcher = createHostProcess({
       state,
       command,
-      runtimeBinary: config.runtime_binary === "" ? undefined : config.runtime_binary,
-      env: { ...configured, ...env },
+      get runtimeBinary() {
+        return now.runtimeBinary;
+      },
+      get env() {
+        return { ...now.env, ...env };
+      },
     });
     const shims = {
       grpcAddress,
       ttrpcAddress,
       publishBinary: publishCommand(),
       socketDir: socketDir(config.socket_dir, state),
-      env: configured,
-      runtimes: new Set(config.own_shims),
+      get env() {
+        return now.env;
+      },
+      get runtimes() {
+        return now.ownShims;
+      },
       // A program that goes by a variable is not to be told apart by others who hand it on.
       hostShim: Object.keys(env).length === 0 ? command[0] : undefined,
     };
     return { launcher, shims, path: withOpt(process.env, opt)["PATH"] ?? "" };
   },
 });
+
+/** What may change while the daemon runs. */
+interface LiveSettings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly runtimeBinary: string | undefined;
+  readonly ownShims: ReadonlySet<string>;
+}
 
 const managerPlugin: PluginDefinition = definePlugin({
   type: RUNTIME,

@@ -18,7 +18,7 @@ export interface RuntimeInfoOptions {
   /** Where shims and OCI runtimes are looked for, as in PATH. */
   readonly path: string;
   /** The OCI runtime of containers that name none; crun where it is there, else runc, when left out. */
-  readonly runtimeBinary?: string | undefined;
+  readonly runtimeBinary?: (() => string | undefined) | undefined;
 }
 
 /** Tells what a runtime is and can do: what introspection asks of the task manager's plugin. */
@@ -55,7 +55,7 @@ async function hostInfo(ctx: Ctx, options: RuntimeInfoOptions, given: RuntimeReq
   }
   const named = info.options === undefined ? "" : anyTo(info.options, OptionsSchema).binaryName;
   const search = { PATH: options.path };
-  const preferred = options.runtimeBinary ?? (Bun.which("crun", search) === null ? "runc" : "crun");
+  const preferred = options.runtimeBinary?.() ?? (Bun.which("crun", search) === null ? "runc" : "crun");
   const binary = named === "" ? preferred : named;
   const found = Bun.which(binary, search);
   if (found === null) {

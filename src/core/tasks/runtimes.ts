@@ -36,7 +36,7 @@ export interface RuntimeResolverOptions {
   /** The host's program as a shim's, for tasks that want theirs in a cgroup of the client's; undefined where there is none. */
   readonly hostShim: string | undefined;
   /** Runtimes that get their own shim, though the shared host could run their containers. */
-  readonly ownShims: ReadonlySet<string>;
+  readonly ownShims: () => ReadonlySet<string>;
   /** Where shims are looked for, as in PATH. */
   readonly path: string;
   /** Where the shared host takes calls. */
@@ -65,7 +65,7 @@ export function createRuntimeResolver(options: RuntimeResolverOptions): RuntimeR
         if (found !== undefined) return found;
       }
       const shares = shimCgroupOf(request.options) === "";
-      if (hostRuntimes.has(runtime) && !ownShims.has(runtime)) {
+      if (hostRuntimes.has(runtime) && !ownShims().has(runtime)) {
         return shares ? host : shims.byProgram(identity, requireHostShim(options), request.options);
       }
       const program = await findShim(runtime, path);

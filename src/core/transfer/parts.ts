@@ -24,7 +24,7 @@ export interface TransferParts {
   readonly targets: readonly UnpackTarget[];
   readonly verifiers: ImageVerifiers | undefined;
   readonly resolverOptions: (registry: RegistryEndpoint) => ResolverOptions;
-  readonly maxConcurrentUploads: number;
+  readonly maxConcurrentUploads: () => number;
   readonly clock: Clock;
 }
 

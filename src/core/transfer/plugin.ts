@@ -77,7 +77,9 @@ const localPlugin: PluginDefinition = definePlugin({
     // containerd's default is 1, layers one after the other; here 0 is no limit but the differ's.
     max_concurrent_unpacks: integer(0, 0),
   }),
-  init: (given, { config, plugins, log }) => {
+  live: ["config_path", "max_concurrent_downloads", "concurrent_layer_fetch_buffer", "max_concurrent_uploaded_layers"],
+  init: (given, { config, plugins, log, onReload }) => {
+    let now = config;
     const configured = config.unpack_config ?? [defaultUnpack()];
     const parallel = config.max_concurrent_unpacks !== 1 && !inUserNamespace();
     const targets = configured.flatMap((one) => {
@@ -92,24 +94,29 @@ const localPlugin: PluginDefinition = definePlugin({
       return target ?? [];
     });
     const health = createHostHealth();
+    onReload((next) => () => {
+      now = next;
+      // Whoever has it read again may have mended a mirror.
+      health.forget();
+    });
     return createTransferrer({
       ...given,
       unpacker: createUnpacker({ content: given.content, maxUnpacks: parallel ? config.max_concurrent_unpacks : 0 }),
       targets,
       verifiers: combineVerifiers(given.verifiers),
       // As containerd: 0 is no limit.
-      maxConcurrentUploads: config.max_concurrent_uploaded_layers || Number.POSITIVE_INFINITY,
+      maxConcurrentUploads: () => now.max_concurrent_uploaded_layers || Number.POSITIVE_INFINITY,
       clock: systemClock,
       resolverOptions: ({ hostFolder, headers, defaultScheme, credentials, onHttp }) => ({
-        hostFolders: (hostFolder === "" ? config.config_path : hostFolder).split(":").filter((path) => path !== ""),
+        hostFolders: (hostFolder === "" ? now.config_path : hostFolder).split(":").filter((path) => path !== ""),
         headers,
         defaultScheme,
         credentials,
         onHttp,
         health,
-        maxConcurrentDownloads: config.max_concurrent_downloads,
+        maxConcurrentDownloads: now.max_concurrent_downloads,
         // As containerd: smaller buffers do not ask for ranges.
-        chunkBytes: config.concurrent_layer_fetch_buffer > 512 ? config.concurrent_layer_fetch_buffer : 0,
+        chunkBytes: now.concurrent_layer_fetch_buffer > 512 ? now.concurrent_layer_fetch_buffer : 0,
         onWarning: (reference, warning) => log.warn("registry warning", { reference, warning }),
       }),
     });

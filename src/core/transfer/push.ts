@@ -36,7 +36,7 @@ export async function pushImage(
   {
     using tracker = new ProgressTracker(image.name, "uploading", tell);
     const platform = store.platforms.length === 0 ? allPlatforms : anyPlatformOf(store.platforms);
-    await new Push(ctx, { content: parts.content, pusher, tracker, platform }, parts.maxConcurrentUploads).push(
+    await new Push(ctx, { content: parts.content, pusher, tracker, platform }, parts.maxConcurrentUploads()).push(
       descriptor,
     );
   }

@@ -42,7 +42,7 @@ beforeAll(async () => {
     targets: [bed.overlay],
     verifiers,
     resolverOptions: () => ({}),
-    maxConcurrentUploads: 3,
+    maxConcurrentUploads: () => 3,
     clock: systemClock,
   });
 });

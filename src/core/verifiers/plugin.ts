@@ -1,7 +1,7 @@
 import { definePlugin, duration, integer, type PluginDefinition, table, text, texts } from "../../plugin/index.ts";
 import { IMAGE_VERIFIER } from "../tokens.ts";
 import { createBindirVerifier } from "./index.ts";
-import type { WayIn } from "./verifiers.ts";
+import type { ImageVerifier, WayIn } from "./verifiers.ts";
 
 const ways: readonly WayIn[] = ["pull", "import", "create"];
 
@@ -15,13 +15,24 @@ const bindirPlugin: PluginDefinition = definePlugin({
     // Ours: which ways in are guarded. containerd guards pulls through its transfer service alone.
     guards: texts(ways),
   }),
-  init: (_given, { config }) =>
-    createBindirVerifier({
-      binDir: config.bin_dir,
-      maxVerifiers: config.max_verifiers,
-      timeoutMs: config.per_verifier_timeout,
-      ways: ways.filter((way) => config.guards.includes(way)),
-    }),
+  live: ["bin_dir", "max_verifiers", "per_verifier_timeout", "guards"],
+  init: (_given, { config, onReload }) => {
+    const make = (now: typeof config): ImageVerifier =>
+      createBindirVerifier({
+        binDir: now.bin_dir,
+        maxVerifiers: now.max_verifiers,
+        timeoutMs: now.per_verifier_timeout,
+        ways: ways.filter((way) => now.guards.includes(way)),
+      });
+    let verifier = make(config);
+    onReload((next) => () => {
+      verifier = make(next);
+    });
+    return {
+      judges: (way) => verifier.judges(way),
+      verify: (ctx, name, descriptor) => verifier.verify(ctx, name, descriptor),
+    };
+  },
 });
 
 export const verifiersPlugins: readonly PluginDefinition[] = [bindirPlugin];

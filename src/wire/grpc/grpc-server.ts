@@ -38,6 +38,8 @@ export interface GrpcServerOptions {
 export interface GrpcServer {
   /** Returns the port, 0 for a path. A socket file is made with `mode`, by default 0660. Errors: what listen gives. */
   listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
+  /** Changes what the messages of calls from now on may have. */
+  limitMessages(limits: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void;
   /** Stops listening, lets the calls in progress end for so long, then cancels them and hangs up. */
   close(graceMs: number): Promise<void>;
   /** The calls that are under way; for people, since it looks at every open stream. */
@@ -66,6 +68,7 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
       log: options.log ?? silentLogger,
       deadlines: this.#deadlines,
       maxReceiveBytes: limits.maxReceiveBytes,
+      maxSendBytes: limits.maxSendBytes,
       observer: options.observer,
     };
     this.#http2 = createHttp2Server({
@@ -78,6 +81,11 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
 
   listen(endpoint: Endpoint | ListeningSocket): Promise<number> {
     return this.#http2.listen(endpoint);
+  }
+
+  limitMessages({ maxReceiveBytes, maxSendBytes }: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void {
+    this.#shared.maxReceiveBytes = maxReceiveBytes;
+    this.#shared.maxSendBytes = maxSendBytes;
   }
 
   async close(graceMs: number): Promise<void> {

@@ -11,11 +11,12 @@ import type { CallObserver, CallRecord, CallUnderWay } from "./observer.ts";
 import { metadataOf, type RequestHead, type Route } from "./routes.ts";
 import { answerHeaders, okTrailers, statusOnly, statusTrailers } from "./status-fields.ts";
 
-/** What all calls of a server share. */
+/** What all calls of a server share. The sizes may change while it serves. */
 export interface CallShared {
   readonly log: Logger;
   readonly deadlines: Deadlines;
-  readonly maxReceiveBytes: number;
+  maxReceiveBytes: number;
+  maxSendBytes: number;
   readonly observer: CallObserver | undefined;
 }
 
@@ -211,6 +212,10 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       this.#failToEncode(error);
       return;
     }
+    if (bytes.length > this.shared.maxSendBytes) {
+      this.#answerFault(tooLarge("grpc: ", bytes.length, this.shared.maxSendBytes));
+      return;
+    }
     this.#begin();
     this.stream.sendMessage(bytes);
     this.stream.end(okTrailers);
@@ -245,6 +250,11 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   #answerNext(output: unknown): void {
     try {
       const { head, bulk } = this.route.answers.encodeForStream(output);
+      const size = head.length + (bulk?.length ?? 0);
+      if (size > this.shared.maxSendBytes) {
+        this.#answerFault(tooLarge("", size, this.shared.maxSendBytes));
+        return;
+      }
       this.#begin();
       this.stream.sendMessage(head, false, bulk);
       this.#record?.sent();
@@ -325,4 +335,9 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     const traceId = this.trace?.traceId ?? parseTraceparent(this.metadata.get("traceparent"))?.traceId;
     return traceId === undefined ? log : log.with({ trace_id: traceId });
   }
+}
+
+/** Source: grpc-go server.go, sendResponse; stream.go, serverStream.SendMsg. */
+function tooLarge(prefix: string, size: number, most: number): FaultError {
+  return new FaultError("resourceExhausted", `${prefix}trying to send message larger than max (${size} vs. ${most})`);
 }

@@ -24,7 +24,8 @@ export class SingleRequestCall extends ServerCall {
 
   onData(bytes: Buffer, end: boolean): boolean {
     if (this.done) return true;
-    if (end && this.#reader === undefined && isWholeMessage(bytes)) return this.#startWith(bytes);
+    const fits = bytes.length - prefixSize <= this.shared.maxReceiveBytes;
+    if (end && fits && this.#reader === undefined && isWholeMessage(bytes)) return this.#startWith(bytes);
     this.#reader ??= new MessageReader(this.shared.maxReceiveBytes);
     if (!this.#ignoring) this.#reader.push(bytes);
     // All of it belongs to one message of bounded size, so the caller may go on.

@@ -9,6 +9,8 @@ export interface HostHealth {
   failed(key: string): void;
   /** Runs a dial once for all who ask at the same time, and not at all right after the host has answered. */
   reach(key: string, dial: () => Promise<void>): Promise<void>;
+  /** Every host is worth asking again. */
+  forget(): void;
 }
 
 export interface HostHealthOptions {
@@ -52,6 +54,7 @@ export function createHostHealth(options: HostHealthOptions = {}): HostHealth {
   };
   return {
     failed,
+    forget: () => hosts.clear(),
     admits: (key) => {
       const record = hosts.get(key);
       if (record === undefined || record.failures === 0) return true;

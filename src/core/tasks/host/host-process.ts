@@ -34,7 +34,9 @@ export function createHostProcess(options: HostProcessOptions): HostLauncher {
   const folder = dirname(socket);
   const complaints = join(folder, "host.stderr");
   return {
-    runtimeBinary: options.runtimeBinary,
+    get runtimeBinary() {
+      return options.runtimeBinary;
+    },
     connect: () => connectIfThere(socket),
     holder: () => lockHolder(join(folder, "state", "host.lock")),
     hasLeftovers: () => existsSync(join(folder, "state", "keeper.json")),
