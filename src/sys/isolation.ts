@@ -30,6 +30,13 @@ export interface IsolationCalls {
    * Source: capget(2), capset(2): the effective set. Errors: SysError EPERM (it does not hold one of them).
    */
   useCapabilities(used: readonly Capability[]): void;
+  /**
+   * Starts a program of root's that has these capabilities from its first moment, in every thread, and can get no others.
+   * Shape: `start` starts it on the calling thread and before it returns.
+   * Effects: where this thread may not say so (it lacks CAP_SETPCAP, or one of them), the program has all that this one has.
+   * Source: capabilities(7), ambient capabilities and SECBIT_NOROOT; prctl(2), PR_CAP_AMBIENT and PR_SET_SECUREBITS.
+   */
+  startWith<T>(rights: readonly Capability[], start: () => T): T;
 }
 
 /** Capabilities by the names that capabilities(7) has. Source: linux/capability.h. */
@@ -65,11 +72,16 @@ const enterTries = 100;
 const setParentDeathSignal = 1;
 const dropFromBounds = 24;
 const setNoNewPrivileges = 38;
+const [getSecureBits, setSecureBits] = [27, 28];
+/** SECBIT_NOROOT: an exec gives root nothing that it has not. Source: linux/securebits.h. */
+const noRoot = 1;
+const ambient = 47;
+const [raiseAmbient, clearAmbient] = [2, 4];
 /** Source: linux/capability.h, _LINUX_CAPABILITY_VERSION_3 (two words of each set). */
 const capabilityVersion = 0x20080522;
 const capabilityWords = 2;
 /** Of each set's word: effective, permitted, inheritable. Source: capget(2), struct __user_cap_data_struct. */
-const [effective, permitted, wordsOfEach] = [0, 1, 3];
+const [effective, permitted, inheritable, wordsOfEach] = [0, 1, 2, 3];
 /** More than any kernel knows; the first that it does not know ends the list. */
 const maxCapabilities = 64;
 
@@ -111,23 +123,67 @@ export const isolationCalls: IsolationCalls = {
       if ((numbers as readonly number[]).includes(one)) continue;
       if (libc().prctl(dropFromBounds, one, 0, 0, 0) !== 0) break;
     }
-    const header = new Uint32Array([capabilityVersion, 0]);
     const data = new Uint32Array(wordsOfEach * capabilityWords);
-    for (const [word, bits] of wordsOf(numbers).entries()) {
-      data[word * wordsOfEach + effective] = bits;
-      data[word * wordsOfEach + permitted] = bits;
-    }
-    check("capset", () => libc().capset(header, data));
+    setWords(data, effective, numbers);
+    setWords(data, permitted, numbers);
+    putCapabilities(data);
   },
   useCapabilities: (used) => {
-    const header = new Uint32Array([capabilityVersion, 0]);
-    const data = new Uint32Array(wordsOfEach * capabilityWords);
-    check("capget", () => libc().capget(header, data));
-    const words = wordsOf(used.map((name) => capabilities[name]));
-    for (const [word, bits] of words.entries()) data[word * wordsOfEach + effective] = bits;
-    check("capset", () => libc().capset(header, data));
+    const data = ownCapabilities();
+    setWords(
+      data,
+      effective,
+      used.map((name) => capabilities[name]),
+    );
+    putCapabilities(data);
+  },
+  startWith: (rights, start) => {
+    using _narrowed = narrowExecs(rights.map((name) => capabilities[name]));
+    return start();
   },
 };
+
+/**
+ * What this thread executes has these capabilities, until it is disposed. The thread keeps its own.
+ * Effects: nothing where it has not the right.
+ */
+function narrowExecs(numbers: readonly number[]): Disposable {
+  const before = ownCapabilities();
+  const bits = check("prctl", () => libc().prctl(getSecureBits, 0, 0, 0, 0));
+  const restore = (): void => {
+    libc().prctl(ambient, clearAmbient, 0, 0, 0);
+    putCapabilities(before);
+    check("prctl", () => libc().prctl(setSecureBits, bits, 0, 0, 0));
+  };
+  if (libc().prctl(setSecureBits, bits | noRoot, 0, 0, 0) !== 0) return { [Symbol.dispose]: () => {} };
+  try {
+    const data = before.slice();
+    setWords(data, inheritable, numbers);
+    putCapabilities(data);
+    for (const one of numbers) check("prctl", () => libc().prctl(ambient, raiseAmbient, one, 0, 0));
+  } catch (error) {
+    restore();
+    if (!isErrno(error, "EPERM")) throw error;
+    return { [Symbol.dispose]: () => {} };
+  }
+  return { [Symbol.dispose]: restore };
+}
+
+function ownCapabilities(): Uint32Array {
+  const header = new Uint32Array([capabilityVersion, 0]);
+  const data = new Uint32Array(wordsOfEach * capabilityWords);
+  check("capget", () => libc().capget(header, data));
+  return data;
+}
+
+function putCapabilities(data: Uint32Array): void {
+  const header = new Uint32Array([capabilityVersion, 0]);
+  check("capset", () => libc().capset(header, data));
+}
+
+function setWords(data: Uint32Array, set: number, numbers: readonly number[]): void {
+  for (const [word, bits] of wordsOf(numbers).entries()) data[word * wordsOfEach + set] = bits;
+}
 
 /** Capabilities as the bits of 32-bit words. */
 function wordsOf(numbers: readonly number[]): Uint32Array {

@@ -246,6 +246,27 @@ describe("Kernel processes", () => {
     kernel.close(pidfd);
   });
 
+  requiresRoot(
+    "startWith starts a program with those capabilities, and leaves this thread's as they were",
+    async () => {
+      const fields = (text: string): string[] =>
+        [...text.matchAll(/^Cap(?:Inh|Prm|Eff|Amb):\s*(\S+)/gm)].map(([, bits]) => `${bits}`);
+      const own = (): string[] => fields(readFileSync("/proc/thread-self/status", "utf8"));
+      const start = () => Bun.spawn(["cat", "/proc/self/status"]);
+      const before = own();
+      const [narrow, plain] = [kernel.startWith(["chown", "setfcap"], start), start()];
+      expect(own()).toEqual(before);
+      expect(fields(await narrow.stdout.text())).toEqual(Array(4).fill("0000000080000001"));
+      expect(fields(await plain.stdout.text())).toEqual(before);
+      expect(() =>
+        kernel.startWith([], () => {
+          throw new Error("no such program");
+        }),
+      ).toThrow("no such program");
+      expect(own()).toEqual(before);
+    },
+  );
+
   test("reap answers ECHILD for what is no child", () => {
     expect(code(() => kernel.reap(1))).toBe("ECHILD");
   });

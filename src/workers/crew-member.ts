@@ -1,5 +1,5 @@
 import { closeSync } from "node:fs";
-import type { Kernel } from "../sys/index.ts";
+import type { Capability, Kernel } from "../sys/index.ts";
 import type { LayerJob, UnpackResult } from "./jobs.ts";
 import { ReplyChannel } from "./reply-channel.ts";
 import { readText, resultOf, stderrLimit, workerCommand } from "./spawn-worker.ts";
@@ -22,14 +22,16 @@ export class CrewMember {
   readonly #stderr: Promise<string>;
   #gone = false;
 
-  constructor(kernel: Kernel, kind: string) {
+  constructor(kernel: Kernel, kind: string, rights: readonly Capability[]) {
     this.kind = kind;
     this.#kernel = kernel;
     const { command, env } = workerCommand(name);
     const [own, theirs] = kernel.socketPair();
     try {
       const { child, replies } = ReplyChannel.startWith((reply) =>
-        Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", "ignore", "pipe", reply, theirs] }),
+        kernel.startWith(rights, () =>
+          Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", "ignore", "pipe", reply, theirs] }),
+        ),
       );
       [this.#child, this.#replies] = [child, replies];
     } catch (error) {

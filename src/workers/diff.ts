@@ -18,6 +18,7 @@ async function diff(job: DiffJob, kernel: Kernel): Promise<DiffResult> {
   mountPrivately(kernel, { mounts: job.lower.map(readOnly), mountPoint: `${job.mountFolder}/lower` });
   mountPrivately(kernel, { mounts: job.upper.map(readOnly), mountPoint: `${job.mountFolder}/upper` });
   kernel.chroot(job.mountFolder);
+  if (process.getuid?.() === 0) kernel.keepCapabilities(["dacOverride"]);
   const digester = createDigester();
   const write = (bytes: Uint8Array): void => {
     digester.update(bytes);

@@ -22,6 +22,7 @@ export type {
 } from "./jobs.ts";
 export { type CrewLayer, type LayerCrew, type LayerCrewOptions, openLayerCrew } from "./layer-crew.ts";
 export { spawnWorker, type WorkerRunOptions } from "./spawn-worker.ts";
+export { startingRights } from "./unpacking/rights.ts";
 
 /** Copies what is in a folder, everything kept, into another that is empty. */
 export async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {

@@ -74,6 +74,10 @@ function textOf(path: string): string {
   }
 }
 
+function fieldOf(status: string, name: string): string | undefined {
+  return new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1];
+}
+
 async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + 15_000;
   while (!condition()) {
@@ -138,6 +142,7 @@ describe("LayerCrew", () => {
       const seen: {
         readonly pid: number;
         readonly rights: unknown[];
+        readonly threads: unknown[];
         readonly root: string;
         readonly files: string[];
       }[] = [];
@@ -147,15 +152,17 @@ describe("LayerCrew", () => {
           .readdirSync(`/proc/${pid}/fd`)
           .map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
           .filter((target) => target.startsWith(folder.path));
-        const rights = ["CapEff", "CapPrm", "CapBnd", "CapInh", "NoNewPrivs"].map(
-          (name) => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1],
-        );
-        seen.push({ pid, rights, root: fs.readlinkSync(`/proc/${pid}/root`), files });
+        const rights = ["CapEff", "CapPrm", "CapInh", "NoNewPrivs"].map((name) => fieldOf(status, name));
+        const threads = fs.readdirSync(`/proc/${pid}/task`).map((one) => textOf(`/proc/${pid}/task/${one}/status`));
+        const most = new Set(threads.filter((text) => text !== "").map((text) => fieldOf(text, "CapPrm")));
+        seen.push({ pid, rights, threads: [...most], root: fs.readlinkSync(`/proc/${pid}/root`), files });
       };
       for (const name of ["one", "two"]) await crew.apply(watchedLayer(folder.path, name, look));
       expect(new Set(seen.map(({ pid }) => pid)).size).toBe(1);
       const about = (name: string): unknown => ({
-        rights: [fileRights, permittedRights, permittedRights, "0000000000000000", "1"],
+        rights: [fileRights, permittedRights, "0000000000000000", "1"],
+        // The runtime's threads never had more.
+        threads: [permittedRights],
         root: join(folder.path, name),
         files: [join(folder.path, `${name}.tar`)],
       });

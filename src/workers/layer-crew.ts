@@ -1,8 +1,9 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { createKernel, type Kernel, type MountRequest } from "../sys/index.ts";
+import { type Capability, createKernel, type Kernel, type MountRequest } from "../sys/index.ts";
 import { CrewMember } from "./crew-member.ts";
 import { inUserNamespace, type TreePlace, treePlaceOf } from "./enter-tree.ts";
 import type { LayerJob, UnpackResult } from "./jobs.ts";
+import { rightsFor } from "./unpacking/rights.ts";
 
 /** A layer that a crew applies. */
 export interface CrewLayer extends Pick<LayerJob, "mediaType" | "syncFs" | "limits" | "measure" | "tellsOffset"> {
@@ -73,7 +74,7 @@ class ProcessCrew implements LayerCrew {
     const { kind, overlayXattrs } = place;
     const job: LayerJob = { ...layer, kind, overlayXattrs, growing: lines !== undefined };
     using files = openFiles(place, archive);
-    const member = this.#member(`${kind} ${overlayXattrs}`);
+    const member = this.#member(`${kind} ${overlayXattrs}`, [...rightsFor(place), "sysChroot"]);
     const result = await member.run(job, files.fds, lines, signal, onOffset);
     this.#rest(member);
     return result;
@@ -88,13 +89,13 @@ class ProcessCrew implements LayerCrew {
   }
 
   /** One kind of tree takes rights that another does not: what gave them up cannot have them again. */
-  #member(kind: string): CrewMember {
+  #member(kind: string, rights: readonly Capability[]): CrewMember {
     for (const member of this.#idle.keys()) {
       if (member.kind !== kind || member.gone) continue;
       this.#forgetIdle(member);
       return member;
     }
-    const member = new CrewMember(this.#kernel, kind);
+    const member = new CrewMember(this.#kernel, kind, rights);
     this.#members.add(member);
     void member.ended.then(() => {
       this.#members.delete(member);

@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { FaultError, type FaultKind, fault, kindText } from "../lib/faults.ts";
+import { type Capability, createKernel } from "../sys/index.ts";
+import { inUserNamespace } from "./enter-tree.ts";
 import type { WorkerJobs, WorkerName } from "./jobs.ts";
 import { ReplyChannel } from "./reply-channel.ts";
 
@@ -17,6 +19,8 @@ export interface WorkerRunOptions {
   readonly onOffset?: ((offset: number) => void) | undefined;
   /** A file that the worker gets as a descriptor; the caller's own is the caller's to close, at any time. */
   readonly file?: number | undefined;
+  /** The capabilities that it starts with, where this is root of the machine; all that this process has when left out. */
+  readonly rights?: readonly Capability[] | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
   readonly output?: ((bytes: Uint8Array) => Promise<void>) | undefined;
 }
@@ -50,7 +54,9 @@ export async function spawnWorker<N extends WorkerName>(
     const output = options.output === undefined ? "ignore" : "pipe";
     const file = options.file === undefined ? [] : [options.file];
     // Nothing in the caller's working folder or environment may change what the runtime does.
-    return Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", output, "pipe", reply, ...file] });
+    const start = () => Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", output, "pipe", reply, ...file] });
+    const isRoot = process.getuid?.() === 0 && !inUserNamespace();
+    return options.rights === undefined || !isRoot ? start() : createKernel().startWith(options.rights, start);
   });
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });

@@ -62,7 +62,8 @@ async function write(
     await using writer = await content.writer(ctx, { ref, mediaType });
     const output = (bytes: Uint8Array): Promise<void> => writer.write(bytes);
     const found = await unpackedDigest(layer, () =>
-      spawnWorker("repack", packing, { signal: ctx.signal, file, output }),
+      // The program's own files may be another user's.
+      spawnWorker("repack", packing, { signal: ctx.signal, file, output, rights: ["dacOverride"] }),
     );
     if (diffId !== undefined && found !== diffId) {
       throw fault("dataLoss", `layer ${layer.digest} unpacks to ${found}, not to ${diffId}`);

@@ -12,6 +12,7 @@ import {
   type LayerCrew,
   openLayerCrew,
   spawnWorker,
+  startingRights,
   type UnpackLimits,
 } from "../../workers/index.ts";
 import type { BlobFile, ContentStore, ContentWriter } from "../content/index.ts";
@@ -137,12 +138,11 @@ class WorkerDiffer implements Differ {
     const lines = options.arriving === undefined ? undefined : asLines(options.arriving.growth);
     if (crew !== undefined) return crew.apply({ ...job, mounts, archive, lines, signal, onOffset });
     const [blob, file] = typeof archive === "string" ? [archive] : [undefined, archive];
+    const { processors } = chain;
     const target = { mounts, mountPoint: join(this.#root, "upper") };
-    return spawnWorker(
-      "unpack",
-      { ...job, blob, processors: chain.processors, target },
-      { signal, file, lines, onOffset },
-    );
+    // Programs of the configuration's get what the daemon has.
+    const rights = processors.length === 0 ? startingRights(mounts) : undefined;
+    return spawnWorker("unpack", { ...job, blob, processors, target }, { signal, file, lines, onOffset, rights });
   }
 
   async #blobOf(ctx: Ctx, digest: Digest): Promise<BlobFile> {
