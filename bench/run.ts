@@ -8,6 +8,7 @@ import { benchEvents, eventsTable } from "./events.ts";
 import { benchLatency, latencyTable } from "./gc-latency.ts";
 import { benchGrowth, growthTable } from "./growth.ts";
 import { benchImages, imagesTable } from "./images.ts";
+import { benchLives, livesTable } from "./lives.ts";
 import { measureAll, type Plan } from "./measurements.ts";
 import { machineFacts, replaceInPage, tableOf, writeReport } from "./report.ts";
 import type { SideName } from "./sides.ts";
@@ -19,7 +20,7 @@ const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighte
 Measures lighter beside containerd, in turn, and writes docs/benchmarks.md. It fails on no figure.
 
   --quick              The main ratios in under two minutes; prints them and writes nothing
-  --page NAME          Only this page: containers, unary, images, streams, command, events, growth, crowd
+  --page NAME          Only this page: containers, unary, images, streams, command, events, growth, crowd, lives
   --side SIDE          Only one side of the page containers; writes nothing
   --containerd FOLDER  The containerd and ctr of this folder, in place of Debian's; prints and writes nothing`;
 
@@ -111,6 +112,8 @@ const pages: { readonly [page: string]: () => Promise<void> } = {
     const options: CrowdOptions = { sizes, runtimes: values.quick ? ["crun"] : ["runc", "crun"] };
     await show("crowd", crowdTable(options, await benchCrowd(options)));
   },
+  lives: async () =>
+    show("lives", livesTable(await benchLives({ count: values.quick ? 400 : 10_000, runtime: "crun" }))),
 };
 const quickPages = ["containers", "unary", "command", "events"];
 
