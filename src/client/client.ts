@@ -12,6 +12,7 @@ import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import type { History } from "../gen/lighter/events/v1/history_pb.ts";
 import type { Layers } from "../gen/lighter/layers/v1/layers_pb.ts";
 import type { Registries } from "../gen/lighter/registries/v1/registries_pb.ts";
 import type { System } from "../gen/lighter/system/v1/system_pb.ts";
@@ -29,6 +30,8 @@ export interface Client extends Disposable {
   readonly checkpoints: ServiceClient<typeof Checkpoints>;
   readonly diff: ServiceClient<typeof Diff>;
   readonly events: ServiceClient<typeof Events>;
+  /** Only lighterd has it. */
+  readonly history: ServiceClient<typeof History>;
   readonly images: ServiceClient<typeof Images>;
   readonly introspection: ServiceClient<typeof Introspection>;
   /** Only lighterd has it. */
@@ -80,6 +83,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get events() {
       return connection.service<typeof Events>("containerd.services.events.v1.Events", defaults);
+    },
+    get history() {
+      return connection.service<typeof History>("lighter.events.v1.History", defaults);
     },
     get images() {
       return connection.service<typeof Images>("containerd.services.images.v1.Images", defaults);

@@ -3,7 +3,7 @@ import type { ServiceDefinition } from "../wire/service.ts";
 import type { ContainerStore } from "./containers/index.ts";
 import type { ContentStore } from "./content/index.ts";
 import type { Differ } from "./diff/index.ts";
-import type { Exchange } from "./events/index.ts";
+import type { EventHistory, Exchange } from "./events/index.ts";
 import type { GarbageCollector } from "./gc/index.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Introspection } from "./introspection/index.ts";
@@ -52,11 +52,14 @@ export const RUNTIME: Kind<unknown> = kind("io.containerd.runtime.v2");
 export const GRPC: Kind<ServedApi> = kind("io.containerd.grpc.v1");
 /** Services that containerd has not. */
 export const LIGHTER_GRPC: Kind<ServedApi> = kind("io.lighter.grpc.v1");
+/** What the daemon keeps of its events; undefined where it shall not. */
+export const LIGHTER_EVENTS: Kind<EventHistory | undefined> = kind("io.lighter.event.v1");
 
 // What one room needs of another.
 export const warningsToken: Token<Warnings> = token(WARNING, "deprecations");
 export const optToken: Token<OptFolder> = token(INTERNAL, "opt");
 export const exchangeToken: Token<Exchange> = token(EVENT, "exchange");
+export const eventHistoryToken: Token<EventHistory | undefined> = token(LIGHTER_EVENTS, "history");
 export const metadataToken: Token<Metadata> = token(METADATA, "bolt");
 export const gcToken: Token<GarbageCollector> = token(GC, "scheduler");
 export const leasesToken: Token<LeaseManager> = token(LEASE, "manager");

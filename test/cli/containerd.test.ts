@@ -28,6 +28,9 @@ testNeeding(
     expect(await lighterOk(daemon, ["stats", "--no-stream"])).toContain("c1 ");
     await lighterOk(daemon, ["stop", "-t", "0", "c1"]);
     expect(await lighterOk(daemon, ["wait", "c1"])).toBe("137\n");
+    expect((await lighter(daemon, ["events", "--since", "1h"])).stderr).toContain(
+      "hint: containerd tells only of what",
+    );
     expect((await lighter(daemon, ["checkpoint", "ls"])).stderr).toContain("hint: named checkpoints need lighterd");
     await lighterOk(daemon, ["rm", "c1"]);
     expect(await daemon.ctrOk(["snapshots", "ls"])).not.toMatch(/^c1 /m);

@@ -1,18 +1,29 @@
 import { dateOf } from "../../client/containers/tasks.ts";
 import { decodeMessage, knowsMessage } from "../../client/transport/codec.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
-import type { Command } from "../command.ts";
+import { isFault } from "../../lib/faults.ts";
+import { Instant } from "../../lib/instant.ts";
+import type { Command, CommandContext } from "../command.ts";
 import { jsonLine } from "../json.ts";
+import { parseMoment } from "../moment.ts";
 import type { Output } from "../output.ts";
 import { styleOf } from "../style.ts";
 import { printable } from "../table.ts";
+import { CommandError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "Print what happens, as it happens",
   usage: "[OPTIONS] [WORD]",
   description:
-    "One line an event until ctrl-c: time, topic, content; --json tells all of it. A word keeps only topics that hold it.",
+    "One line an event until ctrl-c: time, topic, content; --json tells all of it. A word keeps only topics that hold it. " +
+    "lighterd keeps what happened, over its restarts as well: --since begins there and goes on with what happens, --until ends it.",
   options: [
+    {
+      long: "since",
+      value: "TIME",
+      help: "Begin with what happened then: 10m, 1h30m, 2026-01-31T15:04:05Z, or seconds",
+    },
+    { long: "until", value: "TIME", help: "End with what happened before then" },
     { long: "all-namespaces", short: "A", help: "Of all namespaces" },
     {
       long: "filter",
@@ -25,11 +36,13 @@ export const command: Command = {
   examples: [
     ["lighter events", "everything in this namespace"],
     ["lighter events tasks/exit --json", "ends of processes, one JSON object a line"],
+    ["lighter events --since 1h --until 0s", "the last hour, and no further"],
     ["lighter events -f topic==/tasks/oom -A", "what runs out of memory, in all namespaces"],
   ],
   words: [0, 1],
   json: true,
-  run: async ({ client, args, json, output, namespace }) => {
+  run: async (context) => {
+    const { args, json, output, namespace } = context;
     const word = args.positional[0];
     const common = [
       ...(args.flag("all-namespaces") ? [] : [`namespace==${namespace}`]),
@@ -40,7 +53,10 @@ export const command: Command = {
       [filter, ...common].filter((part) => part !== "").join(","),
     );
     const all = args.flag("all-namespaces");
-    for await (const envelope of client.events.subscribe({ filters: filters.filter((filter) => filter !== "") })) {
+    for await (const envelope of eventsOf(
+      context,
+      filters.filter((filter) => filter !== ""),
+    )) {
       const told: ToldEvent = {
         time: dateOf(envelope.timestamp),
         namespace: envelope.namespace,
@@ -52,6 +68,31 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** From now on, or from the moment that was asked for. Errors: CommandError (the daemon keeps no history), UsageError. */
+async function* eventsOf({ client, args }: CommandContext, filters: readonly string[]): AsyncGenerator<Envelope> {
+  const now = Date.now();
+  const [since, until] = ["since", "until"].map((long) => {
+    const text = args.text(long);
+    return text === undefined ? undefined : parseMoment(text, `--${long}`, now);
+  });
+  if (since === undefined && until === undefined) return yield* client.events.subscribe({ filters: [...filters] });
+  const request = {
+    since: Instant.ofMs(since ?? now).toTimestamp(),
+    until: until === undefined ? undefined : Instant.ofMs(until).toTimestamp(),
+    filters: [...filters],
+    follow: until === undefined || until > now,
+  };
+  try {
+    for await (const { envelope } of client.history.read(request)) if (envelope !== undefined) yield envelope;
+  } catch (error) {
+    if (!isFault(error, "notImplemented")) throw error;
+    throw new CommandError("this daemon keeps no history of events", {
+      hint: "containerd tells only of what happens while one listens: lighter events, and have it running; lighterd keeps a history",
+      cause: error,
+    });
+  }
+}
 
 interface ToldEvent {
   readonly time: Date;

@@ -32,6 +32,7 @@ import { file_containerd_types_transfer_streaming } from "../../gen/containerd/t
 import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import { History } from "../../gen/lighter/events/v1/history_pb.ts";
 import { Layers } from "../../gen/lighter/layers/v1/layers_pb.ts";
 import { Registries } from "../../gen/lighter/registries/v1/registries_pb.ts";
 import { System } from "../../gen/lighter/system/v1/system_pb.ts";
@@ -43,6 +44,7 @@ const services: readonly DescService[] = [
   Content,
   Diff,
   Events,
+  History,
   Images,
   Introspection,
   Layers,

@@ -277,6 +277,9 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.checkpoints.v1.GetCheckpointResponse": "checkpoint:1:m:lighter.checkpoints.v1.Checkpoint",
   "lighter.checkpoints.v1.ListCheckpointsRequest": "containerId:1:s",
   "lighter.checkpoints.v1.ListCheckpointsResponse": "checkpoints:1:*m:lighter.checkpoints.v1.Checkpoint",
+  "lighter.events.v1.Event": "sequence:1:U envelope:2:m:containerd.types.Envelope",
+  "lighter.events.v1.ReadRequest":
+    "since:1:m:google.protobuf.Timestamp until:2:m:google.protobuf.Timestamp afterSequence:3:U filters:4:*s follow:5:o",
   "lighter.layers.v1.RepackRequest": "layer:1:m:containerd.types.Descriptor mediaType:2:s diffId:3:s",
   "lighter.layers.v1.RepackResponse": "offset:1:U layer:2:m:containerd.types.Descriptor",
   "lighter.registries.v1.ReferrersRequest": "registry:1:m:google.protobuf.Any artifactTypes:2:*s",
@@ -349,6 +352,9 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     publish: "Publish u containerd.services.events.v1.PublishRequest google.protobuf.Empty",
     forward: "Forward u containerd.services.events.v1.ForwardRequest google.protobuf.Empty",
     subscribe: "Subscribe s containerd.services.events.v1.SubscribeRequest containerd.types.Envelope",
+  },
+  "lighter.events.v1.History": {
+    read: "Read s lighter.events.v1.ReadRequest lighter.events.v1.Event",
   },
   "containerd.services.images.v1.Images": {
     get: "Get u containerd.services.images.v1.GetImageRequest containerd.services.images.v1.GetImageResponse",

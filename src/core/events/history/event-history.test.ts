@@ -1,0 +1,186 @@
+import { describe, expect, test } from "bun:test";
+import { appendFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
+import { EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
+import { createCtx } from "../../../lib/ctx.ts";
+import { Instant } from "../../../lib/instant.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { anyOf } from "../../../wire/any.ts";
+import { createExchange, type EventHistory, type Exchange, openEventHistory } from "../index.ts";
+import type { HistoryQuery } from "./event-history.ts";
+import type { HistoryLimits } from "./segments.ts";
+
+const everything: HistoryQuery = {
+  sinceMs: undefined,
+  untilMs: undefined,
+  afterSequence: 0,
+  filters: [],
+  follow: false,
+};
+const wide: HistoryLimits = { maxEvents: 1000, maxBytes: 1_000_000, maxAgeMs: 1_000_000 };
+
+/** A folder in which one daemon after the other keeps its history. */
+class Bed implements AsyncDisposable {
+  readonly folder: string = mkdtempSync(path.join(os.tmpdir(), "history-"));
+  exchange: Exchange = createExchange({ log: silentLogger });
+  nowMs = 1_000_000_000;
+  history!: EventHistory;
+
+  static async open(limits: HistoryLimits = wide): Promise<Bed> {
+    const bed = new Bed();
+    await bed.begin(limits);
+    return bed;
+  }
+
+  /** A new daemon, which knows nothing of the one before; that one may never have ended. */
+  async begin(limits: HistoryLimits = wide): Promise<void> {
+    this.exchange = createExchange({ log: silentLogger });
+    const { folder, exchange } = this;
+    this.history = await openEventHistory({ folder, limits, exchange, log: silentLogger, now: () => this.nowMs });
+  }
+
+  tell(pid: number): void {
+    const event = anyOf(TaskExitSchema, create(TaskExitSchema, { containerId: "c", id: "c", pid }));
+    const timestamp = Instant.ofMs(this.nowMs).toTimestamp();
+    this.exchange.forward(create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/tasks/exit", event }));
+  }
+
+  /** The pids of what is kept, with their numbers. */
+  async read(query: Partial<HistoryQuery> = {}): Promise<{ pids: number[]; sequences: number[] }> {
+    const [pids, sequences]: [number[], number[]] = [[], []];
+    for await (const { sequence, envelope } of this.history.read(createCtx(), { ...everything, ...query })) {
+      pids.push(pidOf(envelope?.event?.value));
+      sequences.push(Number(sequence));
+    }
+    return { pids, sequences };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.history[Symbol.asyncDispose]();
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** Of an event that has one byte or two of it. */
+function pidOf(value: Uint8Array | undefined): number {
+  const at = value?.indexOf(0x18) ?? -1;
+  const [low = 0, high = 0] = value?.subarray(at + 1) ?? [];
+  return low < 128 ? low : low - 128 + 128 * high;
+}
+
+const range = (from: number, before: number): number[] => Array.from({ length: before - from }, (_, n) => from + n);
+
+describe("EventHistory", () => {
+  test("keeps what happened over a restart, in order, and never gives a number twice", async () => {
+    await using bed = await Bed.open();
+    for (const pid of range(1, 300)) bed.tell(pid);
+    const before = await bed.read();
+    expect(before).toEqual({ pids: range(1, 300), sequences: range(1, 300) });
+    await bed.history[Symbol.asyncDispose]();
+    await bed.begin();
+    for (const pid of range(300, 310)) bed.tell(pid);
+    const after = await bed.read();
+    expect(after.pids).toEqual(range(1, 310));
+    expect(after.sequences[299]).toBeGreaterThan(300 + 65_536);
+    expect(after.sequences).toEqual(after.sequences.toSorted((a, b) => a - b));
+    expect((await bed.read({ afterSequence: 250 })).pids).toEqual(range(251, 310));
+    expect((await bed.read({ afterSequence: after.sequences[305] ?? 0 })).pids).toEqual(range(307, 310));
+  });
+
+  test("cuts off a record that a death left in pieces", async () => {
+    for (const rest of [
+      [1],
+      [20, 0, 0, 0, 1, 2, 3, 4, 5],
+      [255, 255, 255, 255, 0, 0, 0, 0],
+      [2, 0, 0, 0, 0, 0, 0, 0, 1, 2],
+    ]) {
+      await using bed = await Bed.open();
+      bed.tell(1);
+      expect((await bed.read()).pids).toEqual([1]);
+      appendFileSync(path.join(bed.folder, readdirSync(bed.folder)[0] ?? ""), Buffer.from(rest));
+      const left = bed.history;
+      await bed.begin();
+      bed.tell(2);
+      expect((await bed.read()).pids).toEqual([1, 2]);
+      await left[Symbol.asyncDispose]();
+    }
+  });
+
+  test.each([
+    { name: "events", limits: { ...wide, maxEvents: 80 }, least: 60, most: 80 + 10 },
+    { name: "bytes", limits: { ...wide, maxBytes: 4096 }, least: 35, most: 70 },
+  ])("keeps the newest within a number of $name", async ({ limits, least, most }) => {
+    await using bed = await Bed.open(limits);
+    for (const pid of range(1, 500)) {
+      bed.tell(pid);
+      if (pid % 5 === 0) await bed.read({ afterSequence: pid });
+    }
+    const { pids } = await bed.read();
+    expect(pids).toEqual(range(500 - pids.length, 500));
+    expect(pids.length).toBeWithin(least, most + 1);
+    await bed.history[Symbol.asyncDispose]();
+    await bed.begin(limits);
+    expect((await bed.read()).pids.at(-1)).toBe(499);
+  });
+
+  test("forgets what is too old", async () => {
+    await using bed = await Bed.open({ ...wide, maxAgeMs: 8000 });
+    for (const pid of range(1, 21)) {
+      bed.tell(pid);
+      await bed.read();
+      bed.nowMs += 1000;
+    }
+    const { pids } = await bed.read();
+    expect(pids).toEqual(range(21 - pids.length, 21));
+    expect(pids.length).toBeWithin(6, 11);
+    bed.nowMs += 60_000;
+    expect((await bed.read()).pids).toEqual([]);
+  });
+
+  test("tells of what matches, between two moments", async () => {
+    await using bed = await Bed.open();
+    const start = bed.nowMs;
+    for (const pid of range(1, 10)) {
+      bed.nowMs = start + pid * 10;
+      bed.tell(pid);
+    }
+    expect((await bed.read({ sinceMs: start + 30, untilMs: start + 60 })).pids).toEqual([3, 4, 5]);
+    expect((await bed.read({ filters: ["event.pid==7", "event.pid==9"] })).pids).toEqual([7, 9]);
+    expect((await bed.read({ filters: ['topic=="/other"'] })).pids).toEqual([]);
+    expect(() => bed.history.read(createCtx(), { ...everything, filters: ["topic==/x"] })).toThrow("parse error");
+  });
+
+  test("goes on with what happens: nothing twice, nothing left out", async () => {
+    await using bed = await Bed.open({ ...wide, maxEvents: 100_000 });
+    const seen: number[] = [];
+    const ending = new AbortController();
+    const ctx = createCtx({ signal: ending.signal });
+    for (const pid of range(1, 200)) bed.tell(pid);
+    const reading = (async () => {
+      for await (const { sequence } of bed.history.read(ctx, { ...everything, follow: true })) {
+        seen.push(Number(sequence));
+        if (seen.length === 1000) ending.abort();
+      }
+    })();
+    for (let told = 199; told < 1000; ) {
+      for (let turn = 0; turn < 7 && told < 1000; turn++) bed.tell(++told % 128);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await reading;
+    expect(seen).toEqual(range(1, 1001));
+  });
+
+  test("ends a follower at its moment, and with the daemon", async () => {
+    await using bed = await Bed.open();
+    bed.tell(1);
+    expect((await bed.read({ follow: true, untilMs: bed.nowMs + 20 })).pids).toEqual([1]);
+    const reading = bed.read({ follow: true });
+    await bed.read();
+    await bed.history[Symbol.asyncDispose]();
+    expect((await reading).pids).toEqual([1]);
+    await bed.begin();
+  });
+});
