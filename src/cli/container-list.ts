@@ -3,6 +3,7 @@ import { containerLabels } from "../client/containers/labels.ts";
 import { dateOf } from "../client/containers/tasks.ts";
 import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
 import type { Process } from "../gen/containerd/v1/types/task_pb.ts";
+import { type HealthView, healthViewOf } from "../lib/health-labels.ts";
 import { processStart } from "./process-start.ts";
 import { type RestartView, restartViewOf } from "./restart-options.ts";
 import { formatAgo, formatSpan } from "./units.ts";
@@ -25,6 +26,8 @@ export interface ContainerRow {
   readonly command: string;
   /** Undefined for one that nobody starts again. */
   readonly restart: RestartView | undefined;
+  /** Undefined for one that is not checked. */
+  readonly health: HealthView | undefined;
 }
 
 /** The states by the wire's numbers. Source: containerd api/types/task/task.proto. */
@@ -50,6 +53,7 @@ export function rowOf(container: Container, task: Process | undefined): Containe
     labels,
     command: commandOf(container),
     restart: restartViewOf(labels),
+    health: healthViewOf(labels),
   };
   const { waiting } = base.restart ?? {};
   if (task !== undefined) {
@@ -78,7 +82,7 @@ export function rowOf(container: Container, task: Process | undefined): Containe
 export function statusText(row: ContainerRow, now: Date): string {
   switch (row.state) {
     case "running":
-      return upText(row, now);
+      return `${upText(row, now)}${healthText(row.health)}`;
     case "paused":
       return `${upText(row, now)} (Paused)`;
     case "restarting":
@@ -87,6 +91,11 @@ export function statusText(row: ContainerRow, now: Date): string {
     default:
       return `${row.state[0]?.toUpperCase()}${row.state.slice(1)}`;
   }
+}
+
+function healthText(health: HealthView | undefined): string {
+  if (health === undefined) return "";
+  return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
 }
 
 function upText({ startedAt }: ContainerRow, now: Date): string {

@@ -10,6 +10,7 @@ import { logOf, removeLog } from "./container-log.ts";
 import { isSupervised, letGo, restartViewOf } from "./restart-options.ts";
 import { CommandError } from "./usage-error.ts";
 
+const restartsMax = 3;
 const [created, running, stopped, paused] = [1, 2, 3, 4];
 
 /**
@@ -20,14 +21,25 @@ export async function destroyContainer(context: CommandContext, container: Conta
   const { client } = context;
   const task = await getTask(client, container.id);
   if (!force) requireEnded(container, task);
-  if (isSupervised(container.labels)) await letGo(client, container.id);
-  if (task !== undefined) {
-    if (task.status !== stopped) await killTask(context, container.id, task);
-    await deleteTask(client, container.id);
-    forgetFifos(context, task);
-  }
+  const supervised = isSupervised(container.labels);
+  if (supervised) await letGo(client, container.id);
+  if (task !== undefined) await endTask(context, container.id, task, supervised ? restartsMax : 0);
   await removeContainer(client, container);
   removeLog(logOf(context, container));
+}
+
+/** With `restarts`, a restart that was under way may put another task in its place, so often at most: that one is ended as well. */
+async function endTask(context: CommandContext, id: string, task: Process, restarts: number): Promise<void> {
+  const { client } = context;
+  if (task.status !== stopped) await killTask(context, id, task);
+  try {
+    await deleteTask(client, id);
+  } catch (error) {
+    const next = restarts === 0 ? undefined : await getTask(client, id);
+    if (next === undefined || next.pid === task.pid) throw error;
+    await endTask(context, id, next, restarts - 1);
+  }
+  forgetFifos(context, task);
 }
 
 /** Errors: CommandError when it runs, or is about to. */

@@ -4,7 +4,6 @@ type Instead = Readonly<Record<string, string>>;
 const networks =
   "lighter makes no networks: --net host shares this machine's, and a port of the container is one of this machine";
 const names = "lighter makes no networks, and names none: write into /etc/hosts with -v FILE:/etc/hosts";
-const health = "nobody looks after health; lighter exec runs a check when you want one";
 
 /** Options of `docker run`. */
 export const dockerRunOptions: Instead = {
@@ -23,11 +22,6 @@ export const dockerRunOptions: Instead = {
   "--dns": names,
   "--dns-search": names,
   "--dns-option": names,
-  "--health-cmd": health,
-  "--health-interval": health,
-  "--health-retries": health,
-  "--health-timeout": health,
-  "--health-start-period": health,
   "--gpus": "--device gives it the device nodes, and -v the driver's libraries",
   "--volumes-from": "name the same paths with -v",
   "--volume-driver": "mount it on this machine, and give the path with -v",

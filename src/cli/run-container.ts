@@ -6,6 +6,7 @@ import { createTask, deleteTask, type ExitRecord, removeContainer, retireTask } 
 import { fifoFolder } from "../client/paths.ts";
 import type { SpecOptions } from "../client/spec/container-spec.ts";
 import { type FifoSet, makeFifos } from "../client/stdio/fifo-set.ts";
+import type { HealthDocument } from "../lib/health-labels.ts";
 import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
 import { formatRestartPolicy, type RestartPolicy } from "../lib/restart-labels.ts";
 import { createKernel, isErrno } from "../sys/index.ts";
@@ -35,6 +36,8 @@ export interface RunPlan {
   /** Undefined when nothing is kept. */
   readonly log: LogTarget | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** What the command line says of its health check; undefined for nothing. */
+  readonly health: HealthDocument | undefined;
   readonly runtimeBinary: string | undefined;
   readonly snapshotter: string | undefined;
   readonly cidFile: string | undefined;
@@ -149,6 +152,7 @@ async function create(
     spec: plan.spec,
     user: plan.user,
     labels,
+    health: plan.health,
     runtimeBinary: plan.runtimeBinary,
     snapshotter: plan.snapshotter,
     onUnpack: progress.onProgress,

@@ -13,6 +13,7 @@ import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_p
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import type { History } from "../gen/lighter/events/v1/history_pb.ts";
+import type { ContainerHealth } from "../gen/lighter/health/v1/health_pb.ts";
 import type { Layers } from "../gen/lighter/layers/v1/layers_pb.ts";
 import type { Registries } from "../gen/lighter/registries/v1/registries_pb.ts";
 import type { System } from "../gen/lighter/system/v1/system_pb.ts";
@@ -30,6 +31,8 @@ export interface Client extends Disposable {
   readonly checkpoints: ServiceClient<typeof Checkpoints>;
   readonly diff: ServiceClient<typeof Diff>;
   readonly events: ServiceClient<typeof Events>;
+  /** Only lighterd has it. */
+  readonly health: ServiceClient<typeof ContainerHealth>;
   /** Only lighterd has it. */
   readonly history: ServiceClient<typeof History>;
   readonly images: ServiceClient<typeof Images>;
@@ -83,6 +86,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get events() {
       return connection.service<typeof Events>("containerd.services.events.v1.Events", defaults);
+    },
+    get health() {
+      return connection.service<typeof ContainerHealth>("lighter.health.v1.ContainerHealth", defaults);
     },
     get history() {
       return connection.service<typeof History>("lighter.events.v1.History", defaults);

@@ -7,6 +7,7 @@ import { contentPlugins } from "../core/content/plugin.ts";
 import { diffPlugins } from "../core/diff/plugin.ts";
 import { eventsPlugins } from "../core/events/plugin.ts";
 import { gcPlugin } from "../core/gc/plugin.ts";
+import { healthPlugins } from "../core/health/plugin.ts";
 import { imagesSchema } from "../core/images/index.ts";
 import { imagesPlugins } from "../core/images/plugin.ts";
 import { introspectionPlugins } from "../core/introspection/plugin.ts";
@@ -70,6 +71,7 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...mountsPlugins,
   ...checkpointsPlugins,
   restartsPlugin,
+  ...healthPlugins,
   systemPlugin,
   ...introspectionPlugins,
   versionPlugin,

@@ -1,6 +1,8 @@
 import { findContainer } from "../../client/containers/find.ts";
 import { dateOf, getTask } from "../../client/containers/tasks.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
+import { isFault } from "../../lib/faults.ts";
+import { healthViewOf } from "../../lib/health-labels.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { rowOf } from "../container-list.ts";
 import { forEach } from "../each.ts";
@@ -36,6 +38,7 @@ async function describe(context: CommandContext, container: Container): Promise<
     image: container.image,
     state: { status: state, pid, startedAt, exitStatus, exitedAt },
     restart,
+    health: await healthOf(context, container),
     createdAt,
     updatedAt: dateOf(container.updatedAt),
     runtime: container.runtime?.name,
@@ -49,6 +52,26 @@ async function describe(context: CommandContext, container: Container): Promise<
     extensions: container.extensions,
     spec: jsonOf(container.spec?.value),
   };
+}
+
+/** With its last checks where the daemon knows them; containerd itself checks nothing. */
+async function healthOf({ client }: CommandContext, { id, labels }: Container): Promise<object | undefined> {
+  const label = healthViewOf(labels);
+  if (label === undefined) return undefined;
+  try {
+    const { status, failingStreak, probes } = await client.health.get({ containerId: id });
+    if (status === "") return label;
+    const shown = probes.map(({ startedAt, endedAt, exitCode, output }) => ({
+      startedAt: dateOf(startedAt),
+      endedAt: dateOf(endedAt),
+      exitCode,
+      output,
+    }));
+    return { status, failingStreak, probes: shown };
+  } catch (error) {
+    if (isFault(error, "notImplemented")) return label;
+    throw error;
+  }
 }
 
 function jsonOf(bytes: Uint8Array | undefined): unknown {

@@ -17,7 +17,7 @@ export const command: Command = {
       short: "f",
       value: "KEY=VALUE",
       many: true,
-      help: "Only those with id=, name=, image=, status= or label=KEY[=VALUE]",
+      help: "Only those with id=, name=, image=, status=, health= or label=KEY[=VALUE]",
     },
     { long: "last", short: "n", value: "N", help: "Only the last N made" },
     { long: "no-trunc", help: "Show long values whole" },
@@ -70,10 +70,10 @@ function columns(whole: boolean, now: Date, rows: readonly ContainerRow[]): Colu
     {
       title: "STATUS",
       value: (row) => statusText(row, now),
-      paint: (text, { state, exitStatus }) =>
-        state === "running"
+      paint: (text, { state, exitStatus, health }) =>
+        state === "running" && health?.status !== "unhealthy"
           ? paint.green(text)
-          : state === "restarting" || (state === "exited" && exitStatus !== 0)
+          : state === "running" || state === "restarting" || (state === "exited" && exitStatus !== 0)
             ? paint.red(text)
             : text,
     },
@@ -100,6 +100,8 @@ function parseFilter(text: string): (row: ContainerRow) => boolean {
     case "image":
     case "ancestor":
       return ({ image }) => image === value || image.includes(value);
+    case "health":
+      return ({ health }) => (health?.status ?? "none") === value;
     case "status":
       return ({ state }) => state === value;
     case "label": {
@@ -110,7 +112,7 @@ function parseFilter(text: string): (row: ContainerRow) => boolean {
     default:
       throw new UsageError(
         `option --filter: ${JSON.stringify(key)} is not known`,
-        "use id, name, image, status or label",
+        "use id, name, image, status, health or label",
       );
   }
 }

@@ -7,6 +7,7 @@ import type { ParsedArgs } from "../args.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { logOptions, newLog } from "../container-log.ts";
 import { dockerRunOptions } from "../docker-words.ts";
+import { healthOptionLabels, healthOptions, readHealthCheck } from "../health-options.ts";
 import { policyLabels, readRestartPolicy, restartOption } from "../restart-options.ts";
 import { type RunPlan, runAttached, runDetached } from "../run-container.ts";
 import { readSpecOptions, specOptions } from "../run-options.ts";
@@ -30,6 +31,7 @@ export const command: Command = {
     { long: "name", value: "NAME", help: "The container's id; a random one is made otherwise" },
     ...specOptions,
     ...logOptions,
+    ...healthOptions,
     { long: "label", short: "l", value: "KEY=VALUE", many: true, help: "Put a label on the container" },
     { long: "rootfs", value: "DIR", help: "Run in a folder of this machine instead of an image" },
     { long: "runtime", value: "runc|crun|PATH", help: "The OCI runtime's binary" },
@@ -38,7 +40,6 @@ export const command: Command = {
     ...imageOptions,
     { long: "stop-signal", value: "SIGNAL", help: "What lighter stop sends first, in place of the image's" },
     { long: "sig-proxy", help: "Signals are passed on", hidden: true },
-    { long: "no-healthcheck", help: "There is none", hidden: true },
   ],
   examples: [
     ["lighter run --rm -it alpine sh", "a shell that leaves nothing behind"],
@@ -86,7 +87,9 @@ export function planOf(context: CommandContext): RunPlan {
       ...labels(args.list("label")),
       ...stopSignalLabel(args.text("stop-signal")),
       ...(restart === undefined ? {} : policyLabels(restart, log)),
+      ...healthOptionLabels(args),
     },
+    health: readHealthCheck(args),
     runtimeBinary: args.text("runtime"),
     snapshotter: args.text("snapshotter"),
     cidFile: args.text("cidfile"),

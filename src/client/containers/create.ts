@@ -1,5 +1,6 @@
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
-import { fault, isFault, quote } from "../../lib/faults.ts";
+import { fault, invalidArgument, isFault, quote } from "../../lib/faults.ts";
+import { type HealthDocument, healthLabels, parseHealthCheck } from "../../lib/health-labels.ts";
 import type { Client } from "../client.ts";
 import { chainId, emptyConfig, type ImageConfig, type ResolvedImage, resolveImage } from "../images/image-config.ts";
 import { findImage } from "../images/names.ts";
@@ -24,6 +25,8 @@ export interface CreateOptions {
   /** In place of the image's user. */
   readonly user?: string | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** How its health is checked: what is left out is the image's. */
+  readonly health?: HealthDocument | undefined;
   /** The shim's name, io.containerd.runc.v2 unless the namespace says otherwise. */
   readonly runtime?: string | undefined;
   /** The OCI runtime's binary, e.g. crun. */
@@ -160,6 +163,7 @@ async function createRecord(
       labels: {
         ...usable(config.labels),
         [containerLabels.stopSignal]: stopSignal,
+        ...healthLabel(config, options.health),
         ...(options.spec.terminal === true ? { [containerLabels.terminal]: "true" } : {}),
         ...options.labels,
       },
@@ -168,6 +172,18 @@ async function createRecord(
       ...(parts.snapshotter === undefined ? {} : { snapshotter: parts.snapshotter, snapshotKey: options.id }),
     },
   });
+}
+
+/**
+ * What is checked, as the daemon finds it; nothing for a container that has no check.
+ * Errors: invalidArgument (the check makes no sense, or is longer than a label may be).
+ */
+function healthLabel({ healthCheck }: ImageConfig, given: HealthDocument | undefined): Record<string, string> {
+  if (healthCheck === undefined && given === undefined) return {};
+  const text = JSON.stringify({ ...healthCheck, ...given });
+  if (parseHealthCheck(text) === undefined) return {};
+  if (text.length + healthLabels.check.length > 4096) throw invalidArgument("health check: longer than 4 KiB");
+  return { [healthLabels.check]: text };
 }
 
 /** Labels longer than the daemon takes are an image's decoration, no reason not to run it. Source: containerd core/metadata, labels. */

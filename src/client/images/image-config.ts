@@ -1,6 +1,7 @@
 import type { Image } from "../../gen/containerd/services/images/v1/images_pb.ts";
 import type { Descriptor as WireDescriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import { fault, invalidArgument, quote } from "../../lib/faults.ts";
+import type { HealthDocument } from "../../lib/health-labels.ts";
 import type { Client } from "../client.ts";
 import {
   checkDescriptor,
@@ -24,6 +25,8 @@ export interface ImageConfig {
   readonly cwd: string;
   readonly user: string;
   readonly stopSignal: string;
+  /** How its health is checked, as docker writes it; undefined where nothing is said. */
+  readonly healthCheck: HealthDocument | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly diffIds: readonly string[];
   readonly os: string;
@@ -50,6 +53,7 @@ export const emptyConfig: ImageConfig = {
   cwd: "",
   user: "",
   stopSignal: "",
+  healthCheck: undefined,
   labels: {},
   diffIds: [],
   os: "linux",
@@ -130,6 +134,7 @@ export function parseConfig(bytes: Uint8Array, name: string): ImageConfig {
     cwd: textOf(config["WorkingDir"]),
     user: textOf(config["User"]),
     stopSignal: textOf(config["StopSignal"]),
+    healthCheck: isObject(config["Healthcheck"]) ? (config["Healthcheck"] as HealthDocument) : undefined,
     labels: textMap(config["Labels"]),
     diffIds: textList(rootfs["diff_ids"]),
     os: textOf(document["os"]),

@@ -33,6 +33,7 @@ import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/c
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
 import { History } from "../../gen/lighter/events/v1/history_pb.ts";
+import { ContainerHealth, file_lighter_health_v1_health } from "../../gen/lighter/health/v1/health_pb.ts";
 import { Layers } from "../../gen/lighter/layers/v1/layers_pb.ts";
 import { Registries } from "../../gen/lighter/registries/v1/registries_pb.ts";
 import { System } from "../../gen/lighter/system/v1/system_pb.ts";
@@ -40,6 +41,7 @@ import { System } from "../../gen/lighter/system/v1/system_pb.ts";
 /** The services that the client calls. */
 const services: readonly DescService[] = [
   Checkpoints,
+  ContainerHealth,
   Containers,
   Content,
   Diff,
@@ -77,6 +79,7 @@ const files: readonly DescFile[] = [
   file_containerd_types_transfer_streaming,
   file_io_containerd_cgroups_v1_metrics,
   file_io_containerd_cgroups_v2_metrics,
+  file_lighter_health_v1_health,
 ];
 
 const scalarLetter: Partial<Record<ScalarType, string>> = {

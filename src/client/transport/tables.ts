@@ -280,6 +280,11 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.events.v1.Event": "sequence:1:U envelope:2:m:containerd.types.Envelope",
   "lighter.events.v1.ReadRequest":
     "since:1:m:google.protobuf.Timestamp until:2:m:google.protobuf.Timestamp afterSequence:3:U filters:4:*s follow:5:o",
+  "lighter.health.v1.GetRequest": "containerId:1:s",
+  "lighter.health.v1.GetResponse": "status:1:s failingStreak:2:u probes:3:*m:lighter.health.v1.Probe",
+  "lighter.health.v1.HealthChanged": "containerId:1:s status:2:s failingStreak:3:u exitCode:4:i output:5:s",
+  "lighter.health.v1.Probe":
+    "startedAt:1:m:google.protobuf.Timestamp endedAt:2:m:google.protobuf.Timestamp exitCode:3:i output:4:s",
   "lighter.layers.v1.RepackRequest": "layer:1:m:containerd.types.Descriptor mediaType:2:s diffId:3:s",
   "lighter.layers.v1.RepackResponse": "offset:1:U layer:2:m:containerd.types.Descriptor",
   "lighter.registries.v1.ReferrersRequest": "registry:1:m:google.protobuf.Any artifactTypes:2:*s",
@@ -319,6 +324,9 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     get: "Get u lighter.checkpoints.v1.GetCheckpointRequest lighter.checkpoints.v1.GetCheckpointResponse",
     list: "List u lighter.checkpoints.v1.ListCheckpointsRequest lighter.checkpoints.v1.ListCheckpointsResponse",
     delete: "Delete u lighter.checkpoints.v1.DeleteCheckpointRequest google.protobuf.Empty",
+  },
+  "lighter.health.v1.ContainerHealth": {
+    get: "Get u lighter.health.v1.GetRequest lighter.health.v1.GetResponse",
   },
   "containerd.services.containers.v1.Containers": {
     get: "Get u containerd.services.containers.v1.GetContainerRequest containerd.services.containers.v1.GetContainerResponse",

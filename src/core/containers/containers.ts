@@ -26,4 +26,8 @@ export interface ContainerStore {
   supervised(after: ContainerName | undefined, limit: number): readonly ContainerName[];
   /** One of those; undefined where it is not, or carries no such label. */
   findSupervised(name: ContainerName): Container | undefined;
+  /** Containers that carry a label of a health check, in order, of all namespaces: so many after that one. */
+  checked(after: ContainerName | undefined, limit: number): readonly ContainerName[];
+  /** One of those; undefined where it is not, or carries no such label. */
+  findChecked(name: ContainerName): Container | undefined;
 }

@@ -15,6 +15,7 @@ import { type Clock, notBefore, systemClock } from "../../lib/clock.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, invalidArgument, notFound, quote, wrapFault } from "../../lib/faults.ts";
 import { parseRecordFilters } from "../../lib/filters.ts";
+import { healthLabels } from "../../lib/health-labels.ts";
 import { Instant } from "../../lib/instant.ts";
 import { type LabelRecord, labelMap, labelRecord, requireLabelKeys } from "../../lib/labels.ts";
 import { restartLabels } from "../../lib/restart-labels.ts";
@@ -41,6 +42,11 @@ export const containersSchema: SchemaPart = {
     `ALTER TABLE containers ADD COLUMN supervised INTEGER NOT NULL DEFAULT 0;
      UPDATE containers SET supervised = 1 WHERE instr(message, CAST('${restartLabels.status}' AS BLOB)) > 0;
      CREATE INDEX containers_supervised ON containers (namespace, id) WHERE supervised = 1;`,
+    // The same for those whose health is checked.
+    `ALTER TABLE containers ADD COLUMN checked INTEGER NOT NULL DEFAULT 0;
+     UPDATE containers SET checked = 1 WHERE instr(message, CAST('${healthLabels.check}' AS BLOB)) > 0
+       OR instr(message, CAST('${healthLabels.nerdctlCheck}' AS BLOB)) > 0;
+     CREATE INDEX containers_checked ON containers (namespace, id) WHERE checked = 1;`,
   ],
 };
 
@@ -93,29 +99,43 @@ export function createContainerStore(options: ContainerStoreOptions): ContainerS
       const namespace = requireNamespace(ctx);
       return metadata.update((tx) => relabelContainer(tx, { exchange, ctx, namespace, id, change, now: clock() }));
     },
-    supervised: (after, limit) =>
-      metadata.read((db) => {
-        const sql =
-          "SELECT namespace, id FROM containers WHERE supervised = 1 AND (namespace, id) > (?, ?) " +
-          "ORDER BY namespace, id LIMIT ?";
-        const query = db.query<ContainerName, [string, string, number]>(sql);
-        return query.all(after?.namespace ?? "", after?.id ?? "", limit);
-      }),
-    findSupervised: ({ namespace, id }) =>
-      metadata.read((db) => {
-        const sql = "SELECT message FROM containers WHERE namespace = ? AND id = ? AND supervised = 1";
-        const row = db.query<MessageRow, [string, string]>(sql).get(namespace, id);
-        return row === null ? undefined : decode(row);
-      }),
+    supervised: (after, limit) => namesWhere(metadata, "supervised", after, limit),
+    findSupervised: (name) => findWhere(metadata, "supervised", name),
+    checked: (after, limit) => namesWhere(metadata, "checked", after, limit),
+    findChecked: (name) => findWhere(metadata, "checked", name),
   };
+}
+
+/** Columns that say whether the daemon itself looks after a container; each has an index of its own. */
+type Care = "supervised" | "checked";
+
+function namesWhere(
+  metadata: Metadata,
+  care: Care,
+  after: ContainerName | undefined,
+  limit: number,
+): readonly ContainerName[] {
+  const sql =
+    `SELECT namespace, id FROM containers WHERE ${care} = 1 AND (namespace, id) > (?, ?) ` +
+    "ORDER BY namespace, id LIMIT ?";
+  const values = [after?.namespace ?? "", after?.id ?? "", limit] as const;
+  return metadata.read((db) => db.query<ContainerName, [string, string, number]>(sql).all(...values));
+}
+
+function findWhere(metadata: Metadata, care: Care, { namespace, id }: ContainerName): Container | undefined {
+  const sql = `SELECT message FROM containers WHERE namespace = ? AND id = ? AND ${care} = 1`;
+  const row = metadata.read((db) => db.query<MessageRow, [string, string]>(sql).get(namespace, id));
+  return row === null ? undefined : decode(row);
 }
 
 /** Writes a container as another store had it. Effects: in the caller's transaction, without an event. */
 export function importContainer(tx: Transaction, namespace: string, container: Container): void {
   const { id, snapshotter, snapshotKey, sandbox } = container;
   const sql =
-    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, message) VALUES (?, ?, ?, ?, ?, ?)";
-  tx.db.query(sql).run(namespace, id, snapshotter, snapshotKey, sandbox, toBinary(ContainerSchema, container));
+    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, supervised, checked, message) " +
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+  const values = [namespace, id, snapshotter, snapshotKey, sandbox, ...careOf(container)] as const;
+  tx.db.query(sql).run(...values, toBinary(ContainerSchema, container));
 }
 
 function listContainers(metadata: Metadata, namespace: string, filters: readonly string[]): readonly Container[] {
@@ -136,9 +156,9 @@ function insertContainer(
   const { id, snapshotter, snapshotKey, sandbox } = container;
   requireKeys(container);
   const sql =
-    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, supervised, message) " +
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
-  const values = [namespace, id, snapshotter, snapshotKey, sandbox, isSupervised(container)] as const;
+    "INSERT INTO containers (namespace, id, snapshotter, snapshot_key, sandbox, supervised, checked, message) " +
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+  const values = [namespace, id, snapshotter, snapshotKey, sandbox, ...careOf(container)] as const;
   const { changes } = tx.db.query(sql).run(...values, toBinary(ContainerSchema, container));
   if (changes === 0) throw alreadyExists(`container ${quote(id)}`);
   ensureNamespace(tx, namespace);
@@ -207,8 +227,10 @@ function putContainer(
   const createdAt = stored.createdAt === undefined ? now : Instant.of(stored.createdAt);
   const updated = withTimes(stored, createdAt, notBefore(now, createdAt));
   tx.db
-    .query("UPDATE containers SET snapshot_key = ?, supervised = ?, message = ? WHERE namespace = ? AND id = ?")
-    .run(updated.snapshotKey, isSupervised(updated), toBinary(ContainerSchema, updated), namespace, id);
+    .query(
+      "UPDATE containers SET snapshot_key = ?, supervised = ?, checked = ?, message = ? WHERE namespace = ? AND id = ?",
+    )
+    .run(updated.snapshotKey, ...careOf(updated), toBinary(ContainerSchema, updated), namespace, id);
   tx.touch("container", namespace, id);
   tx.afterCommit(() => {
     const { image, labels, snapshotKey } = updated;
@@ -227,8 +249,10 @@ function deleteContainer(tx: Transaction, exchange: Exchange, ctx: Ctx, namespac
   });
 }
 
-function isSupervised({ labels }: Container): number {
-  return labels[restartLabels.status] === undefined ? 0 : 1;
+/** The columns of care, in their order. */
+function careOf({ labels }: Container): readonly [supervised: number, checked: number] {
+  const isChecked = labels[healthLabels.check] !== undefined || labels[healthLabels.nerdctlCheck] !== undefined;
+  return [labels[restartLabels.status] === undefined ? 0 : 1, isChecked ? 1 : 0];
 }
 
 function holdsContainers(db: Database, namespace: string): boolean {

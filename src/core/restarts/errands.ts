@@ -1,7 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { Timers } from "../../lib/timers.ts";
 import type { Places } from "./places.ts";
-import type { Timers } from "./timers.ts";
 import type { Watched } from "./watched.ts";
 
 export interface ErrandsOptions {

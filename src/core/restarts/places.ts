@@ -1,5 +1,5 @@
 import { createSlots } from "../../lib/slots.ts";
-import type { Timers } from "./timers.ts";
+import type { Timers } from "../../lib/timers.ts";
 
 /** A number of places for work at shims. */
 export interface Places {

@@ -3,6 +3,7 @@ import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
 import { type Ctx, createCtx, unlessAborted } from "../../lib/ctx.ts";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { createTimers, pause, settledWithin, type Timers } from "../../lib/timers.ts";
 import type { ContainerName, ContainerStore } from "../containers/index.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Snapshotters } from "../snapshots/index.ts";
@@ -10,7 +11,6 @@ import type { TaskManager } from "../tasks/index.ts";
 import { Keeper } from "./keeper.ts";
 import type { RestartFailpoint } from "./steps.ts";
 import { readTaskEvent, type Told } from "./task-events.ts";
-import { createTimers, pause, settledWithin, type Timers } from "./timers.ts";
 import { lifeOf, newWatched, noteEvent, type Watched } from "./watched.ts";
 
 export interface RestartMonitorOptions {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { createTimers, pause, settledWithin } from "../../lib/timers.ts";
 import { nextWait } from "./growing-wait.ts";
 import { createPlaces } from "./places.ts";
 import { TestTimers } from "./testing/tasks.ts";
-import { createTimers, pause, settledWithin } from "./timers.ts";
 
 describe("createTimers", () => {
   test("never asks the system for more than it can wait, which would be nothing at all", () => {

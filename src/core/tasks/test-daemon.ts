@@ -187,6 +187,8 @@ export class TestDaemon implements AsyncDisposable {
       relabel: refuse,
       supervised: refuse,
       findSupervised: refuse,
+      checked: refuse,
+      findChecked: refuse,
     };
   }
 }

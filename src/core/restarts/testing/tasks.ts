@@ -4,10 +4,10 @@ import { TaskDeleteSchema, TaskExitSchema, TaskStartSchema } from "../../../gen/
 import { Status } from "../../../gen/containerd/v1/types/task_pb.ts";
 import { type Ctx, createCtx } from "../../../lib/ctx.ts";
 import { alreadyExists, notFound } from "../../../lib/faults.ts";
+import type { Timers } from "../../../lib/timers.ts";
 import { anyOf } from "../../../wire/any.ts";
 import type { Exchange } from "../../events/index.ts";
 import type { ExitInfo, Task, TaskCreation, TaskManager } from "../../tasks/index.ts";
-import type { Timers } from "../timers.ts";
 
 /** A clock that stands until it is told to go on. */
 export class TestTimers implements Timers {

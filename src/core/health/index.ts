@@ -1,0 +1,3 @@
+export { HealthMonitor, type HealthMonitorOptions } from "./health-monitor.ts";
+export { createHealthService } from "./service.ts";
+export { StateFiles } from "./state-files.ts";
