@@ -1,6 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync, readSync, rmSync } from "node:fs";
 import path from "node:path";
-import { type Ctx, createCtx, throwIfAborted } from "../../lib/ctx.ts";
+import { type Ctx, throwIfAborted } from "../../lib/ctx.ts";
 import { parseExactJson } from "../../lib/exact-json.ts";
 import { type FaultKind, invalidArgument, isFault, messageOf } from "../../lib/faults.ts";
 import { type HealthCheck, probeExecId } from "../../lib/health-labels.ts";

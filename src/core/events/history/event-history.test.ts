@@ -90,6 +90,25 @@ describe("EventHistory", () => {
     expect((await bed.read({ afterSequence: after.sequences[305] ?? 0 })).pids).toEqual(range(307, 310));
   });
 
+  test("keeps once what is forwarded again, in this life and in the next", async () => {
+    for (const ends of [true, false]) {
+      await using bed = await Bed.open({ ...wide, maxEvents: 80 });
+      for (const pid of range(1, 26)) bed.tell(pid);
+      const timestamp = Instant.ofMs(bed.nowMs).toTimestamp();
+      const envelope = create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/x" });
+      for (let time = 0; time < 3; time++) bed.exchange.forward(envelope);
+      expect((await bed.read({ filters: ['topic=="/x"'] })).pids.length).toBe(1);
+      const before = bed.history;
+      if (ends) await before[Symbol.asyncDispose]();
+      await bed.begin({ ...wide, maxEvents: 80 });
+      for (const pid of range(20, 30)) bed.tell(pid);
+      bed.nowMs += 1;
+      bed.tell(20);
+      expect((await bed.read({ filters: ['topic!="/x"'] })).pids).toEqual([...range(1, 30), 20]);
+      if (!ends) await before[Symbol.asyncDispose]();
+    }
+  });
+
   test("cuts off a record that a death left in pieces", async () => {
     for (const rest of [
       [1],

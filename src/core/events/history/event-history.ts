@@ -44,6 +44,8 @@ const leftOut = 2 * waitingMax;
 const followBounds = { maxItems: 65_536, maxBytes: 64 * 1024 ** 2 };
 const envelopeBytes = 256;
 const pruneMs = 3_600_000;
+/** After a start, so long an event may come that the life before has kept: longer than one is held for a client's return. */
+const repeatsMs = 60_000;
 
 interface Waiting {
   readonly sequence: number;
@@ -76,11 +78,17 @@ export class EventHistory implements AsyncDisposable {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #lost = 0;
+  /** What was told of already: who forwards an event may do so again, when nobody took it. */
+  readonly #heard = new WeakSet<Envelope>();
+  /** What the life before kept last: a shim host brings again what it is not sure was taken. */
+  #ofBefore: Set<string>;
+  readonly #ofBeforeUntil: number = performance.now() + repeatsMs;
   #closed = false;
 
   constructor(options: EventHistoryOptions, segments: Segments) {
     this.#options = options;
     this.#segments = segments;
+    this.#ofBefore = new Set(segments.takeTail().flatMap(({ envelope }) => (envelope ? [keyOf(envelope)] : [])));
     this.#next = segments.last === 0 ? 1 : segments.last + leftOut;
     this.#observing = options.exchange.observe((envelope) => this.#hear(envelope));
     this.#pruning = setInterval(() => {
@@ -156,12 +164,20 @@ export class EventHistory implements AsyncDisposable {
   }
 
   #hear(envelope: Envelope): void {
-    if (isOfProbe(envelope)) return;
+    if (isOfProbe(envelope) || this.#isRepeated(envelope)) return;
     const sequence = this.#next++;
     for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
     if (this.#waiting.length >= waitingMax) this.#lost += 1;
     else this.#waiting.push({ sequence, envelope });
     this.#writing ??= this.#write();
+  }
+
+  #isRepeated(envelope: Envelope): boolean {
+    if (this.#heard.has(envelope)) return true;
+    this.#heard.add(envelope);
+    if (this.#ofBefore.size === 0) return false;
+    if (performance.now() > this.#ofBeforeUntil) this.#ofBefore = new Set();
+    return this.#ofBefore.has(keyOf(envelope));
   }
 
   async #written(): Promise<void> {
@@ -217,6 +233,10 @@ interface FollowerView {
   readonly queue: BoundedQueue<Event>;
   /** What has this number, or a greater one, is in the queue. */
   readonly from: number;
+}
+
+function keyOf({ timestamp, namespace, topic, event }: Envelope): string {
+  return `${timestamp?.seconds}.${timestamp?.nanos} ${namespace} ${topic} ${Bun.hash.crc32(event?.value ?? "")}`;
 }
 
 function matcherOf({ sinceMs, untilMs }: HistoryQuery, filter: Filter): (envelope: Envelope) => boolean {

@@ -40,3 +40,17 @@ export function decodeRecord(record: Buffer): Event | undefined {
     return undefined;
   }
 }
+
+/** The number of a whole record, without a look at the rest; undefined when its bytes are not what was written. */
+export function recordSequence(record: Buffer): number | undefined {
+  const body = record.subarray(recordHeaderBytes);
+  // The first field is written first, by the same library in all of our lives: its tag, then the number, seven bits a byte.
+  if (Bun.hash.crc32(body) !== record.readUInt32LE(4) || body[0] !== 0x08) return undefined;
+  let [sequence, scale] = [0, 1];
+  for (const byte of body.subarray(1, 10)) {
+    sequence += (byte & 0x7f) * scale;
+    if (byte < 0x80) return sequence;
+    scale *= 128;
+  }
+  return undefined;
+}

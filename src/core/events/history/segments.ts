@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Event } from "../../../gen/lighter/events/v1/history_pb.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { isErrno } from "../../../sys/index.ts";
-import { decodeRecord, isTorn, recordLength } from "./record.ts";
+import { decodeRecord, isTorn, recordLength, recordSequence } from "./record.ts";
 
 /** How much is kept; the oldest segment goes when there is more. */
 export interface HistoryLimits {
@@ -24,6 +24,10 @@ export interface SegmentsOptions {
 const parts = 8;
 /** Read at once: some hundred events, which are decoded in less than a millisecond. */
 const chunkBytes = 16 * 1024;
+/** The same where records are only counted. */
+const countedBytes = 256 * 1024;
+/** So many of the newest events are remembered at a start: those that may come again are among them. */
+const tailMax = 1024;
 const suffix = ".events";
 /** `FIRST.events` is written to, `FIRST-LAST-COUNT-NEWEST.events` is closed: nothing of it needs reading at a start. */
 const nameForm = /^(\d+)(?:-(\d+)-(\d+)-(\d+))?\.events$/;
@@ -53,6 +57,7 @@ export class Segments implements AsyncDisposable {
   #file: fs.FileHandle | undefined;
   /** The number of the last event that is there; 0 for none. */
   last = 0;
+  #tail: Buffer[] = [];
 
   private constructor(options: SegmentsOptions) {
     this.#options = options;
@@ -64,6 +69,11 @@ export class Segments implements AsyncDisposable {
     await opened.#load();
     await opened.prune();
     return opened;
+  }
+
+  /** The newest events of the life before, once. */
+  takeTail(): readonly Event[] {
+    return this.#tail.splice(0).flatMap((record) => decodeRecord(record) ?? []);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -166,6 +176,21 @@ export class Segments implements AsyncDisposable {
     }
     // A daemon that was killed while it closed one may have left two that are open: the last alone goes on.
     for (const segment of this.#segments.slice(0, -1)) if (!segment.closed) await this.#close(segment);
+    await this.#rememberTail();
+  }
+
+  async #rememberTail(): Promise<void> {
+    const newer = this.#tail;
+    const older = this.#segments.findLast(({ closed }) => closed);
+    if (older === undefined || newer.length >= tailMax) return;
+    this.#tail = [];
+    for await (const { record } of walk(older, countedBytes)) this.#remember(record);
+    this.#tail = [...this.#tail, ...newer].slice(-tailMax);
+  }
+
+  #remember(record: Buffer): void {
+    this.#tail.push(Buffer.from(record));
+    if (this.#tail.length >= 2 * tailMax) this.#tail = this.#tail.slice(-tailMax);
   }
 
   async #found(name: string): Promise<Segment | undefined> {
@@ -189,9 +214,10 @@ export class Segments implements AsyncDisposable {
     const { path: file, bytes: size } = segment;
     let whole = 0;
     segment.count = 0;
-    for await (const { event, end } of walk(segment)) {
-      [whole, segment.last] = [end, Number(event.sequence)];
+    for await (const { record, sequence, end } of walk(segment, countedBytes)) {
+      [whole, segment.last] = [end, sequence];
       segment.count += 1;
+      this.#remember(record);
     }
     if (whole < size) {
       this.#options.log.warn("the end of the event history was cut off", { path: file, bytes: size - whole });
@@ -208,30 +234,41 @@ async function writeAll(file: fs.FileHandle, bytes: Buffer): Promise<void> {
 
 async function* readSegment(segment: Segment): AsyncGenerator<Event> {
   try {
-    for await (const { event } of walk(segment)) yield event;
+    for await (const { record } of walk(segment, chunkBytes)) {
+      const event = decodeRecord(record);
+      if (event !== undefined) yield event;
+    }
   } catch (error) {
     // It was too old, and went while it waited for its reader.
     if (!isErrno(error, "ENOENT")) throw error;
   }
 }
 
-/** The records of a segment as far as it is written now; ends before one that is not whole. */
-async function* walk(segment: Segment): AsyncGenerator<{ readonly event: Event; readonly end: number }> {
+interface Walked {
+  readonly record: Buffer;
+  readonly sequence: number;
+  /** Where the next one begins. */
+  readonly end: number;
+}
+
+/** The records of a segment as far as it is written now; ends before one that is not whole. Shape: a record is valid until the next. */
+async function* walk(segment: Segment, pieceBytes: number): AsyncGenerator<Walked> {
   await using file = await openSegment(segment);
   const size = segment.bytes;
   let rest: Buffer = Buffer.alloc(0);
   for (let at = 0; at < size; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(Math.max(chunkBytes, rest.length), size - at));
+    const chunk = Buffer.allocUnsafe(Math.min(Math.max(pieceBytes, rest.length), size - at));
     const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
     if (bytesRead === 0) return;
     at += bytesRead;
     const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
     let used = 0;
     for (let length = recordLength(bytes, used); length !== undefined; length = recordLength(bytes, used)) {
-      const event = decodeRecord(bytes.subarray(used, used + length));
-      if (event === undefined) return;
+      const record = bytes.subarray(used, used + length);
+      const sequence = recordSequence(record);
+      if (sequence === undefined) return;
       used += length;
-      yield { event, end: at - bytes.length + used };
+      yield { record, sequence, end: at - bytes.length + used };
     }
     if (isTorn(bytes, used)) return;
     rest = bytes.subarray(used);
