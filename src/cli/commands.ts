@@ -199,7 +199,16 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
 };
 
 /** Names of groups that have commands of their own. */
-export const groupNames: readonly string[] = ["checkpoint", "image", "content", "snapshot", "lease", "ns", "system"];
+export const groupNames: readonly string[] = [
+  "checkpoint",
+  "image",
+  "content",
+  "snapshot",
+  "lease",
+  "ns",
+  "system",
+  "debug",
+];
 
 /** Other words for groups and the commands in them. */
 export const otherWords: Readonly<Record<string, string>> = {

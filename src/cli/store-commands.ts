@@ -157,6 +157,26 @@ export const storeCommands: Readonly<Record<string, CommandEntry>> = {
     group: "system",
     load: () => import("./commands/system-gc.ts"),
   },
+  "debug stuck": {
+    summary: "Show which calls are under way, and what each waits for",
+    group: "system",
+    load: () => import("./commands/debug-stuck.ts"),
+  },
+  "debug handles": {
+    summary: "Show what the daemon holds: descriptors, children, tasks, memory",
+    group: "system",
+    load: () => import("./commands/debug-handles.ts"),
+  },
+  "debug heap": {
+    summary: "Write a snapshot of the daemon's heap",
+    group: "system",
+    load: () => import("./commands/debug-heap.ts"),
+  },
+  "debug profile": {
+    summary: "Write where the daemon's processor time goes",
+    group: "system",
+    load: () => import("./commands/debug-profile.ts"),
+  },
   "system check": {
     summary: "Compare what the daemon's stores say with what is on disk",
     group: "system",

@@ -12,6 +12,7 @@ import type { Tasks } from "../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import type { Transfer } from "../gen/containerd/services/transfer/v1/transfer_pb.ts";
 import type { Version } from "../gen/containerd/services/version/v1/version_pb.ts";
 import type { Checkpoints } from "../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import type { Debug } from "../gen/lighter/debug/v1/debug_pb.ts";
 import type { History } from "../gen/lighter/events/v1/history_pb.ts";
 import type { ContainerHealth } from "../gen/lighter/health/v1/health_pb.ts";
 import type { Layers } from "../gen/lighter/layers/v1/layers_pb.ts";
@@ -29,6 +30,8 @@ export interface Client extends Disposable {
   readonly containers: ServiceClient<typeof Containers>;
   readonly content: ServiceClient<typeof Content>;
   readonly checkpoints: ServiceClient<typeof Checkpoints>;
+  /** Only lighterd has it. */
+  readonly debug: ServiceClient<typeof Debug>;
   readonly diff: ServiceClient<typeof Diff>;
   readonly events: ServiceClient<typeof Events>;
   /** Only lighterd has it. */
@@ -80,6 +83,9 @@ export function openClient(options: ClientOptions): Client {
     },
     get checkpoints() {
       return connection.service<typeof Checkpoints>("lighter.checkpoints.v1.Checkpoints", defaults);
+    },
+    get debug() {
+      return connection.service<typeof Debug>("lighter.debug.v1.Debug", defaults);
     },
     get diff() {
       return connection.service<typeof Diff>("containerd.services.diff.v1.Diff", defaults);

@@ -26,7 +26,8 @@ const index = `profiles of lighterd, under the names by which ctr pprof and Go's
 /debug/pprof/heap            what the heap holds, as a snapshot for the memory panel of Chromium's developer tools (JSON);
                              the program stands still while it is taken; ?debug=1: counts alone, as text
 /debug/pprof/profile         where the processor's time goes, as a .cpuprofile for their performance panel; ?seconds=30
-/debug/pprof/goroutine       what the process holds: memory, descriptors, children, plugins (it has no goroutines)
+/debug/pprof/goroutine       what it does and holds: calls, tasks, memory, descriptors, children, plugins (it has no
+                             goroutines)
 /debug/pprof/cmdline         the command line
 /debug/vars                  figures, as JSON
 `;
@@ -46,7 +47,7 @@ export async function debugAnswer(
     case "cmdline":
       return { status: 200, type: plain, body: process.argv.join("\0") };
     case "goroutine":
-      return { status: 200, type: plain, body: `${diagnostics(plugins)}\n` };
+      return { status: 200, type: plain, body: `${await diagnostics(plugins)}\n` };
     case "heap":
       return heap(Number(query?.get("debug") ?? 0) > 0);
     case "profile":

@@ -1,13 +1,21 @@
 import { heapStats } from "bun:jsc";
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TaskManager } from "../core/tasks/index.ts";
+import { tasksToken } from "../core/tokens.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PluginView } from "../plugin/index.ts";
+import { createKernel } from "../sys/index.ts";
+import { callLines, callsUnderWay } from "./calls-under-way.ts";
+import { childProcesses, openDescriptors, taskStates } from "./handles.ts";
 
-/** Writes what the process holds to the log, and to a file beside other temporary ones, as containerd does on SIGUSR1. */
-export function dumpDiagnostics(log: Logger, plugins: PluginView | undefined): void {
-  const text = diagnostics(plugins);
+/**
+ * Writes what the process does and holds to the log, and to a file beside other temporary ones, as containerd does on SIGUSR1.
+ * Shape: never rejects. Effects: shims are asked for their tasks' states first, for two seconds at most each.
+ */
+export async function dumpDiagnostics(log: Logger, plugins: PluginView | undefined): Promise<void> {
+  const text = await diagnostics(plugins);
   log.info(`=== BEGIN diagnostics ===\n${text}\n=== END diagnostics ===`);
   const path = join(tmpdir(), `lighterd.${process.pid}.dump.log`);
   try {
@@ -19,7 +27,11 @@ export function dumpDiagnostics(log: Logger, plugins: PluginView | undefined): v
 }
 
 /** What the process holds, for people. */
-export function diagnostics(plugins: PluginView | undefined): string {
+export async function diagnostics(plugins: PluginView | undefined): Promise<string> {
+  const tasks = (plugins?.instance(tasksToken.uri) as TaskManager | undefined)?.figures;
+  // First of all: these are what somebody who finds it slow wants to see, and asking shims takes time.
+  const calls = callLines(callsUnderWay(plugins, createKernel()));
+  const states = await taskStates(tasks);
   const heap = heapStats();
   const objects = Object.entries(heap.objectTypeCounts)
     .toSorted(([, a], [, b]) => b - a)
@@ -28,15 +40,19 @@ export function diagnostics(plugins: PluginView | undefined): string {
   const failures = (plugins?.all() ?? []).filter((plugin) => plugin.failure);
   return [
     `pid ${process.pid}, up ${Math.round(process.uptime())} s`,
+    "calls under way:",
+    ...calls,
+    "tasks:",
+    ...states.map(({ namespace, id, pid, state }) => `  ${namespace}/${id} pid ${pid} ${state}`),
     `memory: ${JSON.stringify(process.memoryUsage())}`,
     `heap: ${heap.objectCount} objects, ${heap.heapSize} of ${heap.heapCapacity} bytes`,
     ...objects,
     "kernel's account of memory:",
     ...procLines("/proc/self/smaps_rollup"),
     "descriptors:",
-    ...descriptors(),
+    ...openDescriptors().map(({ fd, target }) => `  ${fd} ${target}`),
     "children:",
-    ...procLines(`/proc/self/task/${process.pid}/children`),
+    ...childProcesses().map(({ pid, name }) => `  ${pid} ${name}`),
     "plugins that did not start:",
     ...failures.map((plugin) => `  ${plugin.uri}: ${plugin.failure?.error.message}`),
   ].join("\n");
@@ -51,14 +67,4 @@ function procLines(path: string): readonly string[] {
   } catch {
     return ["  unknown"]; // a kernel without that file: the rest is still worth reading
   }
-}
-
-function descriptors(): readonly string[] {
-  return readdirSync("/proc/self/fd").map((fd) => {
-    try {
-      return `  ${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`;
-    } catch {
-      return `  ${fd} closed`; // the one that read this very folder
-    }
-  });
 }

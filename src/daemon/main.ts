@@ -84,7 +84,7 @@ async function run(
       stop.resolve();
     },
     reload: () => void reloader.promise.then((made) => made.reload()),
-    dump: () => dumpDiagnostics(log, started?.view),
+    dump: () => void dumpDiagnostics(log, started?.view),
     log,
   });
   using _watchdog = manager.watch();

@@ -33,6 +33,7 @@ import { verifiersPlugins } from "../core/verifiers/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
 import { warningsPlugin } from "../core/warnings/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
+import { debugPlugin } from "./debug-plugin.ts";
 import { healthPlugin } from "./health.ts";
 import { serverPlugins } from "./servers.ts";
 
@@ -76,5 +77,6 @@ export const daemonPlugins: readonly PluginDefinition[] = [
   ...introspectionPlugins,
   versionPlugin,
   healthPlugin,
+  debugPlugin,
   ...serverPlugins,
 ];

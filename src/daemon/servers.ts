@@ -17,6 +17,7 @@ import { createGrpcServer } from "../wire/grpc/index.ts";
 import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
+import type { CallsServer } from "./calls-under-way.ts";
 import { debugServer } from "./debug-server.ts";
 import type { Listeners } from "./listeners.ts";
 import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
@@ -40,7 +41,7 @@ const grpcServer: PluginDefinition = definePlugin({
     max_send_message_size: sizeBytes(messageBytes),
   }),
   live: ["max_recv_message_size", "max_send_message_size"],
-  init: ({ apis, ours, metrics }, { config, log, scope, onReload }) => {
+  init: ({ apis, ours, metrics }, { config, log, scope, onReload }): CallsServer => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
     metrics?.add(services);
     const server = createGrpcServer({
@@ -53,6 +54,7 @@ const grpcServer: PluginDefinition = definePlugin({
     onReload((next) => () => server.limitMessages(limitsOf(next)));
     scope.defer(() => server.close(graceMs));
     return {
+      calls: () => server.calls(),
       start: (listeners) => listen("gRPC", listeners, config, log, (fd) => server.listen({ fd })),
     };
   },

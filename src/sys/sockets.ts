@@ -9,6 +9,14 @@ export interface FdMessage {
   readonly fds: readonly Fd[];
 }
 
+/** The process at the other end of a unix socket, as it was when it connected. */
+export interface PeerCredentials {
+  /** 0 for one that this process's pid namespace does not know. */
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Unix sockets that carry descriptors; all non-blocking and close-on-exec. */
 export interface SocketCalls {
   /** A listening stream socket at a path; `backlog` connections may wait for accept. Source: unix(7), bind(2), listen(2). */
@@ -31,6 +39,8 @@ export interface SocketCalls {
    * Effects: never blocks; for whoever asks often, since it makes no error of there being nothing.
    */
   receiveNow(fd: Fd, into: Uint8Array): number | undefined;
+  /** Who is at the other end of a unix socket; undefined for one of another family. Source: unix(7), SO_PEERCRED. */
+  peerOf(fd: Fd): PeerCredentials | undefined;
   /** Receives one message; undefined when none waits. `peek` leaves it there, with fresh descriptors. Source: recvmsg(2). */
   receiveFds(fd: Fd, options?: { readonly peek?: boolean }): FdMessage | undefined;
 }
@@ -55,6 +65,7 @@ const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
 const [socketLevel, scmRights] = [1, 1];
 /** Source: asm-generic/socket.h. */
 const [socketType, sendBuffer, acceptsConnections, sendBufferForced] = [3, 7, 30, 32];
+const peerCredentials = 17;
 const messageDontWait = 0x40;
 const maxMessageBytes = 4096;
 const maxFds = 16;
@@ -141,6 +152,13 @@ export const socketCalls: SocketCalls = {
     }
     const header = message(bytes, control);
     check("sendmsg", () => libc().sendmsg(fd, header, noSignal));
+  },
+  peerOf: (fd) => {
+    const [credentials, length] = [new Int32Array(3), new Uint32Array([12])];
+    check("getsockopt", () => libc().getsockopt(fd, socketLevel, peerCredentials, credentials, length));
+    const [pid = 0, uid = 0, gid = 0] = credentials;
+    // What is no unix socket has nobody: the kernel says so by -1.
+    return uid === -1 ? undefined : { pid, uid: uid >>> 0, gid: gid >>> 0 };
   },
   receiveNow: (fd, into) => checkNow("recv", () => libc().recv(fd, into, into.length, messageDontWait)),
   receiveFds: (fd, options = {}) => {

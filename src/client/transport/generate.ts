@@ -32,6 +32,7 @@ import { file_containerd_types_transfer_streaming } from "../../gen/containerd/t
 import { file_io_containerd_cgroups_v1_metrics } from "../../gen/io/containerd/cgroups/v1/metrics_pb.ts";
 import { file_io_containerd_cgroups_v2_metrics } from "../../gen/io/containerd/cgroups/v2/metrics_pb.ts";
 import { Checkpoints } from "../../gen/lighter/checkpoints/v1/checkpoints_pb.ts";
+import { Debug } from "../../gen/lighter/debug/v1/debug_pb.ts";
 import { History } from "../../gen/lighter/events/v1/history_pb.ts";
 import { ContainerHealth, file_lighter_health_v1_health } from "../../gen/lighter/health/v1/health_pb.ts";
 import { Layers } from "../../gen/lighter/layers/v1/layers_pb.ts";
@@ -44,6 +45,7 @@ const services: readonly DescService[] = [
   ContainerHealth,
   Containers,
   Content,
+  Debug,
   Diff,
   Events,
   History,

@@ -277,6 +277,19 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.checkpoints.v1.GetCheckpointResponse": "checkpoint:1:m:lighter.checkpoints.v1.Checkpoint",
   "lighter.checkpoints.v1.ListCheckpointsRequest": "containerId:1:s",
   "lighter.checkpoints.v1.ListCheckpointsResponse": "checkpoints:1:*m:lighter.checkpoints.v1.Checkpoint",
+  "lighter.debug.v1.CallsRequest": "",
+  "lighter.debug.v1.CallsResponse": "calls:1:*m:lighter.debug.v1.CallsResponse.Call",
+  "lighter.debug.v1.CallsResponse.Call":
+    "method:1:s namespace:2:s ageSeconds:3:d leftSeconds:4:d step:5:s peer:6:s traceId:7:s",
+  "lighter.debug.v1.HandlesRequest": "",
+  "lighter.debug.v1.HandlesResponse":
+    "pid:1:u uptimeSeconds:2:d residentBytes:3:U heapBytes:4:U heapObjects:5:U descriptors:6:*m:lighter.debug.v1.HandlesResponse.Descriptor children:7:*m:lighter.debug.v1.HandlesResponse.Process tasks:8:*m:lighter.debug.v1.HandlesResponse.Task",
+  "lighter.debug.v1.HandlesResponse.Descriptor": "fd:1:u target:2:s",
+  "lighter.debug.v1.HandlesResponse.Process": "pid:1:u name:2:s",
+  "lighter.debug.v1.HandlesResponse.Task": "namespace:1:s id:2:s pid:3:u state:4:s",
+  "lighter.debug.v1.HeapRequest": "",
+  "lighter.debug.v1.Piece": "data:1:b",
+  "lighter.debug.v1.ProfileRequest": "seconds:1:d",
   "lighter.events.v1.Event": "sequence:1:U envelope:2:m:containerd.types.Envelope",
   "lighter.events.v1.ReadRequest":
     "since:1:m:google.protobuf.Timestamp until:2:m:google.protobuf.Timestamp afterSequence:3:U filters:4:*s follow:5:o",
@@ -351,6 +364,12 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     write:
       "Write b containerd.services.content.v1.WriteContentRequest containerd.services.content.v1.WriteContentResponse",
     abort: "Abort u containerd.services.content.v1.AbortRequest google.protobuf.Empty",
+  },
+  "lighter.debug.v1.Debug": {
+    calls: "Calls u lighter.debug.v1.CallsRequest lighter.debug.v1.CallsResponse",
+    handles: "Handles u lighter.debug.v1.HandlesRequest lighter.debug.v1.HandlesResponse",
+    heap: "Heap s lighter.debug.v1.HeapRequest lighter.debug.v1.Piece",
+    profile: "Profile s lighter.debug.v1.ProfileRequest lighter.debug.v1.Piece",
   },
   "containerd.services.diff.v1.Diff": {
     apply: "Apply u containerd.services.diff.v1.ApplyRequest containerd.services.diff.v1.ApplyResponse",

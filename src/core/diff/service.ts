@@ -19,6 +19,7 @@ export function createDiffService({ differ }: { readonly differ: Differ }): Serv
         throw notFound(`failed to get reader from content store: content digest ${digest}`);
       }
       const layer = { mediaType: diff?.mediaType ?? "", digest: digest as Digest, sizeBytes: Number(diff?.size ?? 0n) };
+      ctx.step = `waits for the worker that applies ${digest}`;
       return {
         applied: encode(
           await differ.apply(ctx, layer, decodeMounts(mounts), { syncFs, payloads: encodedPayloads(payloads) }),
@@ -26,6 +27,7 @@ export function createDiffService({ differ }: { readonly differ: Differ }): Serv
       };
     },
     diff: async (ctx, { left, right, mediaType, ref, labels, sourceDateEpoch }) => {
+      ctx.step = "waits for the worker that compares";
       const layer = await differ.compare(ctx, decodeMounts(left), decodeMounts(right), {
         mediaType: mediaType === "" ? undefined : mediaType,
         ref: ref === "" ? undefined : ref,

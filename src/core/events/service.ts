@@ -17,6 +17,7 @@ export function createEventsService({ exchange }: { readonly exchange: Exchange 
     forward: (_ctx, { envelope }) => forward(exchange, envelope),
     // Not a generator: the subscription stands before the next request of the connection is looked at.
     subscribe: (ctx, { filters }) => {
+      ctx.step = "waits for events";
       try {
         return exchange.subscribe(ctx, filters);
       } catch (error) {

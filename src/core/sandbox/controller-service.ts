@@ -51,6 +51,7 @@ function createImpl({ controllers, exchange }: SandboxControllerServiceOptions):
       return {};
     },
     wait: async (ctx, { sandboxId, sandboxer }) => {
+      ctx.step = `waits for the end of sandbox ${sandboxId}`;
       const exit = await of(sandboxer).wait(ctx, sandboxId);
       const event = create(SandboxExitSchema, { sandboxId, ...exit });
       exchange.publish(ctx, "/sandboxes/exit", anyOf(SandboxExitSchema, event));

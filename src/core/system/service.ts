@@ -30,6 +30,7 @@ const mostProblems = 1000;
 export function createSystemService({ gc, stores, snapshotters, unpacker }: SystemServiceOptions): ServiceDefinition {
   return defineService(System, {
     collectGarbage: async (ctx) => {
+      ctx.step = "waits for a collection";
       const { alive, removed, busyMs, longestMs, elapsedMs } = await gc.collect(ctx);
       return {
         alive: BigInt(alive),

@@ -76,8 +76,8 @@ export class ManagedTasks implements TaskManager {
     const { containers, table } = this.#options;
     const namespace = requireNamespace(ctx);
     const container = containers.get(ctx, creation.id);
-    await this.#untilKnown();
-    using _lock = await this.#lock(namespace, creation.id);
+    await this.#untilKnown(ctx);
+    using _lock = await this.#lock(ctx, namespace, creation.id);
     if (table.get(namespace, creation.id) !== undefined) throw alreadyExists(`task ${creation.id}`);
     return await this.#createLocked(ctx, namespace, container, creation);
   }
@@ -88,16 +88,18 @@ export class ManagedTasks implements TaskManager {
 
   async list(ctx: Ctx): Promise<readonly Task[]> {
     const namespace = requireNamespace(ctx);
-    await this.#untilKnown();
+    await this.#untilKnown(ctx);
     return this.#options.table.inNamespace(namespace);
   }
 
   async delete(ctx: Ctx, id: string): Promise<ExitInfo> {
     const { namespace } = (await this.#find(ctx, id)).task;
-    using _lock = await this.#lock(namespace, id);
+    using _lock = await this.#lock(ctx, namespace, id);
     const task = this.#known(namespace, id);
+    ctx.step = `waits for the shim to delete ${id}`;
     try {
       const exit = await task.deleteProcess("");
+      ctx.step = `removes the bundle of ${id}`;
       await this.#forget(task);
       return exit;
     } catch (error) {
@@ -109,8 +111,8 @@ export class ManagedTasks implements TaskManager {
 
   async abandon(ctx: Ctx, id: string): Promise<void> {
     const namespace = requireNamespace(ctx);
-    await this.#untilKnown();
-    using _lock = await this.#lock(namespace, id);
+    await this.#untilKnown(ctx);
+    using _lock = await this.#lock(ctx, namespace, id);
     const task = this.#known(namespace, id);
     try {
       await task.abandon(cleanupTimeoutMs);
@@ -123,6 +125,7 @@ export class ManagedTasks implements TaskManager {
   async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
     const { content, scratch, failpoint } = this.#options;
     const { container, task } = await this.#find(ctx, id);
+    ctx.step = `waits for the shim to checkpoint ${id}`;
     const imagePath = checkpointPathOf(container.runtime?.name ?? "", options);
     if (imagePath !== "") {
       await task.checkpoint(imagePath, options);
@@ -151,22 +154,24 @@ export class ManagedTasks implements TaskManager {
   async #find(ctx: Ctx, id: string): Promise<{ container: Container; task: ShimTask }> {
     const namespace = requireNamespace(ctx);
     const container = this.#options.containers.get(ctx, id);
-    await this.#untilKnown();
+    await this.#untilKnown(ctx);
     return { container, task: this.#known(namespace, id) };
   }
 
   /** Waits for the first try of the recovery. Errors: unavailable when it failed: then nobody knows which tasks there are. */
-  async #untilKnown(): Promise<void> {
+  async #untilKnown(ctx: Ctx): Promise<void> {
     const { recovery } = this.#options;
     if (recovery.settled) return;
+    ctx.step = "waits until the tasks of the daemon's last life are known";
     await recovery.firstTry;
     if (!recovery.settled) throw unavailable(`the tasks are not known yet: ${recovery.trouble}`);
   }
 
   /** Errors: unavailable when so many wait already, as they do for a shim that hangs while clients try again and again. */
-  #lock(namespace: string, id: string): Promise<Disposable> {
+  #lock(ctx: Ctx, namespace: string, id: string): Promise<Disposable> {
     const { locks } = this.#options;
     const key = taskKey(namespace, id);
+    ctx.step = `waits for what is under way with task ${id}`;
     if (locks.waiting(key) >= waitingMax) {
       throw unavailable(`${waitingMax} calls wait for what is under way with task ${id}`);
     }
@@ -193,12 +198,14 @@ export class ManagedTasks implements TaskManager {
     connecting?.catch(() => undefined);
     await using undo = new AsyncDisposableStack();
     undo.defer(() => scratch.remove(namespace, id));
+    ctx.step = `prepares the bundle of ${id}`;
     const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
     const furnish = shim.own === undefined ? (folder: string) => hostFiles.link(folder) : undefined;
     const bundle = await bundles.create(namespace, id, container.spec, furnish);
     this.#options.failpoint("daemon.create.bundled");
     undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
     undo.defer(() => shim.own?.release());
+    ctx.step = `waits for the shim of ${id} to start`;
     await started(connecting ?? shim.connection());
     const task = this.#options.newTask({ namespace, id, bundle: path, shim });
     if (table.orphans.has(taskKey(namespace, id))) await this.#abandon(task);
@@ -206,6 +213,7 @@ export class ManagedTasks implements TaskManager {
     this.#options.watchShim(task);
     undo.defer(() => table.remove(task));
     undo.defer(() => this.#abandon(task));
+    ctx.step = `waits for the shim to create ${id}`;
     const pid = await createAtShim(task, creation, checkpoint, options);
     // Whoever asked for it is gone, and nobody else knows of it.
     if (ctx.aborted) throw abortFault(ctx.signal);

@@ -46,7 +46,9 @@ function lifeMethods(tasks: TaskManager): Methods {
       return { containerId, pid };
     },
     async start(ctx, { containerId, execId }) {
-      return { pid: await (await tasks.get(ctx, containerId)).start(execId) };
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("start", containerId, execId);
+      return { pid: await task.start(execId) };
     },
     async exec(ctx, { containerId, execId, stdin, stdout, stderr, terminal, spec }) {
       if (execId === "") throw new FaultError("invalidArgument", "exec id cannot be empty");
@@ -56,6 +58,7 @@ function lifeMethods(tasks: TaskManager): Methods {
       } catch (error) {
         throw wrapFault(`invalid exec id ${execId}`, error);
       }
+      ctx.step = asks("exec", containerId, execId);
       await task.exec({ execId, io: { stdin, stdout, stderr, terminal }, spec });
       return empty;
     },
@@ -63,7 +66,9 @@ function lifeMethods(tasks: TaskManager): Methods {
       return exitFields(await tasks.delete(ctx, containerId));
     },
     async deleteProcess(ctx, { containerId, execId }) {
-      const exit = await (await tasks.get(ctx, containerId)).deleteProcess(execId);
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("delete", containerId, execId);
+      const exit = await task.deleteProcess(execId);
       return { id: execId, ...exitFields(exit) };
     },
     async checkpoint(ctx, { containerId, options }) {
@@ -75,21 +80,29 @@ function lifeMethods(tasks: TaskManager): Methods {
 function viewMethods(tasks: TaskManager, log: Logger): Methods {
   return {
     async get(ctx, { containerId, execId }) {
-      return { process: await describe(await tasks.get(ctx, containerId), execId) };
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("tell the state of", containerId, execId);
+      return { process: await describe(task, execId) };
     },
     async list(ctx) {
       const known = await tasks.list(ctx);
+      ctx.step = `waits for shims to tell the states of ${known.length} tasks`;
       const described = await Promise.all(known.map((task) => describeIfThere(task, log)));
       return { tasks: described.filter((process) => process !== undefined) };
     },
     async listPids(ctx, { containerId }) {
-      return { processes: [...(await (await tasks.get(ctx, containerId)).pids())] };
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("list the processes of", containerId, "");
+      return { processes: [...(await task.pids())] };
     },
     async metrics(ctx, { filters }) {
+      ctx.step = "waits for shims to measure their tasks";
       return { metrics: [...(await uncoded(tasks.metrics(ctx, filters)))] };
     },
     async wait(ctx, { containerId, execId }) {
-      const { exitStatus, exitedAt } = await (await tasks.get(ctx, containerId)).wait(execId, ctx.signal);
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = `waits for the end of ${named(containerId, execId)}`;
+      const { exitStatus, exitedAt } = await task.wait(execId, ctx.signal);
       return { exitStatus, exitedAt: exitedAt ?? noTime };
     },
   };
@@ -99,31 +112,51 @@ function controlMethods(tasks: TaskManager): Methods {
   return {
     async kill(ctx, { containerId, execId, signal, all }) {
       // Only a task's init has company. Source: containerd core/runtime/v2/process.go, Kill.
-      await (await tasks.get(ctx, containerId)).kill(execId, { signal, all: all && execId === "" });
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("kill", containerId, execId);
+      await task.kill(execId, { signal, all: all && execId === "" });
       return empty;
     },
     async resizePty(ctx, { containerId, execId, width, height }) {
-      await (await tasks.get(ctx, containerId)).resize(execId, width, height);
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("resize", containerId, execId);
+      await task.resize(execId, width, height);
       return empty;
     },
     async closeIO(ctx, { containerId, execId, stdin }) {
       const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("close stdin of", containerId, execId);
       if (stdin) await task.closeStdin(execId);
       return empty;
     },
     async pause(ctx, { containerId }) {
-      await (await tasks.get(ctx, containerId)).pause();
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("pause", containerId, "");
+      await task.pause();
       return empty;
     },
     async resume(ctx, { containerId }) {
-      await (await tasks.get(ctx, containerId)).resume();
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("resume", containerId, "");
+      await task.resume();
       return empty;
     },
     async update(ctx, { containerId, resources, annotations }) {
-      await (await tasks.get(ctx, containerId)).update(resources, annotations);
+      const task = await tasks.get(ctx, containerId);
+      ctx.step = asks("update", containerId, "");
+      await task.update(resources, annotations);
       return empty;
     },
   };
+}
+
+/** A step of a call: its shim was asked and has not answered. */
+function asks(verb: string, id: string, execId: string): string {
+  return `waits for the shim to ${verb} ${named(id, execId)}`;
+}
+
+function named(id: string, execId: string): string {
+  return execId === "" ? id : `${execId} in ${id}`;
 }
 
 /** Errors: unknown, whatever it was: containerd gives these no code. Source: plugins/services/tasks/local.go, Metrics. */

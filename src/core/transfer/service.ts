@@ -23,7 +23,15 @@ export function createTransferService({ transferrer, streams }: TransferServiceO
       await using progress = name === "" ? undefined : openProgressStream(ctx, streams.get(ctx, name), encode);
       const from = decodeEndpoint(ctx, source, streams, scope);
       const to = decodeEndpoint(ctx, destination, streams, scope);
-      await transferrer.transfer(ctx, from, to, progress?.tell);
+      ctx.step = `transfers ${source?.typeUrl} to ${destination?.typeUrl}`;
+      // What was told last is how far it is.
+      const tell =
+        progress &&
+        ((news: TransferProgress): void => {
+          ctx.step = `transfers: ${news.event} ${news.name ?? ""}`.trimEnd();
+          progress.tell(news);
+        });
+      await transferrer.transfer(ctx, from, to, tell);
       return {};
     },
   });
