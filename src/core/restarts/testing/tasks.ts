@@ -3,7 +3,7 @@ import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { TaskDeleteSchema, TaskExitSchema, TaskStartSchema } from "../../../gen/containerd/events/task_pb.ts";
 import { Status } from "../../../gen/containerd/v1/types/task_pb.ts";
 import { type Ctx, createCtx } from "../../../lib/ctx.ts";
-import { alreadyExists, notFound } from "../../../lib/faults.ts";
+import { alreadyExists, fault, notFound } from "../../../lib/faults.ts";
 import type { Timers } from "../../../lib/timers.ts";
 import { anyOf } from "../../../wire/any.ts";
 import type { Exchange } from "../../events/index.ts";
@@ -61,6 +61,8 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
   /** Fails a call, or holds it back. */
   before: (call: string) => Promise<void> | void = () => {};
   exchange: Exchange | undefined;
+  /** Tasks that ran when they were abandoned: each is an end, too. */
+  abandonedRunning = 0;
   #pids = 100;
   #ends = 0;
 
@@ -121,11 +123,13 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
       },
       start: async () => {
         await this.#call(`start ${name}`);
+        if (this.tasks.get(name) !== task) throw notFound(`task ${name}`);
         this.#started(name);
         return task.pid;
       },
       kill: async () => {
         await this.#call(`kill ${name}`);
+        if (this.tasks.get(name) !== task) throw notFound(`task ${name}`);
         this.exit(name, 137);
       },
       resume: () => this.#call(`resume ${name}`),
@@ -136,7 +140,9 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
   async delete(ctx: Ctx, id: string): Promise<ExitInfo> {
     const name = `${ctx.namespace}/${id}`;
     await this.#call(`delete ${name}`);
-    const { pid, exitStatus, exitedAt } = this.#task(name);
+    const { pid, exitStatus, exitedAt, status } = this.#task(name);
+    // A call of a daemon that died may reach what a client has started since.
+    if (status === Status.RUNNING) throw fault("failedPrecondition", "cannot delete a running process");
     this.remove(name);
     return { pid, exitStatus, exitedAt };
   }
@@ -144,6 +150,7 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
   async abandon(ctx: Ctx, id: string): Promise<void> {
     const name = `${ctx.namespace}/${id}`;
     await this.#call(`abandon ${name}`);
+    if (this.#task(name).status === Status.RUNNING) this.abandonedRunning += 1;
     this.remove(name);
   }
 
