@@ -15,11 +15,6 @@ import {
   xattrsOf,
 } from "./tree-scan.ts";
 
-await serveJob<"copy-tree">(({ from, to }, kernel) => {
-  new TreeCopier(kernel, byteString(from), byteString(to)).run();
-  return {};
-});
-
 /** Copies a tree into an empty folder: owners, modes, times, links, nodes, attributes; blocks are shared where they can be. */
 class TreeCopier {
   readonly #kernel: Kernel;
@@ -98,3 +93,8 @@ function fileTime(ns: bigint): { seconds: bigint; nanoseconds: number } {
   const nanoseconds = Number(((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n);
   return { seconds: (ns - BigInt(nanoseconds)) / 1_000_000_000n, nanoseconds };
 }
+
+await serveJob<"copy-tree">(({ from, to }, kernel) => {
+  new TreeCopier(kernel, byteString(from), byteString(to)).run();
+  return {};
+});

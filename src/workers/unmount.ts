@@ -6,6 +6,7 @@ import { serveJob } from "./serve-job.ts";
 
 /** How often, and how long apart, a busy mount is tried. Source: containerd core/mount/mount_linux.go, unmount. */
 const [tries, pauseMs] = [50, 50];
+const char = (octal: string): string => String.fromCharCode(Number.parseInt(octal, 8));
 
 await serveJob<"unmount">(async ({ folders }, kernel) => {
   const failures: { folder: string; message: string }[] = [];
@@ -28,8 +29,6 @@ function mountPointsBelow(folder: string): readonly string[] {
     .filter((point) => point.startsWith(`${folder}/`))
     .toReversed();
 }
-
-const char = (octal: string): string => String.fromCharCode(Number.parseInt(octal, 8));
 
 async function unmount(kernel: Kernel, point: string): Promise<void> {
   for (let left = tries; ; left--) {

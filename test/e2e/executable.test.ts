@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import fs from "node:fs/promises";
 import path from "node:path";
+import { Mounts } from "../../src/gen/containerd/services/mounts/v1/mounts_pb.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import {
   busyboxImage,
   createWorkspace,
@@ -62,6 +64,35 @@ describe("the one executable", () => {
       await daemon.start();
       expect(await lighter("exec", "sleeper", "echo", "aboard")).toMatchObject({ code: 0, stdout: "aboard\n" });
       expect(await lighter("rm", "-f", "sleeper")).toMatchObject({ code: 0 });
+    }),
+  );
+
+  testNeeding(daemonNeeds(), "is each of the workers: copies, unpacks, compares, packs anew, mounts", () =>
+    inEnvironment(async (daemon) => {
+      const env = { CONTAINERD_ADDRESS: daemon.address, CONTAINERD_NAMESPACE: daemon.namespace };
+      const lighter = async (...args: readonly string[]): Promise<string> => {
+        const { code, stdout, stderr } = await run([program("lighter"), ...args], { env });
+        expect(`${args.join(" ")}: ${code} ${code === 0 ? "" : stderr}`).toBe(`${args.join(" ")}: 0 `);
+        return stdout;
+      };
+      const native = ["--snapshotter", "native", ...daemon.runtimeFlags];
+      await daemon.ctrOk(["run", "-d", "--null-io", ...native, busyboxImage, "c1", "sleep", "1000"]);
+      const file = path.join(daemon.workspace.folder, "manifest");
+      await fs.writeFile(file, "forty crates");
+      await lighter("cp", "--quiet", file, "c1:/manifest");
+      expect(await daemon.ctrOk(["tasks", "exec", "--exec-id", "e1", "c1", "cat", "/manifest"])).toBe("forty crates");
+      await lighter("cp", "--quiet", "c1:/manifest", `${file}.back`);
+      expect(await fs.readFile(`${file}.back`, "utf8")).toBe("forty crates");
+      expect(await daemon.ctrOk(["snapshots", "--snapshotter", "native", "diff", "c1"])).not.toBe("");
+      await lighter("image", "convert", "--uncompress", busyboxImage, "lighter.test/plain:1");
+      await using connection = await connectGrpc({ path: daemon.address });
+      const mounts = connection.client(Mounts, { namespace: daemon.namespace });
+      const bind = [{ type: "bind", source: daemon.workspace.folder, options: ["rbind"] }];
+      const { info } = await mounts.activate({ name: "m", mounts: bind, temporary: true });
+      expect(await fs.readFile(path.join(info?.active[0]?.mountPoint ?? "", "manifest"), "utf8")).toBe("forty crates");
+      await mounts.deactivate({ name: "m" });
+      await daemon.ctrOk(["tasks", "rm", "-f", "c1"]);
+      await daemon.ctrOk(["containers", "rm", "c1"]);
     }),
   );
 
