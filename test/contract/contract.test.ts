@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startContainerd, startLighter, testNeeding, writeBusyboxRootfs } from "../support/index.ts";
+import { newerScenarios } from "./cases/newer.ts";
 import { recordedScenarios } from "./cases/recorded.ts";
 import { compareOutcomes } from "./compare.ts";
+import { recordedOutcomes } from "./recorded-answers.ts";
 import { runScenario } from "./run-scenario.ts";
 import { scenarios } from "./scenarios.ts";
 import { openSide, type Side } from "./side.ts";
@@ -52,6 +54,24 @@ describe("lighterd answers as containerd 2.x's source says", () => {
       const outcomes = await runScenario(side, scenario);
       const got = outcomes.map(({ step, text }) => `${step.name}: ${/^status (.*)/.exec(text)?.[1] ?? ""}`);
       expect(got).toEqual(scenario.steps.map((step, index) => `${step.name}: ${statuses[index] ?? ""}`));
+    });
+  }
+});
+
+describe("lighterd answers as containerd 2.1.9 did", () => {
+  const stack = new AsyncDisposableStack();
+  let side: Side;
+
+  beforeAll(async () => {
+    const daemon = stack.use(await startLighter({ config }));
+    side = stack.use(await openSide(daemon, daemon.workspace.folder));
+  }, 60_000);
+  afterAll(() => stack.disposeAsync(), 60_000);
+
+  for (const scenario of newerScenarios) {
+    testNeeding(needs, `${scenario.service}: ${scenario.name} (${scenario.steps.length} calls)`, async () => {
+      const problems = compareOutcomes(scenario, await runScenario(side, scenario), recordedOutcomes(scenario));
+      if (problems.length > 0) throw new Error(`- containerd, + lighterd\n\n${problems.join("\n\n")}\n`);
     });
   }
 });

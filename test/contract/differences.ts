@@ -213,3 +213,43 @@ function createEvent(namespace: string, digest: string, size: number): string {
   const event = { "@type": "containerd.events.ContentCreate", value };
   return `event ${JSON.stringify({ event, namespace, timestamp: "<time>", topic: "/content/create" }, undefined, 1)}`;
 }
+
+/** As of containers. Source: core/metadata/boltutil/helpers.go, WriteExtensions. */
+export const sandboxExtensionsReplaced: Difference = ours("extensions that were replaced are gone", [
+  /"extensions": \{\n[^]*?\n {2}\},/,
+  '"extensions": {},',
+]);
+
+export const platforms: Difference = ours("the platform of a sandbox is told over gRPC", [
+  "UNIMPLEMENTED method Platform not implemented",
+  "NOT_FOUND not found",
+]);
+
+/** Source: plugins/services/sandbox/controller_service.go, Start. */
+export const whoseStart = (id: string): Difference =>
+  newer("a start of a sandbox that fails tells of which", ["UNKNOWN ", `UNKNOWN failed to start sandbox "${id}": `]);
+
+/** Source: core/runtime/v2/task_manager.go, init. */
+export const logSchemes: Difference = newer("the runtimes tell where they can log to", [
+  '"exports": {}',
+  '"exports": {\n   "log-uri-schemes": "fifo,binary,file"\n  }',
+]);
+
+export const typeNames: Difference = ours("types of requests are told by their names", [
+  "*specs.Spec",
+  "types.containerd.io/opencontainers/runtime-spec/1/Spec",
+]);
+
+export const namedStream = (name: string): Difference =>
+  ours("a stream that is not open is named", ["NOT_FOUND not found", `NOT_FOUND stream "${name}": not found`]);
+
+export const noTransfer = (from: string, to: string): Difference =>
+  ours("a transfer between what cannot be transferred is not implemented", [
+    "UNKNOWN type with url : not found",
+    `UNIMPLEMENTED unable to transfer from ${from} to ${to}: not implemented`,
+  ]);
+
+export const notInit: Difference = ours("a stream that does not begin with its name is an invalid argument", [
+  all,
+  'status INVALID_ARGUMENT expected "containerd.services.streaming.v1.StreamInit", got "types.containerd.io/opencontainers/runtime-spec/1/Spec": invalid argument',
+]);

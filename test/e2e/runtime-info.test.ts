@@ -31,6 +31,12 @@ describe.skipIf(lacks !== undefined)(`runtime info${lacks === undefined ? "" : `
     expect(anyToJson(info.features!)).toMatchObject({
       linux: { namespaces: expect.arrayContaining(["pid"]) as unknown },
     });
+    const plain = create(RuntimeRequestSchema, {
+      runtimePath: "io.containerd.runc.v2",
+      options: anyOf(OptionsSchema, create(OptionsSchema)),
+    });
+    const told = await client.pluginInfo({ ...task, options: anyOf(RuntimeRequestSchema, plain) });
+    expect(anyTo(told.extra!, RuntimeInfoSchema).options?.typeUrl).toBe("containerd.runc.v1.Options");
     expect((await client.pluginInfo(task)).extra).toBeUndefined();
     expect(await failureText(() => client.pluginInfo({ ...task, id: "none" }))).toBe(
       "notFound: plugin io.containerd.runtime.v2.none not found: not found",

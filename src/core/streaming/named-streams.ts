@@ -1,7 +1,6 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, fault, notFound, quote } from "../../lib/faults.ts";
 import type { ResourceCollector, ResourceNode } from "../gc/index.ts";
-import { requireNamespace } from "../required-namespace.ts";
 import type { Stream, StreamManager } from "./streams.ts";
 
 /** More open streams than this in one namespace are a client that forgets them. */
@@ -12,7 +11,7 @@ interface Entry {
   readonly lease: string;
 }
 
-/** Makes the registry of streams. Source: containerd plugins/streaming/manager.go. */
+/** Makes the registry of streams; those of callers without a namespace are among themselves. Source: containerd plugins/streaming/manager.go. */
 export function createStreamManager(): StreamManager {
   const namespaces = new Map<string, Map<string, Entry>>();
   const remove = (namespace: string, name: string, entry: Entry): void => {
@@ -23,7 +22,7 @@ export function createStreamManager(): StreamManager {
   };
   return {
     register: (ctx, name, stream) => {
-      const namespace = requireNamespace(ctx);
+      const { namespace = "" } = ctx;
       const streams = namespaces.get(namespace) ?? new Map<string, Entry>();
       if (streams.has(name)) throw alreadyExists(`stream ${quote(name)}`);
       if (streams.size >= maxStreams) throw fault("resourceExhausted", `${maxStreams} streams are open`);
@@ -32,7 +31,7 @@ export function createStreamManager(): StreamManager {
       return { [Symbol.dispose]: () => remove(namespace, name, entry) };
     },
     get: (ctx: Ctx, name) => {
-      const entry = namespaces.get(requireNamespace(ctx))?.get(name);
+      const entry = namespaces.get(ctx.namespace ?? "")?.get(name);
       if (entry === undefined) throw notFound(`stream ${quote(name)}`);
       return entry.stream;
     },

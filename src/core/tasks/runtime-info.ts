@@ -47,7 +47,7 @@ export function createRuntimeInfo(options: RuntimeInfoOptions): RuntimeInfoSourc
 async function hostInfo(ctx: Ctx, options: RuntimeInfoOptions, given: RuntimeRequest["options"]): Promise<RuntimeInfo> {
   const info = create(RuntimeInfoSchema, { name: "io.containerd.runc.v2", version: { version: productVersion } });
   const runc = canonicalOptions(given);
-  if (runc !== undefined && runc.value.length > 0) {
+  if (runc !== undefined && (runc.typeUrl !== "" || runc.value.length > 0)) {
     if (!anyIs(runc, OptionsSchema)) {
       throw new FaultError("unknown", `failed to read runtime options: ${quote(runc.typeUrl)} is not runc's`);
     }

@@ -107,6 +107,38 @@ const sandboxController = recorded(
   ],
 );
 
+const shim = { sandboxId: "p", sandboxer: "shim" };
+/** A sandbox that is a name alone, as without a spec. Source: plugins/sandbox/controller.go. */
+const sandboxLife = recorded(
+  "sandbox",
+  "a life",
+  [
+    call("create", controller.create, { ...shim, sandbox: { ...shim, runtime: { name: "io.containerd.runc.v2" } } }),
+    "OK",
+  ],
+  [
+    call("create again", controller.create, {
+      ...shim,
+      sandbox: { ...shim, runtime: { name: "io.containerd.runc.v2" } },
+    }),
+    "ALREADY_EXISTS sandbox p already running: already exists",
+  ],
+  [call("start", controller.start, shim), "OK"],
+  [call("platform", controller.platform, shim), "OK"],
+  [call("status", controller.status, shim), "OK"],
+  [call("metrics", controller.metrics, shim), "OK"],
+  [call("update", controller.update, { ...shim, sandbox: shim, fields: ["labels"] }), "OK"],
+  [
+    call("a wait with a deadline", controller.wait, shim, { timeout: "300m" }),
+    "DEADLINE_EXCEEDED context deadline exceeded",
+  ],
+  [call("stop", controller.stop, shim), "OK"],
+  [call("wait", controller.wait, shim), "OK"],
+  [call("shutdown", controller.shutdown, shim), "OK"],
+  [call("shutdown again", controller.shutdown, shim), "NOT_FOUND not found"],
+  [call("platform of none", controller.platform, shim), "NOT_FOUND not found"],
+);
+
 /** Source: plugins/services/transfer/service.go, plugins/services/streaming/service.go. */
 const transfers = recorded(
   "transfer",
@@ -141,6 +173,27 @@ const mountRecords = recorded(
   ],
 );
 
+const bind = [{ type: "bind", source: "/usr", options: ["rbind", "ro"] }];
+/** Source: core/mount/manager/manager.go. */
+const mountLife = recorded(
+  "mounts",
+  "a life",
+  [call("activate", mounts.activate, { name: "m", mounts: bind, temporary: true, labels: { a: "1" } }), "OK"],
+  [
+    call("activate again", mounts.activate, { name: "m", mounts: bind, temporary: true }),
+    'ALREADY_EXISTS mount "m": already exists',
+  ],
+  [call("info", mounts.info, { name: "m" }), "OK"],
+  [call("info of none", mounts.info, { name: "n" }), 'NOT_FOUND mount "n" not found'],
+  [call("list", mounts.list, {}), "OK"],
+  [
+    call("list in no namespace", mounts.list, {}, { namespace: null }),
+    "FAILED_PRECONDITION namespace is required: failed precondition",
+  ],
+  [call("deactivate", mounts.deactivate, { name: "m" }), "OK"],
+  [call("deactivate again", mounts.deactivate, { name: "m" }), 'NOT_FOUND missing mount "m" bucket: not found'],
+);
+
 /** Source: plugins/services/introspection/local.go, PluginInfo. */
 const plugins = recorded(
   "introspection",
@@ -158,7 +211,9 @@ const plugins = recorded(
 export const recordedScenarios: readonly RecordedScenario[] = [
   sandboxRecords,
   sandboxController,
+  sandboxLife,
   transfers,
   mountRecords,
+  mountLife,
   plugins,
 ];
