@@ -1,16 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import fs from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { daemonPlugins, listRpcs } from "../../src/daemon/index.ts";
+import { createWorkspace } from "../support/index.ts";
 import { newerScenarios } from "./cases/newer.ts";
 import { recordedScenarios } from "./cases/recorded.ts";
 import { scenarios } from "./scenarios.ts";
 
 describe("the contract suite", () => {
   test("calls every method of containerd's that the daemon serves", async () => {
-    const scratch = await fs.mkdtemp(path.join(os.tmpdir(), "lighter-rpcs-"));
-    const rpcs = await listRpcs(daemonPlugins, scratch).finally(() => fs.rm(scratch, { recursive: true }));
+    await using workspace = await createWorkspace();
+    const rpcs = await listRpcs(daemonPlugins, workspace.folder);
     const served = rpcs
       .map(({ service, method }) => `${service}/${method}`)
       .filter((name) => !name.startsWith("lighter."));

@@ -5,7 +5,6 @@ import { Images } from "../../../src/gen/containerd/services/images/v1/images_pb
 import { Introspection } from "../../../src/gen/containerd/services/introspection/v1/introspection_pb.ts";
 import { Controller, Store } from "../../../src/gen/containerd/services/sandbox/v1/sandbox_pb.ts";
 import { StreamInitSchema, Streaming } from "../../../src/gen/containerd/services/streaming/v1/streaming_pb.ts";
-import { Tasks } from "../../../src/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { Transfer } from "../../../src/gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { RuntimeRequestSchema } from "../../../src/gen/containerd/types/introspection_pb.ts";
 import { ImageStoreSchema } from "../../../src/gen/containerd/types/transfer/imagestore_pb.ts";
