@@ -78,8 +78,9 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
   stack.use(started);
   // The main socket comes after those of debug and metrics: whoever finds it answering finds the others there. Without it a daemon is of no
   // use to anybody: its failure stops it.
-  for (const id of ["debug", "metrics", "grpc", "ttrpc"]) {
-    if (id !== "grpc" && started.view.find(SERVER.type, id)?.failure !== undefined) continue;
+  for (const id of ["debug", "metrics", "grpc", "ttrpc", "grpc-tcp"]) {
+    const record = started.view.find(SERVER.type, id);
+    if (id !== "grpc" && (record === undefined || record.failure !== undefined)) continue;
     await started.get(token<ServerOf>(SERVER, id)).start(listeners);
   }
   listeners.dropUnclaimed();

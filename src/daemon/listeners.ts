@@ -1,6 +1,6 @@
 import { chmodSync, rmSync } from "node:fs";
 import type { Logger } from "../lib/log.ts";
-import { closeQuietly, type Fd, type Kernel, OwnedFd } from "../sys/index.ts";
+import { closeQuietly, type Fd, internetNameOf, type Kernel, OwnedFd } from "../sys/index.ts";
 import { claimSocket, handOver } from "./sockets.ts";
 
 /** A listening socket that comes from another process, or goes to one. */
@@ -17,7 +17,7 @@ export interface SocketAccess {
 }
 
 /**
- * The unix sockets on which the daemon listens. They are this process's and not a server's: a server is given a descriptor of its
+ * The sockets on which the daemon listens. They are this process's and not a server's: a server is given a descriptor of its
  * own, and while none serves, whoever connects waits instead of being refused.
  * Effects: disposing closes them, and removes the files of those that are ours.
  */
@@ -26,6 +26,8 @@ export interface Listeners extends Disposable {
   claim(path: string): Promise<void>;
   /** A descriptor to serve on, for its taker to close. One that a service manager made keeps its mode and owner. */
   open(path: string, access: SocketAccess): Promise<Fd>;
+  /** As `open`, of TCP; `host` is an address in numbers. Errors: what listening says, EADDRINUSE among it. */
+  openTcp(host: string, port: number): Fd;
   /** Lets go of what was inherited and no server opened. */
   dropUnclaimed(): void;
   /** Those that a successor goes on with. */
@@ -34,7 +36,10 @@ export interface Listeners extends Disposable {
   leaveFiles(): void;
 }
 
-type SocketKernel = Pick<Kernel, "listenUnix" | "listeningPath" | "duplicate" | "close" | "setNonBlocking">;
+type SocketKernel = Pick<
+  Kernel,
+  "listenUnix" | "listenTcp" | "listeningPath" | "listeningAddress" | "duplicate" | "close" | "setNonBlocking"
+>;
 
 /** As many clients as the kernel lets wait; it takes net.core.somaxconn where that is less. */
 const backlog = 4096;
@@ -76,6 +81,13 @@ class ProcessListeners implements Listeners {
     return this.#kernel.duplicate(known.socket.fd);
   }
 
+  openTcp(host: string, port: number): Fd {
+    const name = internetNameOf(host, port);
+    const known = (name === undefined ? undefined : this.#listeners.get(name)) ?? this.#makeTcp(host, port);
+    known.opened = true;
+    return this.#kernel.duplicate(known.socket.fd);
+  }
+
   dropUnclaimed(): void {
     for (const [path, listener] of this.#listeners) {
       if (listener.opened) continue;
@@ -100,9 +112,9 @@ class ProcessListeners implements Listeners {
 
   /** A copy that closes on exec takes the place of what was inherited, which would not. */
   #adopt({ fd, ownsFile }: InheritedSocket): void {
-    const path = this.#kernel.listeningPath(fd);
+    const path = this.#kernel.listeningPath(fd) ?? this.#kernel.listeningAddress(fd);
     if (path === undefined || this.#listeners.has(path)) {
-      this.#log.warn("what was handed over is no unix socket that listens", { fd });
+      this.#log.warn("what was handed over is no socket that listens", { fd });
     } else {
       const socket = new OwnedFd(this.#kernel, this.#kernel.duplicate(fd));
       // A service manager's block, and accept is called until there is nothing more.
@@ -123,6 +135,14 @@ class ProcessListeners implements Listeners {
     } finally {
       process.umask(mask);
     }
+  }
+
+  /** Named by where it is in fact: a port of 0 is the kernel's choice. */
+  #makeTcp(host: string, port: number): Listener {
+    const socket = new OwnedFd(this.#kernel, this.#kernel.listenTcp(host, port, backlog));
+    const listener = { socket, ownsFile: false, opened: false };
+    this.#listeners.set(this.#kernel.listeningAddress(socket.fd) ?? "", listener);
+    return listener;
   }
 
   /** The file goes first: whoever comes then finds nobody, and is not left waiting for one who never accepts. */

@@ -2,7 +2,7 @@ import { GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
 import type { Logger } from "../lib/log.ts";
 import {
   definePlugin,
-  integer,
+  fileMode,
   messageBytes,
   optional,
   ownerId,
@@ -20,16 +20,19 @@ import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import type { CallsServer } from "./calls-under-way.ts";
 import { debugServer } from "./debug-server.ts";
 import type { Listeners } from "./listeners.ts";
+import { limitsOf } from "./message-limits.ts";
 import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
-import { SERVER, type Server } from "./server.ts";
+import { SERVER } from "./server.ts";
 import { socketPath } from "./sockets.ts";
+import { tcpServer } from "./tcp-server.ts";
 
 /** How long a stopping daemon waits for the calls under way. */
 const graceMs = 1000;
 
 const uid = (): number => process.geteuid?.() ?? 0;
 const gid = (): number => process.getegid?.() ?? 0;
-const socketConfig = { address: text(), uid: ownerId(uid()), gid: ownerId(gid()) };
+/** `mode` is ours; containerd's sockets have 0660, always. */
+const socketConfig = { address: text(), uid: ownerId(uid()), gid: ownerId(gid()), mode: fileMode(0o660) };
 
 const grpcServer: PluginDefinition = definePlugin({
   type: SERVER,
@@ -60,19 +63,6 @@ const grpcServer: PluginDefinition = definePlugin({
   },
 });
 
-/** 0 is the default for what comes in, and no limit for what goes out. */
-function limitsOf(config: MessageSizes): { readonly maxReceiveBytes: number; readonly maxSendBytes: number } {
-  return {
-    maxReceiveBytes: config.max_recv_message_size || messageBytes,
-    maxSendBytes: config.max_send_message_size || Number.POSITIVE_INFINITY,
-  };
-}
-
-interface MessageSizes {
-  readonly max_recv_message_size: number;
-  readonly max_send_message_size: number;
-}
-
 const ttrpcServer: PluginDefinition = definePlugin({
   type: SERVER,
   id: "ttrpc",
@@ -97,6 +87,7 @@ interface SocketConfig {
   readonly address: string;
   readonly uid: number;
   readonly gid: number;
+  readonly mode: number;
 }
 
 async function listen(
@@ -107,30 +98,8 @@ async function listen(
   serve: (fd: number) => unknown,
 ): Promise<void> {
   const path = socketPath(config.address);
-  await serve(await listeners.open(path, { mode: 0o660, uid: config.uid, gid: config.gid }));
+  await serve(await listeners.open(path, config));
   log.info(`serving ${what}`, { address: path });
-}
-
-const tcpConfig = {
-  tls_ca: text(),
-  tls_cert: text(),
-  tls_key: text(),
-  tls_common_name: text(),
-  max_recv_message_size: sizeBytes(messageBytes),
-  max_send_message_size: sizeBytes(messageBytes),
-};
-
-/** Sockets of containerd's that nothing of lighter's stands behind yet. */
-function unbuiltServer(id: string): PluginDefinition {
-  return definePlugin({
-    type: SERVER,
-    id,
-    config: table({ address: text(), uid: integer(), gid: integer(), ...tcpConfig }),
-    init: (_given, { config }): Server => {
-      if (config.address !== "") throw new Error(`the ${id} server is not built yet`);
-      throw new SkipPlugin("no address");
-    },
-  });
 }
 
 export const serverPlugins: readonly PluginDefinition[] = [
@@ -138,5 +107,5 @@ export const serverPlugins: readonly PluginDefinition[] = [
   ttrpcServer,
   debugServer,
   ...metricsPlugins,
-  ...["grpc-tcp"].map(unbuiltServer),
+  tcpServer,
 ];

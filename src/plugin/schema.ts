@@ -111,6 +111,26 @@ export const duration = (fallbackMs = 0): ConfigSchema<number> =>
     encode: formatDuration,
   });
 
+const octal = /^0?[0-7]{3}$/;
+
+/** Permissions of a file, as chmod takes them: a text of octal digits, or TOML's own octal number. */
+export const fileMode = (fallback: number): ConfigSchema<number> =>
+  leaf({
+    expects: "permissions as chmod takes them",
+    example: quote(octalText(fallback)),
+    fallback,
+    take: (value) => {
+      if (typeof value === "string" && octal.test(value)) return Number.parseInt(value, 8);
+      return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0o777 ? value : undefined;
+    },
+    // containerd has no such key: it is written only where it says something.
+    encode: (value) => (value === fallback ? undefined : octalText(value)),
+  });
+
+function octalText(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
 /** One of these words; the empty one stands for the default. */
 export const choice = <T extends string>(values: readonly T[], fallback: T): ConfigSchema<T> =>
   leaf({

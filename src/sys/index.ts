@@ -11,6 +11,7 @@ export {
   openFlags,
   resolveFlags,
 } from "./files.ts";
+export { internetNameOf } from "./internet-address.ts";
 export type { Capability } from "./isolation.ts";
 export { createKernel, type Kernel } from "./kernel.ts";
 export type { PathBytes } from "./libc.ts";

@@ -1,5 +1,7 @@
 import { ptr } from "bun:ffi";
+import { closeSync } from "node:fs";
 import type { Fd } from "./files.ts";
+import { internetAddress, internetName } from "./internet-address.ts";
 import { check, checkNow, lazyLibrary } from "./libc.ts";
 import { isErrno, SysError } from "./sys-error.ts";
 
@@ -17,10 +19,17 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
-/** Unix sockets that carry descriptors; all non-blocking and close-on-exec. */
+/** Unix sockets that carry descriptors, and sockets that listen; all non-blocking and close-on-exec. */
 export interface SocketCalls {
   /** A listening stream socket at a path; `backlog` connections may wait for accept. Source: unix(7), bind(2), listen(2). */
   listenUnix(path: string, backlog?: number): Fd;
+  /**
+   * A listening TCP socket; `host` is an address in numbers. Source: tcp(7), bind(2), listen(2).
+   * Errors: SysError EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT (no IPv6 here), EINVAL (no such address).
+   */
+  listenTcp(host: string, port: number, backlog: number): Fd;
+  /** Where a TCP socket listens, in one form; undefined for every other descriptor. Source: getsockname(2), socket(7). */
+  listeningAddress(fd: Fd): string | undefined;
   /** The path of a unix stream socket that listens; undefined for every other descriptor. Source: getsockname(2), socket(7). */
   listeningPath(fd: Fd): string | undefined;
   /** Takes a connection that waits; undefined when none does. Source: accept4(2). */
@@ -64,7 +73,7 @@ const [nonBlocking, closeOnExec] = [0o4000, 0o2000000];
 const [messagePeek, closeOnExecReceived, noSignal] = [0x2, 0x40000000, 0x4000];
 const [socketLevel, scmRights] = [1, 1];
 /** Source: asm-generic/socket.h. */
-const [socketType, sendBuffer, acceptsConnections, sendBufferForced] = [3, 7, 30, 32];
+const [reuseAddress, socketType, sendBuffer, acceptsConnections, sendBufferForced] = [2, 3, 7, 30, 32];
 const peerCredentials = 17;
 const messageDontWait = 0x40;
 const maxMessageBytes = 4096;
@@ -101,17 +110,28 @@ export const socketCalls: SocketCalls = {
     check("listen", () => libc().listen(fd, backlog), path);
     return fd;
   },
-  listeningPath: (fd) => {
+  listenTcp: (host, port, backlog) => {
+    const address = internetAddress(host, port);
+    if (address === undefined) throw new SysError("bind", 22, `${host}:${port}`);
+    const fd = check("socket", () => libc().socket(address[0] ?? 0, stream | nonBlocking | closeOnExec, 0));
     try {
-      if (option(fd, acceptsConnections) === 0 || option(fd, socketType) !== stream) return undefined;
+      // Connections of a daemon of before, which linger, are no reason to refuse its place.
+      check("setsockopt", () => libc().setsockopt(fd, socketLevel, reuseAddress, new Int32Array([1]), 4));
+      check("bind", () => libc().bind(fd, address, address.length), `${host}:${port}`);
+      check("listen", () => libc().listen(fd, backlog), `${host}:${port}`);
     } catch (error) {
-      if (isErrno(error, "ENOTSOCK", "EBADF")) return undefined;
+      closeSync(fd);
       throw error;
     }
-    const address = new Uint8Array(110);
-    const length = new Uint32Array([address.length]);
-    check("getsockname", () => libc().getsockname(fd, address, length));
-    const name = address.subarray(2, length[0]);
+    return fd;
+  },
+  listeningAddress: (fd) => {
+    const address = listeningName(fd);
+    return address === undefined ? undefined : internetName(address);
+  },
+  listeningPath: (fd) => {
+    const address = listeningName(fd) ?? new Uint8Array(2);
+    const name = address.subarray(2);
     if (address[0] !== unixFamily || address[1] !== 0 || name.length === 0 || name[0] === 0) return undefined;
     const end = name.indexOf(0);
     return Buffer.from(end < 0 ? name : name.subarray(0, end)).toString();
@@ -177,6 +197,20 @@ export const socketCalls: SocketCalls = {
     return { bytes: bytes.slice(0, count), fds: fdsIn(control.subarray(0, Number(used))) };
   },
 };
+
+/** The address of a stream socket that listens, as the kernel gives it; undefined for every other descriptor. */
+function listeningName(fd: Fd): Uint8Array | undefined {
+  try {
+    if (option(fd, acceptsConnections) === 0 || option(fd, socketType) !== stream) return undefined;
+  } catch (error) {
+    if (isErrno(error, "ENOTSOCK", "EBADF")) return undefined;
+    throw error;
+  }
+  const address = new Uint8Array(110);
+  const length = new Uint32Array([address.length]);
+  check("getsockname", () => libc().getsockname(fd, address, length));
+  return address.subarray(0, length[0]);
+}
 
 /** A number that the socket layer keeps of a socket. */
 function option(fd: Fd, name: number): number {

@@ -20,6 +20,7 @@ import {
   deviceNumber,
   exitStatusOf,
   fileEvents,
+  internetNameOf,
   isErrno,
   lockKinds,
   mountFlags,
@@ -335,6 +336,44 @@ describe("Kernel sockets", () => {
     socket.end();
     kernel.close(accepted as number);
     kernel.close(listener);
+  });
+});
+
+describe("listenTcp", () => {
+  test.each([
+    ["127.0.0.1", "127.0.0.1"],
+    ["0.0.0.0", "127.0.0.1"],
+    ["::1", "[0:0:0:0:0:0:0:1]"],
+    ["::ffff:127.0.0.1", "[0:0:0:0:0:ffff:7f00:1]"],
+  ])("listens at %s, and says where", async (host, name) => {
+    const fd = kernel.listenTcp(host, 0, 8);
+    const [, port] = /:(\d+)$/.exec(kernel.listeningAddress(fd) ?? "") ?? [];
+    expect(kernel.listeningAddress(fd)).toBe(`${host === "0.0.0.0" ? host : name}:${port}`);
+    expect(kernel.listeningPath(fd)).toBeUndefined();
+    expect(code(() => kernel.listenTcp(host, Number(port), 8))).toBe("EADDRINUSE");
+    const connected = Promise.withResolvers<boolean>();
+    using client = await Bun.connect({
+      hostname: host === "::1" ? "::1" : "127.0.0.1",
+      port: Number(port),
+      socket: { data: () => {}, open: () => connected.resolve(true), connectError: () => connected.resolve(false) },
+    });
+    expect([await connected.promise, client.readyState]).toEqual([true, 1]);
+    kernel.close(fd);
+  });
+
+  test("refuses what is no address of this machine's, and names, and leaves nothing open", () => {
+    const before = fdCount();
+    expect(code(() => kernel.listenTcp("192.0.2.1", 0, 8))).toBe("EADDRNOTAVAIL");
+    expect(code(() => kernel.listenTcp("localhost", 0, 8))).toBe("EINVAL");
+    expect(fdCount()).toBe(before);
+  });
+
+  test("writes an address in one form", () => {
+    for (const host of ["2001:db8::1", "2001:db8:0:0:0:0:0:1", "2001:DB8::0:1"])
+      expect(internetNameOf(host, 443)).toBe("[2001:db8:0:0:0:0:0:1]:443");
+    expect(internetNameOf("::", 1)).toBe("[0:0:0:0:0:0:0:0]:1");
+    expect(internetNameOf("10.0.0.5", 65535)).toBe("10.0.0.5:65535");
+    expect(internetNameOf("example.com", 1)).toBeUndefined();
   });
 });
 

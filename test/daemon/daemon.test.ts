@@ -142,6 +142,26 @@ describe("lighterd", () => {
     );
   });
 
+  test("gives its sockets the owner, the group and the mode that are configured", async () => {
+    const { path, flags } = folder();
+    const gid = process.getuid?.() === 0 ? 4321 : (process.getgid?.() ?? 0);
+    const table = (id: string, mode: string): string =>
+      `[plugins."io.containerd.server.v1.${id}"]\ngid = ${gid}\nmode = ${mode}\n`;
+    writeFileSync(join(path, "c.toml"), `version = 4\n${table("grpc", '"0600"')}${table("ttrpc", "0o666")}`);
+    await using daemon = spawn([launcher, ...flags, "--config", join(path, "c.toml")]);
+    await untilReady(daemon);
+    const shown = ["l.sock", "l.sock.ttrpc"].map((name) => statSync(join(path, name)));
+    expect(shown.map(({ mode, gid: group }) => [mode & 0o777, group])).toEqual([
+      [0o600, gid],
+      [0o666, gid],
+    ]);
+    writeFileSync(join(path, "c.toml"), `version = 4\n${table("grpc", '"0o660"')}`);
+    const wrong = await outcome([launcher, ...flags, "--config", join(path, "c.toml")]);
+    expect(wrong.stderr).toContain(
+      'c.toml:4: plugins."io.containerd.server.v1.grpc".mode: expected permissions as chmod takes them, got the string "0o660"; for example mode = "0660"',
+    );
+  });
+
   test("is in the cgroup that its configuration names, which it makes on v1", async () => {
     const { path, flags } = folder();
     const name = `lighter-daemon-${process.pid}`;

@@ -34,10 +34,12 @@ export interface GrpcServerOptions {
   readonly observer?: CallObserver | undefined;
 }
 
-/** Serves gRPC over HTTP/2 without TLS on unix sockets and TCP. */
+/** Serves gRPC over HTTP/2 on unix sockets and TCP, over TLS where it is told to. */
 export interface GrpcServer {
   /** Returns the port, 0 for a path. A socket file is made with `mode`, by default 0660. Errors: what listen gives. */
   listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
+  /** Serves on a socket that listens already until it is disposed of; calls under way go on. */
+  serve(socket: ListeningSocket): Disposable;
   /** Changes what the messages of calls from now on may have. */
   limitMessages(limits: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void;
   /** Stops listening, lets the calls in progress end for so long, then cancels them and hangs up. */
@@ -81,6 +83,10 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
 
   listen(endpoint: Endpoint | ListeningSocket): Promise<number> {
     return this.#http2.listen(endpoint);
+  }
+
+  serve(socket: ListeningSocket): Disposable {
+    return this.#http2.serve(socket);
   }
 
   limitMessages({ maxReceiveBytes, maxSendBytes }: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void {

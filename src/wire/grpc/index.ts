@@ -1,3 +1,4 @@
+export type { ServerTls } from "../http2/index.ts";
 export { connectGrpc } from "./grpc-client.ts";
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from "./grpc-server.ts";
 export { createHealthService, type Health, type HealthOptions } from "./health.ts";

@@ -51,6 +51,13 @@ export class BunTransport implements Transport {
   }
 }
 
+/** One that speaks TLS: what its descriptor has to read says nothing to anybody else. */
+export class TlsTransport extends BunTransport {
+  override get fd(): undefined {
+    return undefined;
+  }
+}
+
 /** What every socket does with its events, server and client alike. */
 export const socketEvents: {
   readonly binaryType: "buffer";

@@ -13,3 +13,4 @@ export { type ConnectionLimits, defaultLimits, type Rate } from "./limits.ts";
 export { createLookout, type Lookout } from "./lookout.ts";
 export { errorCode } from "./protocol.ts";
 export { type Stream, type StreamHandler } from "./stream.ts";
+export type { ServerTls } from "./tls.ts";

@@ -1,0 +1,179 @@
+import { GRPC, LIGHTER_GRPC } from "../core/tokens.ts";
+import { failedPrecondition, wrapFault } from "../lib/faults.ts";
+import type { Logger } from "../lib/log.ts";
+import {
+  type ConfigSchema,
+  definePlugin,
+  leaf,
+  messageBytes,
+  optional,
+  type PluginDefinition,
+  SkipPlugin,
+  sizeBytes,
+  table,
+  text,
+} from "../plugin/index.ts";
+import { closeQuietly, createKernel, type Fd, internetNameOf, isErrno, type Kernel } from "../sys/index.ts";
+import { createGrpcServer, type GrpcServer, type ServerTls } from "../wire/grpc/index.ts";
+import type { Listeners } from "./listeners.ts";
+import { limitsOf } from "./message-limits.ts";
+import { callMetricsToken } from "./metrics/plugin.ts";
+import { SERVER, type Server } from "./server.ts";
+import type { TlsFiles } from "./tls-files.ts";
+
+const graceMs = 1000;
+
+/** `HOST:PORT`, `:PORT` for every address of the machine; empty for none. Source: Go's net.Listen. */
+const tcpAddress: ConfigSchema<string> = leaf({
+  expects: "an address HOST:PORT",
+  example: '"127.0.0.1:10010"',
+  fallback: "",
+  take: (value) => (typeof value === "string" && (value === "" || placeOf(value) !== undefined) ? value : undefined),
+});
+
+const settings = table({
+  address: tcpAddress,
+  tls_ca: text("", "/etc/lighter/tls/ca.pem"),
+  tls_cert: text("", "/etc/lighter/tls/server.pem"),
+  tls_key: text("", "/etc/lighter/tls/server-key.pem"),
+  tls_common_name: text("", "build-server"),
+  max_recv_message_size: sizeBytes(messageBytes),
+  max_send_message_size: sizeBytes(messageBytes),
+});
+type Settings = ReturnType<typeof settings.decode>;
+
+/**
+ * The whole API over TCP, for clients alone that show a certificate of the configured CA's: whoever speaks with it is root.
+ * `tls_common_name`, which means a store of Windows' under containerd, lets in one client of that name alone.
+ * Source: containerd plugins/server/grpc/plugin.go, whose TCP socket has the CRI alone, and without certificates too.
+ */
+export const tcpServer: PluginDefinition = definePlugin({
+  type: SERVER,
+  id: "grpc-tcp",
+  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken) },
+  config: settings,
+  live: ["tls_ca", "tls_cert", "tls_key", "tls_common_name", "max_recv_message_size", "max_send_message_size"],
+  init: async ({ apis, ours, metrics }, { config, log, scope, onReload }): Promise<Server> => {
+    if (config.address === "") throw new SkipPlugin("no address");
+    const files = await readFiles(config, log);
+    const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
+    const server = createGrpcServer({ services, log, observer: metrics, limits: limitsOf(config) });
+    scope.defer(() => server.close(graceMs));
+    const socket = scope.use(new TcpSocket(server, createKernel(), tlsOf(config, files, log)));
+    onReload(async (next) => {
+      const tls = tlsOf(next, await readFiles(next, log), log);
+      return () => {
+        server.limitMessages(limitsOf(next));
+        socket.changeTo(tls, log);
+      };
+    });
+    return {
+      start: async (listeners) => {
+        await socket.open(listeners, config.address);
+        log.info("serving gRPC over TLS", { address: config.address });
+      },
+    };
+  },
+});
+
+/** A listening socket, served by the certificates of now. */
+class TcpSocket implements Disposable {
+  readonly #server: GrpcServer;
+  readonly #kernel: Kernel;
+  #tls: ServerTls;
+  #fd: Fd | undefined;
+  #serving: Disposable | undefined;
+
+  constructor(server: GrpcServer, kernel: Kernel, tls: ServerTls) {
+    this.#server = server;
+    this.#kernel = kernel;
+    this.#tls = tls;
+  }
+
+  async open(listeners: Listeners, address: string): Promise<void> {
+    const place = placeOf(address) ?? { host: "", port: 0 };
+    try {
+      this.#fd = await openPlace(listeners, place.host, place.port);
+    } catch (error) {
+      throw wrapFault(`listen on tcp ${address}`, error);
+    }
+    this.#serving = this.#serve();
+  }
+
+  /** Who has connected stays; who comes from now on meets the new certificates. Nobody is refused meanwhile. */
+  changeTo(tls: ServerTls, log: Logger): void {
+    const [tlsBefore, before] = [this.#tls, this.#serving];
+    this.#tls = tls;
+    if (before === undefined) return;
+    try {
+      this.#serving = this.#serve();
+      before[Symbol.dispose]();
+    } catch (error) {
+      this.#tls = tlsBefore;
+      log.error("the new certificates cannot be served, the old ones stay", { error });
+    }
+  }
+
+  /** A server owns what it listens on: it gets a copy, so that the next one finds the socket still there. */
+  #serve(): Disposable {
+    const fd = this.#kernel.duplicate(this.#fd ?? -1);
+    try {
+      return this.#server.serve({ fd, tls: this.#tls });
+    } catch (error) {
+      closeQuietly(this.#kernel, fd);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeQuietly(this.#kernel, this.#fd);
+    this.#fd = undefined;
+  }
+}
+
+/** Errors: failedPrecondition (a key is missing: then nothing is served), invalidArgument (a file cannot be used). */
+async function readFiles(config: Settings, log: Logger): Promise<TlsFiles> {
+  const missing = (["tls_cert", "tls_key", "tls_ca"] as const).filter((key) => config[key] === "");
+  if (missing.length > 0)
+    throw failedPrecondition(
+      `whoever speaks with the API is root: it is served on TCP only to clients with certificates; set ${missing.join(", ")}`,
+    );
+  // Cryptography is loaded only where it is asked for.
+  const { readTlsFiles } = await import("./tls-files.ts");
+  const files = await readTlsFiles(config);
+  if (files.validUntil.getTime() < Date.now())
+    log.warn("the server's certificate has expired", { file: config.tls_cert, until: files.validUntil.toISOString() });
+  return files;
+}
+
+function tlsOf(config: Settings, { cert, key, ca }: TlsFiles, log: Logger): ServerTls {
+  const only = config.tls_common_name;
+  return {
+    cert,
+    key,
+    ca,
+    admits: (commonName) => only === "" || commonName === only,
+    refused: (why, commonName) => log.warn("a client on TCP was refused", { why, commonName }),
+  };
+}
+
+function placeOf(address: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([^[\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2] ?? "", port };
+}
+
+/** Without a host, every address of the machine, of IPv6 too where there is any. */
+async function openPlace(listeners: Listeners, host: string, port: number): Promise<Fd> {
+  if (host !== "") {
+    if (internetNameOf(host, port) !== undefined) return listeners.openTcp(host, port);
+    const { lookup } = await import("node:dns/promises");
+    return listeners.openTcp((await lookup(host)).address, port);
+  }
+  try {
+    return listeners.openTcp("::", port);
+  } catch (error) {
+    if (!isErrno(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
+    return listeners.openTcp("0.0.0.0", port);
+  }
+}
