@@ -1,10 +1,7 @@
 import { constants } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
-import type { Ctx } from "../../lib/ctx.ts";
 import { algorithmOf, createDigester, type Digest, digestProblem } from "../../lib/digest.ts";
-import { alreadyExists, failedPrecondition, quote, wrapFault } from "../../lib/faults.ts";
-import type { Instant } from "../../lib/instant.ts";
-import { checkLabels, requireLabelKeys } from "../../lib/labels.ts";
+import { alreadyExists, failedPrecondition, wrapFault } from "../../lib/faults.ts";
 import {
   chmodFile,
   closeFile,
@@ -16,7 +13,6 @@ import {
   truncateFile,
   writeFully,
 } from "./blob-files.ts";
-import type { ContentWriter, IngestStatus } from "./content.ts";
 import {
   dataPath,
   digestFile,
@@ -28,65 +24,29 @@ import {
   saveUpdated,
 } from "./ingest-files.ts";
 import type { ContentInternals } from "./local-content-store.ts";
+import { type CommitOptions, type IngestProgress, NamedWriter, noLabels, type SharedTarget } from "./named-writer.ts";
 import { createIngestDigester } from "./resumable-digester.ts";
 import { forgetHash } from "./saved-hash.ts";
 
-type CommitOptions = Parameters<ContentWriter["commit"]>[1];
-
-const noLabels: ReadonlyMap<string, string> = new Map();
 const copyBytes = 1 << 20;
 
-/** What a writer works on: bytes of its own, or a blob that is there already for another namespace. */
-export type WriterTarget =
-  | { readonly kind: "ingest"; readonly ingest: Ingest; readonly fd: number }
-  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Instant };
-
-export interface IngestWriterOptions {
-  readonly store: ContentInternals;
-  readonly namespace: string;
-  readonly ref: string;
-  readonly backendRef: string;
-  readonly lease: string | undefined;
-  readonly mediaType: string | undefined;
-  readonly target: WriterTarget;
+/** Bytes of the writer's own. */
+export interface IngestTarget {
+  readonly kind: "ingest";
+  readonly ingest: Ingest;
+  readonly fd: number;
 }
 
-/** The one writer of a ref. Not for concurrent calls: each waits for the one before. */
-export class IngestWriter implements ContentWriter {
-  readonly #store: ContentInternals;
-  readonly #options: IngestWriterOptions;
-  #target: WriterTarget | undefined;
-
-  constructor(options: IngestWriterOptions) {
-    this.#store = options.store;
-    this.#options = options;
-    this.#target = options.target;
-  }
-
-  status(): IngestStatus {
-    const { ref } = this.#options;
-    const target = this.#open();
-    if (target.kind === "shared") {
-      const { sizeBytes, startedAt, digest } = target;
-      return { ref, offset: sizeBytes, total: sizeBytes, expected: digest, startedAt, updatedAt: startedAt };
-    }
-    const { offset, total, startedAt, updatedAt } = target.ingest;
-    return { ref, offset, total, expected: undefined, startedAt, updatedAt };
-  }
-
-  digest(): Digest {
-    const target = this.#open();
-    return target.kind === "shared" ? target.digest : digesterOf(target.ingest).digest();
-  }
-
+/** Writes into this store's own files. */
+export class IngestWriter extends NamedWriter<ContentInternals, IngestTarget> {
   file(): string | undefined {
-    const target = this.#open();
+    const target = this.open();
     return target.kind === "ingest" ? dataPath(target.ingest.folder) : undefined;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
-    const { ingest, fd } = await this.#own(false);
+    const { ingest, fd } = await this.own(false);
     // Before the write: whenever we die in it, the file is the one that was kept, or has grown a moment later.
     await keepHash(ingest);
     const digester = digesterOf(ingest);
@@ -96,11 +56,11 @@ export class IngestWriter implements ContentWriter {
     await Promise.all([written, digestSlices(digester, bytes)]);
     ingest.digester = digester;
     ingest.offset += bytes.length;
-    ingest.updatedAt = this.#store.now();
+    ingest.updatedAt = this.options.store.now();
   }
 
   async truncate(): Promise<void> {
-    const { ingest, fd } = await this.#own(true);
+    const { ingest, fd } = await this.own(true);
     if (ingest.offset === 0) return;
     ingest.digester = undefined;
     await forgetHash(ingest.folder);
@@ -110,62 +70,22 @@ export class IngestWriter implements ContentWriter {
     ingest.digester = createIngestDigester(ingest.total);
   }
 
-  /** Source: containerd core/metadata/content.go, namespacedWriter.Commit; plugins/content/local/writer.go, Commit. */
-  async commit(_ctx: Ctx, options: CommitOptions): Promise<Digest> {
-    const target = this.#open();
-    try {
-      checkLabels(options.labels ?? noLabels, "info.Labels");
-      this.#checkSize(options.sizeBytes);
-      requireLabelKeys(options.labels ?? noLabels);
-      return target.kind === "shared"
-        ? await this.#commitShared(target, options)
-        : await this.#commitIngest(target, options);
-    } finally {
-      await this[Symbol.asyncDispose]();
-    }
+  protected override progressOf({ ingest }: IngestTarget): IngestProgress {
+    const { offset, total, startedAt, updatedAt } = ingest;
+    return { offset, total, startedAt, updatedAt };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const target = this.#target;
-    if (target === undefined) return;
-    this.#target = undefined;
-    try {
-      if (target.kind === "ingest") {
-        await closeFile(target.fd);
-        if (this.#store.ingests.get(this.#options.backendRef) === target.ingest) {
-          await Promise.all([saveUpdated(target.ingest), keepHash(target.ingest, true)]);
-        }
-      }
-    } finally {
-      this.#store.locks.delete(this.#options.backendRef);
-    }
+  protected override digestOf({ ingest }: IngestTarget): Digest {
+    return digesterOf(ingest).digest();
   }
 
-  #open(): WriterTarget {
-    if (this.#target === undefined) throw failedPrecondition("cannot commit on closed writer");
-    return this.#target;
+  protected override async begin(totalBytes: number): Promise<IngestTarget> {
+    const ingest = await this.options.store.createIngest(this.options.backendRef, totalBytes);
+    return { kind: "ingest", ingest, fd: await openData(ingest) };
   }
 
-  #checkSize(wanted: number | undefined): void {
-    const { offset } = this.status();
-    if (wanted === undefined || wanted === 0 || wanted === offset) return;
-    throw failedPrecondition(`${quote(this.#options.ref)} failed size validation: ${offset} != ${wanted}`);
-  }
-
-  /** An ingest of one's own; out of a shared blob one is made first, with a copy of it unless it is to be empty. */
-  async #own(empty: boolean): Promise<Extract<WriterTarget, { kind: "ingest" }>> {
-    const target = this.#open();
-    if (target.kind === "ingest") return target;
-    const ingest = await this.#store.createIngest(this.#options.backendRef, empty ? 0 : target.sizeBytes);
-    const fd = await openData(ingest);
-    const own = { kind: "ingest", ingest, fd } as const;
-    this.#target = own;
-    if (!empty) await this.#copyBlob(target.digest, own);
-    return own;
-  }
-
-  async #copyBlob(digest: Digest, { ingest, fd }: Extract<WriterTarget, { kind: "ingest" }>): Promise<void> {
-    const source = await openFile(this.#store.layout.blob(digest), constants.O_RDONLY);
+  protected override async copy({ digest }: SharedTarget, { ingest, fd }: IngestTarget): Promise<void> {
+    const source = await openFile(this.options.store.layout.blob(digest), constants.O_RDONLY);
     try {
       const buffer = Buffer.allocUnsafeSlow(copyBytes);
       const digester = digesterOf(ingest);
@@ -182,22 +102,22 @@ export class IngestWriter implements ContentWriter {
     }
   }
 
-  async #commitShared(target: Extract<WriterTarget, { kind: "shared" }>, options: CommitOptions): Promise<Digest> {
-    if (options.expected !== undefined && options.expected !== target.digest) {
-      throw failedPrecondition(`${quote(this.#options.ref)} unexpected digest`);
-    }
-    if (await this.#record(target.digest, target.sizeBytes, options)) throw alreadyExists(`content ${target.digest}`);
-    return target.digest;
+  protected override async close({ ingest, fd }: IngestTarget): Promise<void> {
+    await closeFile(fd);
+    if (this.options.store.ingests.get(this.options.backendRef) !== ingest) return;
+    await Promise.all([saveUpdated(ingest), keepHash(ingest, true)]);
   }
 
-  async #commitIngest(target: Extract<WriterTarget, { kind: "ingest" }>, options: CommitOptions): Promise<Digest> {
-    const { ingest, fd } = target;
+  /** Source: containerd plugins/content/local/writer.go, Commit. */
+  protected override async commitIngest({ ingest, fd }: IngestTarget, options: CommitOptions): Promise<Digest> {
+    const { store } = this.options;
     const digest = await this.#verified(ingest, options.expected);
-    using _lock = await this.#store.mutex.lock(digest);
-    const blob = this.#store.layout.blob(digest);
+    using _lock = await store.mutex.lock(digest);
+    const blob = store.layout.blob(digest);
     if ((await sizeOf(blob)) !== ingest.offset) await this.#publish(ingest, fd, digest, blob);
-    const existed = await this.#record(digest, ingest.offset, options);
-    this.#store.forgetIngest(ingest);
+    const labels = options.labels ?? noLabels;
+    const existed = await store.record({ ...this.options, labels }, digest, ingest.offset);
+    store.forgetIngest(ingest);
     if (existed) throw alreadyExists(`content ${digest}`);
     return digest;
   }
@@ -207,7 +127,7 @@ export class IngestWriter implements ContentWriter {
     if (expected === undefined) return digest;
     if (digestProblem(expected) === undefined && algorithmOf(expected) !== algorithmOf(digest)) {
       const digester = createDigester(algorithmOf(expected));
-      await digestFile(dataPath(ingest.folder), digester, this.#store.signal);
+      await digestFile(dataPath(ingest.folder), digester, this.options.store.signal);
       digest = digester.digest();
     }
     if (digest === expected) return digest;
@@ -221,19 +141,14 @@ export class IngestWriter implements ContentWriter {
         syncFile(fd),
         chmodFile(fd, 0o444),
         writeFile(intentPath(ingest.folder), digest),
-        this.#store.ensureBlobFolder(digest),
+        this.options.store.ensureBlobFolder(digest),
       ]);
       await rename(dataPath(ingest.folder), blob);
-      this.#store.blobs.forget(blob);
-      await syncFolder(this.#store.blobFolder(digest));
+      this.options.store.blobs.forget(blob);
+      await syncFolder(this.options.store.blobFolder(digest));
     } catch (error) {
       throw wrapFault(`commit ${digest}`, error);
     }
-  }
-
-  /** True when the namespace had the blob already. */
-  #record(digest: Digest, sizeBytes: number, { labels = noLabels }: CommitOptions): Promise<boolean> {
-    return this.#store.record({ ...this.#options, labels }, digest, sizeBytes);
   }
 }
 

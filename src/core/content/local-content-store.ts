@@ -17,9 +17,10 @@ import { collectableContent } from "./collectable-content.ts";
 import type { BlobFile, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "./content.ts";
 import { checkContent } from "./content-check.ts";
 import { ingestFields } from "./content-fields.ts";
-import { IngestWriter, type WriterTarget } from "./content-writer.ts";
+import { type IngestTarget, IngestWriter } from "./content-writer.ts";
 import { catchUp, createIngest, type Ingest, openData, statusOf } from "./ingest-files.ts";
 import { type BegunWrite, NamedContent, type NamedContentOptions } from "./named-content.ts";
+import type { SharedTarget } from "./named-writer.ts";
 import { OpenBlobs } from "./open-blobs.ts";
 import { RemovalQueue } from "./removals.ts";
 import { deleteRemoval, ingestsOf, ownersOf } from "./store.ts";
@@ -210,12 +211,12 @@ export class ContentInternals extends NamedContent implements ContentStore, Asyn
     { backendRef, sharedBytes }: BegunWrite,
     { expected, total = 0 }: WriterOptions,
     ctx: Ctx,
-  ): Promise<WriterTarget> {
+  ): Promise<IngestTarget | SharedTarget> {
     if (sharedBytes === undefined || expected === undefined) return this.#openIngest(backendRef, total, ctx);
     return { kind: "shared", digest: expected, sizeBytes: sharedBytes, startedAt: this.now() };
   }
 
-  async #openIngest(backendRef: string, total: number, ctx: Ctx): Promise<WriterTarget> {
+  async #openIngest(backendRef: string, total: number, ctx: Ctx): Promise<IngestTarget> {
     const ingest = (await this.#resume(backendRef, total, ctx)) ?? (await this.createIngest(backendRef, total));
     return { kind: "ingest", ingest, fd: await openData(ingest) };
   }

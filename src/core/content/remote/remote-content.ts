@@ -11,6 +11,7 @@ import { collectableContent } from "../collectable-content.ts";
 import type { BlobFile, ContentStore, ContentWriter, IngestStatus, WriterOptions } from "../content.ts";
 import { ingestFields } from "../content-fields.ts";
 import { type BegunWrite, NamedContent, type NamedContentOptions } from "../named-content.ts";
+import type { SharedTarget } from "../named-writer.ts";
 import { ingestsOf, ownersOf } from "../store.ts";
 import type { BackendCall, ContentBackend } from "./backend.ts";
 import type { BackendWrite } from "./backend-write.ts";
@@ -165,7 +166,7 @@ export class RemoteContent extends NamedContent implements ContentStore, AsyncDi
     { backendRef, sharedBytes }: BegunWrite,
     expected: Digest | undefined,
     total: number,
-  ): Promise<RemoteTarget> {
+  ): Promise<RemoteTarget | SharedTarget> {
     if (sharedBytes !== undefined && expected !== undefined) {
       return { kind: "shared", digest: expected, sizeBytes: sharedBytes, startedAt: this.now() };
     }

@@ -1,61 +1,30 @@
-import type { Ctx } from "../../../lib/ctx.ts";
 import { algorithmOf, type Digest, digestProblem } from "../../../lib/digest.ts";
-import { alreadyExists, failedPrecondition, isFault, quote } from "../../../lib/faults.ts";
-import type { Instant } from "../../../lib/instant.ts";
-import { checkLabels, requireLabelKeys } from "../../../lib/labels.ts";
-import type { ContentWriter, IngestStatus } from "../content.ts";
+import { alreadyExists, failedPrecondition, isFault } from "../../../lib/faults.ts";
+import {
+  type CommitOptions,
+  type IngestProgress,
+  NamedWriter,
+  type NamedWriterOptions,
+  noLabels,
+  type SharedTarget,
+} from "../named-writer.ts";
 import type { BackendCall } from "./backend.ts";
 import type { BackendWrite } from "./backend-write.ts";
 import type { RemoteContent } from "./remote-content.ts";
 
-type CommitOptions = Parameters<ContentWriter["commit"]>[1];
-
-/** What a writer works on: an ingest there, or a blob that is there already. */
-export type RemoteTarget =
-  | { readonly kind: "ingest"; readonly write: BackendWrite; readonly total: number }
-  | { readonly kind: "shared"; readonly digest: Digest; readonly sizeBytes: number; readonly startedAt: Instant };
-
-export interface RemoteWriterOptions {
-  readonly store: RemoteContent;
-  readonly namespace: string;
-  readonly ref: string;
-  readonly backendRef: string;
-  readonly lease: string | undefined;
-  readonly mediaType: string | undefined;
-  readonly call: BackendCall;
-  readonly target: RemoteTarget;
+/** An ingest there. */
+export interface RemoteTarget {
+  readonly kind: "ingest";
+  readonly write: BackendWrite;
+  readonly total: number;
 }
 
-const noLabels: ReadonlyMap<string, string> = new Map();
+export interface RemoteWriterOptions extends NamedWriterOptions<RemoteContent, RemoteTarget> {
+  readonly call: BackendCall;
+}
 
-/** The one writer of a ref. Not for concurrent calls: each waits for the one before. */
-export class RemoteWriter implements ContentWriter {
-  readonly #store: RemoteContent;
-  readonly #options: RemoteWriterOptions;
-  #target: RemoteTarget | undefined;
-
-  constructor(options: RemoteWriterOptions) {
-    this.#store = options.store;
-    this.#options = options;
-    this.#target = options.target;
-  }
-
-  status(): IngestStatus {
-    const { ref } = this.#options;
-    const target = this.#open();
-    if (target.kind === "shared") {
-      const { sizeBytes, startedAt, digest } = target;
-      return { ref, offset: sizeBytes, total: sizeBytes, expected: digest, startedAt, updatedAt: startedAt };
-    }
-    const { offset, startedAt, updatedAt } = target.write;
-    return { ref, offset, total: target.total, expected: undefined, startedAt, updatedAt };
-  }
-
-  digest(): Digest {
-    const target = this.#open();
-    return target.kind === "shared" ? target.digest : target.write.digest;
-  }
-
+/** Writes into another process's store. */
+export class RemoteWriter extends NamedWriter<RemoteContent, RemoteTarget, RemoteWriterOptions> {
   /** There is none that a worker here could read. */
   file(): undefined {
     return undefined;
@@ -63,84 +32,45 @@ export class RemoteWriter implements ContentWriter {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
-    const { write } = await this.#own(false);
-    await write.write(bytes, this.#store.now());
+    const { write } = await this.own(false);
+    await write.write(bytes, this.options.store.now());
   }
 
   async truncate(): Promise<void> {
-    const { write } = await this.#own(true);
+    const { write } = await this.own(true);
     write.truncate();
   }
 
-  /** Source: containerd core/metadata/content.go, namespacedWriter.Commit. */
-  async commit(_ctx: Ctx, options: CommitOptions): Promise<Digest> {
-    const target = this.#open();
-    try {
-      const labels = options.labels ?? noLabels;
-      checkLabels(labels, "info.Labels");
-      this.#checkSize(options.sizeBytes);
-      requireLabelKeys(labels);
-      return target.kind === "shared"
-        ? await this.#commitShared(target, options)
-        : await this.#commitWrite(target.write, options);
-    } finally {
-      await this[Symbol.asyncDispose]();
-    }
+  protected override progressOf({ write, total }: RemoteTarget): IngestProgress {
+    const { offset, startedAt, updatedAt } = write;
+    return { offset, total, startedAt, updatedAt };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const target = this.#target;
-    if (target === undefined) return;
-    this.#target = undefined;
-    try {
-      if (target.kind === "ingest") await target.write[Symbol.asyncDispose]();
-    } finally {
-      this.#store.locks.delete(this.#options.backendRef);
-    }
+  protected override digestOf({ write }: RemoteTarget): Digest {
+    return write.digest;
   }
 
-  #open(): RemoteTarget {
-    if (this.#target === undefined) throw failedPrecondition("cannot commit on closed writer");
-    return this.#target;
-  }
-
-  #checkSize(wanted: number | undefined): void {
-    const { offset } = this.status();
-    if (wanted === undefined || wanted === 0 || wanted === offset) return;
-    throw failedPrecondition(`${quote(this.#options.ref)} failed size validation: ${offset} != ${wanted}`);
-  }
-
-  /** An ingest of one's own; out of a shared blob one is made first, with a copy of it unless it is to be empty. */
-  async #own(empty: boolean): Promise<Extract<RemoteTarget, { kind: "ingest" }>> {
-    const target = this.#open();
-    if (target.kind === "ingest") return target;
-    const { backendRef, call } = this.#options;
-    const total = empty ? 0 : target.sizeBytes;
-    const write = await this.#store.openWrite(call, backendRef, total);
-    const own = { kind: "ingest", write, total } as const;
-    this.#target = own;
+  protected override async begin(totalBytes: number): Promise<RemoteTarget> {
+    const { store, backendRef, call } = this.options;
+    const write = await store.openWrite(call, backendRef, totalBytes);
     if (write.offset > 0) write.truncate();
-    if (empty || target.sizeBytes === 0) return own;
-    for await (const piece of this.#store.backend.read(call, target.digest, 0, target.sizeBytes)) {
-      await write.write(piece, this.#store.now());
-    }
-    return own;
+    return { kind: "ingest", write, total: totalBytes };
   }
 
-  async #commitShared(target: Extract<RemoteTarget, { kind: "shared" }>, options: CommitOptions): Promise<Digest> {
-    const { digest, sizeBytes } = target;
-    if (options.expected !== undefined && options.expected !== digest) {
-      throw failedPrecondition(`${quote(this.#options.ref)} unexpected digest`);
-    }
-    const { labels = noLabels } = options;
-    if (await this.#store.record({ ...this.#options, labels }, digest, sizeBytes)) {
-      throw alreadyExists(`content ${digest}`);
-    }
-    return digest;
+  protected override async copy({ digest, sizeBytes }: SharedTarget, { write }: RemoteTarget): Promise<void> {
+    const { store, call } = this.options;
+    for await (const piece of store.backend.read(call, digest, 0, sizeBytes)) await write.write(piece, store.now());
   }
 
-  async #commitWrite(write: BackendWrite, { expected, labels = noLabels }: CommitOptions): Promise<Digest> {
-    const { store, backendRef, call } = this.#options;
+  protected override async close({ write }: RemoteTarget): Promise<void> {
+    await write[Symbol.asyncDispose]();
+  }
+
+  protected override async commitIngest(
+    { write }: RemoteTarget,
+    { expected, labels = noLabels }: CommitOptions,
+  ): Promise<Digest> {
+    const { store, backendRef, call } = this.options;
     const digest = this.#promised(write, expected);
     const { offset } = write;
     using _lock = await store.mutex.lock(digest);
@@ -149,7 +79,7 @@ export class RemoteWriter implements ContentWriter {
     if (hadIt && (await store.backend.find(call, digest)) !== offset) {
       throw failedPrecondition(`content ${digest} of the proxy plugin has another size than ${offset} bytes`);
     }
-    const existed = await store.record({ ...this.#options, labels }, digest, offset, (tx) => {
+    const existed = await store.record({ ...this.options, labels }, digest, offset, (tx) => {
       store.removals.forget(tx, { kind: "blob", name: digest });
       // A commit ends the ingest there; whether one that changed nothing does is not said.
       if (!hadIt) store.removals.forget(tx, { kind: "ingest", name: backendRef });
@@ -169,7 +99,7 @@ export class RemoteWriter implements ContentWriter {
 
   /** Should this process die before the row is written, nobody would know of the blob. */
   async #noteUnlessThere(digest: Digest): Promise<void> {
-    const { store, namespace, call } = this.#options;
+    const { store, namespace, call } = this.options;
     if ((await store.backend.find(call, digest)) !== undefined) return;
     await store.metadata.update((tx) => {
       store.removals.note(tx, { kind: "blob", namespace, name: digest });
