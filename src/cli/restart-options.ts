@@ -1,5 +1,6 @@
 import type { Client } from "../client/client.ts";
-import { isFault, messageOf } from "../lib/faults.ts";
+import { setLabels } from "../client/containers/labels.ts";
+import { messageOf } from "../lib/faults.ts";
 import type { LabelRecord } from "../lib/labels.ts";
 import { type LogTarget, logAddress } from "../lib/output-log/index.ts";
 import {
@@ -66,18 +67,6 @@ export async function stayStopped(client: Client, id: string): Promise<void> {
 /** Takes a container from the restart monitor, for its removal. */
 export async function letGo(client: Client, id: string): Promise<void> {
   await setLabels(client, id, { [restartLabels.status]: "" });
-}
-
-/** Sets labels; an empty value takes one away. A container that is gone is no failure. */
-export async function setLabels(client: Client, id: string, labels: Readonly<Record<string, string>>): Promise<void> {
-  try {
-    await client.containers.update({
-      container: { id, labels },
-      updateMask: { paths: Object.keys(labels).map((label) => `labels.${label}`) },
-    });
-  } catch (error) {
-    if (!isFault(error, "notFound")) throw error;
-  }
 }
 
 /** What a person is shown of restarts. */

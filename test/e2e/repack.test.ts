@@ -8,9 +8,10 @@ import { Layers } from "../../src/gen/lighter/layers/v1/layers_pb.ts";
 import { digestOf } from "../../src/lib/digest.ts";
 import { failureText } from "../../src/lib/fault-testing.ts";
 import { isFault } from "../../src/lib/faults.ts";
-import { connectGrpc } from "../../src/wire/grpc/index.ts";
+import type { ClientConnection } from "../../src/wire/service.ts";
 import {
   collectsWhenAsked,
+  connectLine,
   createWorkspace,
   type Daemon,
   daemonNeeds,
@@ -34,35 +35,31 @@ interface Bed extends AsyncDisposable {
   reconnect(): Promise<void>;
 }
 
-type Connection = Awaited<ReturnType<typeof connectGrpc>>;
 const namespace = "packing";
 const lease = "hold";
-const contentOf = (connection: Connection) => connection.client(Content, { namespace, lease });
-const layersOf = (connection: Connection) => connection.client(Layers, { namespace, lease });
-const leasesOf = (connection: Connection) => connection.client(Leases, { namespace });
+const contentOf = (connection: ClientConnection) => connection.client(Content, { namespace, lease });
+const layersOf = (connection: ClientConnection) => connection.client(Layers, { namespace, lease });
+const leasesOf = (connection: ClientConnection) => connection.client(Leases, { namespace });
 
 async function bed(): Promise<Bed> {
   const workspace = await createWorkspace();
   const daemon = await startDaemon({ config: collectsWhenAsked });
-  let connection = await connectGrpc({ path: daemon.address });
-  await leasesOf(connection).create({ id: lease });
+  const line = await connectLine(daemon);
+  await leasesOf(line.connection).create({ id: lease });
   return {
     daemon,
     get content() {
-      return contentOf(connection);
+      return contentOf(line.connection);
     },
     get layers() {
-      return layersOf(connection);
+      return layersOf(line.connection);
     },
     get leases() {
-      return leasesOf(connection);
+      return leasesOf(line.connection);
     },
-    reconnect: async () => {
-      await connection[Symbol.asyncDispose]();
-      connection = await connectGrpc({ path: daemon.address });
-    },
+    reconnect: () => line.reconnect(),
     [Symbol.asyncDispose]: async () => {
-      await connection[Symbol.asyncDispose]();
+      await line[Symbol.asyncDispose]();
       await daemon[Symbol.asyncDispose]();
       await workspace[Symbol.asyncDispose]();
     },

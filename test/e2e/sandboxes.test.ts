@@ -12,10 +12,9 @@ import type { SandboxSchema } from "../../src/gen/containerd/types/sandbox_pb.ts
 import { Host } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { failureText } from "../../src/lib/fault-testing.ts";
 import { anyOfJson, anyTo, ociTypeUrls } from "../../src/wire/any.ts";
-import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import type { ClientConnection } from "../../src/wire/service.ts";
 import { connectTtrpc } from "../../src/wire/ttrpc/index.ts";
-import { type Daemon, missing, startLighter, waitFor, writeBusyboxRootfs } from "../support/index.ts";
+import { connectLine, type Daemon, missing, startLighter, waitFor, writeBusyboxRootfs } from "../support/index.ts";
 
 const lacks = missing(["lighterd", "runc", "root", "busybox"]);
 const sandboxer = "shim";
@@ -46,25 +45,22 @@ const storeOf = (connection: ClientConnection) => connection.client(Store, { nam
 async function fixture(): Promise<Fixture> {
   const daemon = await startLighter();
   const rootfs = await writeBusyboxRootfs(path.join(daemon.workspace.folder, "rootfs"));
-  let connection = await connectGrpc({ path: daemon.address });
+  const line = await connectLine(daemon);
   return {
     daemon,
     rootfs,
     get connection() {
-      return connection;
+      return line.connection;
     },
     get controller() {
-      return controllerOf(connection);
+      return controllerOf(line.connection);
     },
     get store() {
-      return storeOf(connection);
+      return storeOf(line.connection);
     },
-    reconnect: async () => {
-      await connection[Symbol.asyncDispose]();
-      connection = await connectGrpc({ path: daemon.address });
-    },
+    reconnect: () => line.reconnect(),
     [Symbol.asyncDispose]: async () => {
-      await connection[Symbol.asyncDispose]();
+      await line[Symbol.asyncDispose]();
       await daemon[Symbol.asyncDispose]();
     },
   };

@@ -4,6 +4,7 @@ export type { Daemon, RuntimeName } from "./daemon.ts";
 export { daemonKind, insideLegacyCgroups, startContainerd, startDaemon, startLighter } from "./daemons.ts";
 export { type Dockerd, startDockerd } from "./dockerd.ts";
 export { followEvents } from "./events.ts";
+export { connectLine, type Line } from "./line.ts";
 export { criuFolder, missing, testNeeding } from "./requirements.ts";
 export { findProcesses, isEmpty, snapshotResources } from "./resources.ts";
 export { type RunResult, run, runInTerminal, runOk, type TerminalSession } from "./run.ts";

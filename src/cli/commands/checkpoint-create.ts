@@ -1,6 +1,6 @@
 import type { Client } from "../../client/client.ts";
 import { findContainer } from "../../client/containers/find.ts";
-import { containerLabels } from "../../client/containers/labels.ts";
+import { containerLabels, setLabels } from "../../client/containers/labels.ts";
 import { getTask } from "../../client/containers/tasks.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
@@ -9,7 +9,7 @@ import { restartLabels } from "../../lib/restart-labels.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { printJson } from "../json.ts";
 import { startProgress } from "../progress.ts";
-import { isSupervised, setLabels, stayStopped } from "../restart-options.ts";
+import { isSupervised, stayStopped } from "../restart-options.ts";
 import { formatBytes } from "../units.ts";
 import { CommandError } from "../usage-error.ts";
 

@@ -1,5 +1,6 @@
 import type { Client } from "../../client/client.ts";
 import { findContainer } from "../../client/containers/find.ts";
+import { setLabels } from "../../client/containers/labels.ts";
 import { getTask } from "../../client/containers/tasks.ts";
 import type { Container } from "../../gen/containerd/services/containers/v1/containers_pb.ts";
 import { type RestartPolicy, restartLabels } from "../../lib/restart-labels.ts";
@@ -7,7 +8,7 @@ import type { Command, CommandContext } from "../command.ts";
 import { logOf } from "../container-log.ts";
 import { dockerUpdateOptions } from "../docker-words.ts";
 import { forAll } from "../each.ts";
-import { policyLabels, readRestartPolicy, restartHint, restartOption, setLabels } from "../restart-options.ts";
+import { policyLabels, readRestartPolicy, restartHint, restartOption } from "../restart-options.ts";
 import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {

@@ -1,3 +1,6 @@
+import { isFault } from "../../lib/faults.ts";
+import type { Client } from "../client.ts";
+
 /** Labels under which this client remembers things about the containers it made. */
 export const containerLabels = {
   /** The file in which a container's output is kept. */
@@ -13,3 +16,15 @@ export const containerLabels = {
   stopSignal: "io.containerd.image.config.stop-signal",
   autoRemove: "lighter/auto-remove",
 } as const;
+
+/** Sets labels of a container; an empty value takes one away. A container that is gone is no failure. */
+export async function setLabels(client: Client, id: string, labels: Readonly<Record<string, string>>): Promise<void> {
+  try {
+    await client.containers.update({
+      container: { id, labels },
+      updateMask: { paths: Object.keys(labels).map((label) => `labels.${label}`) },
+    });
+  } catch (error) {
+    if (!isFault(error, "notFound")) throw error;
+  }
+}

@@ -7,7 +7,7 @@ import { rfc3339 } from "../../lib/rfc3339.ts";
 import type { Client } from "../client.ts";
 import type { StdioPaths } from "../stdio/fifo-set.ts";
 import { removeSnapshot } from "./create.ts";
-import { containerLabels } from "./labels.ts";
+import { containerLabels, setLabels } from "./labels.ts";
 
 /** How a process ended. */
 export interface ExitRecord {
@@ -81,19 +81,10 @@ export async function deleteTask(client: Client, id: string): Promise<ExitRecord
 
 /** Writes a stopped task's exit into the container's labels and deletes it, where `ps` and `wait` find it. */
 export async function retireTask(client: Client, id: string, exit: ExitRecord): Promise<void> {
-  const labels = {
+  await setLabels(client, id, {
     [containerLabels.exitStatus]: String(exit.status),
     [containerLabels.exitedAt]: exit.at.toJSON(),
-  };
-  try {
-    await client.containers.update({
-      container: { id, labels },
-      updateMask: { paths: Object.keys(labels).map((label) => `labels.${label}`) },
-    });
-  } catch (error) {
-    // Removed by somebody else meanwhile: then there is nothing to remember.
-    if (!isFault(error, "notFound")) throw error;
-  }
+  });
   // The task remembers until here: where the label cannot be written, on a full disk, nothing is lost.
   await deleteTask(client, id);
 }
