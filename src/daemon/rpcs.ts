@@ -13,6 +13,7 @@ import {
 import type { ServiceDefinition } from "../wire/service.ts";
 import { metricsPlugins } from "./metrics/plugin.ts";
 import { SERVER } from "./server.ts";
+import { tracingPlugins } from "./tracing/plugin.ts";
 
 /** One method of the daemon's API. */
 export interface Rpc {
@@ -67,7 +68,7 @@ async function composedServices(
     requires: { apis: GRPC, ours: LIGHTER_GRPC },
     init: ({ apis, ours }) => [...apis.values(), ...ours.values()],
   });
-  const ofSockets: ReadonlySet<PluginDefinition> = new Set(metricsPlugins);
+  const ofSockets: ReadonlySet<PluginDefinition> = new Set([...metricsPlugins, ...tracingPlugins]);
   const all = [...plugins.filter((plugin) => plugin.type !== SERVER.type && !ofSockets.has(plugin)), collector];
   const { byUri } = decodePlugins(all, defaultConfig());
   await using started = await startPlugins({

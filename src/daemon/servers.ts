@@ -13,7 +13,7 @@ import {
   text,
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
-import { createGrpcServer } from "../wire/grpc/index.ts";
+import { createGrpcServer, observers } from "../wire/grpc/index.ts";
 import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
@@ -25,6 +25,7 @@ import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
 import { SERVER } from "./server.ts";
 import { socketPath } from "./sockets.ts";
 import { tcpServer } from "./tcp-server.ts";
+import { tracingPlugins, tracingToken } from "./tracing/plugin.ts";
 
 /** How long a stopping daemon waits for the calls under way. */
 const graceMs = 1000;
@@ -37,21 +38,21 @@ const socketConfig = { address: text(), uid: ownerId(uid()), gid: ownerId(gid())
 const grpcServer: PluginDefinition = definePlugin({
   type: SERVER,
   id: "grpc",
-  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken) },
+  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken), tracing: optional(tracingToken) },
   config: table({
     ...socketConfig,
     max_recv_message_size: sizeBytes(messageBytes),
     max_send_message_size: sizeBytes(messageBytes),
   }),
   live: ["max_recv_message_size", "max_send_message_size"],
-  init: ({ apis, ours, metrics }, { config, log, scope, onReload }): CallsServer => {
+  init: ({ apis, ours, metrics, tracing }, { config, log, scope, onReload }): CallsServer => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
     metrics?.add(services);
     const server = createGrpcServer({
       services,
       log,
       lookout: createLookout(createKernel()),
-      observer: metrics,
+      observer: observers([metrics, tracing].filter((one) => one !== undefined)),
       limits: limitsOf(config),
     });
     onReload((next) => () => server.limitMessages(limitsOf(next)));
@@ -108,4 +109,5 @@ export const serverPlugins: readonly PluginDefinition[] = [
   debugServer,
   ...metricsPlugins,
   tcpServer,
+  ...tracingPlugins,
 ];

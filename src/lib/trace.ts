@@ -1,3 +1,6 @@
+import type { Ctx } from "./ctx.ts";
+import { messageOf } from "./faults.ts";
+
 export type TraceAttributes = Readonly<Record<string, string | number | boolean>>;
 
 /** A span of a trace, open: what goes on within it has it as its parent. */
@@ -10,6 +13,47 @@ export interface Trace {
   child(name: string, attributes: TraceAttributes): Trace;
   /** Closes it; with a text where it failed. */
   end(failure?: string): void;
+}
+
+/** Does a piece of work within a span of its own; where nobody traces, it is just done. */
+export async function traced<T>(
+  ctx: Ctx,
+  name: string,
+  attributes: TraceAttributes,
+  work: (ctx: Ctx) => Promise<T>,
+): Promise<T> {
+  const span = ctx.trace?.child(name, attributes);
+  if (span === undefined) return work(ctx);
+  try {
+    const result = await work(within(ctx, span));
+    span.end();
+    return result;
+  } catch (error) {
+    span.end(messageOf(error));
+    throw error;
+  }
+}
+
+/** The same context below another span; what it says of its step is said of the whole. */
+function within(ctx: Ctx, trace: Trace): Ctx {
+  const { signal, namespace, lease, log, metadata } = ctx;
+  return {
+    signal,
+    namespace,
+    lease,
+    log,
+    metadata,
+    trace,
+    get aborted() {
+      return ctx.aborted;
+    },
+    get step() {
+      return ctx.step;
+    },
+    set step(step) {
+      ctx.step = step;
+    },
+  };
 }
 
 /** Source: W3C Trace Context, section 3.2.2. */

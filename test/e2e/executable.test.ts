@@ -15,7 +15,9 @@ import {
   startLighter,
   testNeeding,
   type Workspace,
+  waitFor,
 } from "../support/index.ts";
+import { startOtlpReceiver } from "../support/otlp-receiver.ts";
 
 // What people install is one executable, which is the daemon, the shim host, the workers and the command.
 const top = path.join(import.meta.dir, "../..");
@@ -31,12 +33,15 @@ describe("the one executable", () => {
   });
   const program = (name: string): string => path.join(built?.folder ?? "", name);
   const inEnvironment = async (body: (daemon: Daemon) => Promise<void>): Promise<void> => {
+    using receiver = startOtlpReceiver();
     await using daemon = await startLighter({
       program: program("lighterd"),
       config: '[metrics]\naddress = "127.0.0.1:0"',
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: "50" },
     });
     await importBusybox(daemon);
     await body(daemon);
+    await waitFor("a span", () => receiver.spans.some(({ name }) => name === "shim create"));
   };
 
   testNeeding(daemonNeeds(), "is daemon, shim host, worker and command", () =>

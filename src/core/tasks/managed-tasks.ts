@@ -6,6 +6,7 @@ import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, isFault, unavailable, wrapFault } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
+import { traced } from "../../lib/trace.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -98,7 +99,7 @@ export class ManagedTasks implements TaskManager {
     const task = this.#known(namespace, id);
     ctx.step = `waits for the shim to delete ${id}`;
     try {
-      const exit = await task.deleteProcess("");
+      const exit = await traced(ctx, "shim delete", { "container.id": id }, () => task.deleteProcess(""));
       ctx.step = `removes the bundle of ${id}`;
       await this.#forget(task);
       return exit;
@@ -214,7 +215,9 @@ export class ManagedTasks implements TaskManager {
     undo.defer(() => table.remove(task));
     undo.defer(() => this.#abandon(task));
     ctx.step = `waits for the shim to create ${id}`;
-    const pid = await createAtShim(task, creation, checkpoint, options);
+    const pid = await traced(ctx, "shim create", { "container.id": id, runtime }, () =>
+      createAtShim(task, creation, checkpoint, options),
+    );
     // Whoever asked for it is gone, and nobody else knows of it.
     if (ctx.aborted) throw abortFault(ctx.signal);
     undo.move();

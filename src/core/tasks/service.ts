@@ -5,6 +5,7 @@ import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_
 import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Logger } from "../../lib/log.ts";
+import { type TraceAttributes, traced } from "../../lib/trace.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
 import type { Task, TaskManager } from "./tasks.ts";
 
@@ -48,7 +49,8 @@ function lifeMethods(tasks: TaskManager): Methods {
     async start(ctx, { containerId, execId }) {
       const task = await tasks.get(ctx, containerId);
       ctx.step = asks("start", containerId, execId);
-      return { pid: await task.start(execId) };
+      const pid = await traced(ctx, "shim start", attributesOf(containerId, execId), () => task.start(execId));
+      return { pid };
     },
     async exec(ctx, { containerId, execId, stdin, stdout, stderr, terminal, spec }) {
       if (execId === "") throw new FaultError("invalidArgument", "exec id cannot be empty");
@@ -59,7 +61,9 @@ function lifeMethods(tasks: TaskManager): Methods {
         throw wrapFault(`invalid exec id ${execId}`, error);
       }
       ctx.step = asks("exec", containerId, execId);
-      await task.exec({ execId, io: { stdin, stdout, stderr, terminal }, spec });
+      await traced(ctx, "shim exec", attributesOf(containerId, execId), () =>
+        task.exec({ execId, io: { stdin, stdout, stderr, terminal }, spec }),
+      );
       return empty;
     },
     async delete(ctx, { containerId }) {
@@ -153,6 +157,10 @@ function controlMethods(tasks: TaskManager): Methods {
 /** A step of a call: its shim was asked and has not answered. */
 function asks(verb: string, id: string, execId: string): string {
   return `waits for the shim to ${verb} ${named(id, execId)}`;
+}
+
+function attributesOf(id: string, execId: string): TraceAttributes {
+  return { "container.id": id, "exec.id": execId };
 }
 
 function named(id: string, execId: string): string {

@@ -7,8 +7,8 @@ import type { LeaseManager } from "../leases/index.ts";
 const leaseMs = 24 * 60 * 60 * 1000;
 
 /** The same context with another signal. */
-export function withSignal({ namespace, lease, log, metadata }: Ctx, signal: AbortSignal): Ctx {
-  return createCtx({ namespace, lease, log, metadata, signal });
+export function withSignal({ namespace, lease, log, metadata, trace }: Ctx, signal: AbortSignal): Ctx {
+  return createCtx({ namespace, lease, log, metadata, signal, trace });
 }
 
 /** Says of a lease which pull's it is. */
@@ -32,11 +32,11 @@ export async function underLease<T>(ctx: Ctx, options: LeaseOptions, action: (ct
   if (pulls !== undefined) labels.set(pullLabel, pulls);
   const { id } = await leases.create(ctx, { id: "", labels });
   active.add(id);
-  const { namespace, log, metadata, signal } = ctx;
+  const { namespace, log, metadata, signal, trace } = ctx;
   const own = createCtx({ namespace, log });
   let isKept = false;
   try {
-    const result = await action(createCtx({ namespace, lease: id, log, metadata, signal }));
+    const result = await action(createCtx({ namespace, lease: id, log, metadata, signal, trace }));
     if (pulls !== undefined) await deleteLeases(own, leases, cutPulls(own, options, pulls));
     return result;
   } catch (error) {

@@ -2,6 +2,7 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { type Descriptor } from "../../lib/descriptor.ts";
 import { invalidArgument, wrapFault } from "../../lib/faults.ts";
 import { dockerSchema1Manifest, isConfigType, isLayerType, isManifestType } from "../../lib/media-types.ts";
+import { type TraceAttributes, traced } from "../../lib/trace.ts";
 import { createResolver, distributionSource, type Fetcher, parseRef } from "../remotes/index.ts";
 import type { UnpackProgress, UnpackTarget } from "../unpack/index.ts";
 import { withSignal } from "./contexts.ts";
@@ -24,7 +25,9 @@ export async function pullImage(
   const resolver = createResolver(parts.resolverOptions(source));
   let resolved: Awaited<ReturnType<typeof resolver.resolve>>;
   try {
-    resolved = await resolver.resolve(ctx, source.reference);
+    resolved = await traced(ctx, "resolve", { reference: source.reference }, (own) =>
+      resolver.resolve(own, source.reference),
+    );
   } catch (error) {
     throw wrapFault("failed to resolve image", error);
   }
@@ -45,6 +48,10 @@ export async function pullImage(
     tell({ event: "saved", name: image.name, descriptor });
   }
   tell({ event: `Completed pull from ${from}` });
+}
+
+function attributesOf({ digest, mediaType, sizeBytes }: Descriptor): TraceAttributes {
+  return { digest, "media.type": mediaType, "size.bytes": sizeBytes };
 }
 
 interface PullOptions {
@@ -112,11 +119,13 @@ class Pull {
       targets,
       {
         fetch: async (ctx, layer, tee) => {
-          const brought = await fetcher.fetchInto(ctx, layer, parts.content, {
-            onProgress: (offset) => tracker.moved(layer, offset),
-            onOpen: tee?.begin.bind(tee),
-            onGrown: tee?.grown.bind(tee),
-          });
+          const brought = await traced(ctx, "fetch", attributesOf(layer), (own) =>
+            fetcher.fetchInto(own, layer, parts.content, {
+              onProgress: (offset) => tracker.moved(layer, offset),
+              onOpen: tee?.begin.bind(tee),
+              onGrown: tee?.grown.bind(tee),
+            }),
+          );
           this.#brought(layer, brought);
           await this.#labelSource(layer);
         },
@@ -130,12 +139,13 @@ class Pull {
     if (before !== undefined) return before;
     const { fetcher, parts, tracker } = this.#options;
     tracker.add(descriptor);
-    const bringing = fetcher
-      .fetchInto(this.#ctx, descriptor, parts.content, { onProgress: (offset) => tracker.moved(descriptor, offset) })
-      .then((brought) => {
-        this.#brought(descriptor, brought);
-        return this.#labelSource(descriptor);
-      });
+    const onProgress = (offset: number): void => tracker.moved(descriptor, offset);
+    const bringing = traced(this.#ctx, "fetch", attributesOf(descriptor), (ctx) =>
+      fetcher.fetchInto(ctx, descriptor, parts.content, { onProgress }),
+    ).then((brought) => {
+      this.#brought(descriptor, brought);
+      return this.#labelSource(descriptor);
+    });
     this.#seen.set(descriptor.digest, bringing);
     return bringing;
   }

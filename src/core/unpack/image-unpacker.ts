@@ -102,9 +102,9 @@ class ImageUnpack {
     }));
     const snapshots = new LayerSnapshots(this.#options.target, this.#options.locks);
     const stop = new AbortController();
-    const { namespace, lease, log, metadata } = this.#ctx;
+    const { namespace, lease, log, metadata, trace } = this.#ctx;
     const signal = AbortSignal.any([this.#ctx.signal, stop.signal]);
-    const extraction = this.#extraction(createCtx({ namespace, lease, log, metadata, signal }), stop, snapshots);
+    const extraction = this.#extraction(createCtx({ namespace, lease, log, metadata, signal, trace }), stop, snapshots);
     try {
       if (this.#options.target.rebases) await this.#inAnyOrder(extraction, snapshots, plans);
       else await this.#oneByOne(extraction, snapshots, plans);

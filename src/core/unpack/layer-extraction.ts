@@ -2,6 +2,7 @@ import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { fault, invalidArgument, quote, wrapFault } from "../../lib/faults.ts";
 import type { Slots } from "../../lib/slots.ts";
+import { type TraceAttributes, traced } from "../../lib/trace.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { AppliedLayer } from "../diff/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
@@ -85,7 +86,14 @@ async function applyBlob(
   using _slot = await unpacks?.take(ctx.signal);
   progress.extracting?.(layer, 0);
   const onOffset = progress.extracting === undefined ? undefined : progress.extracting.bind(progress, layer);
-  return await target.differ.apply(ctx, layer, mounts, { syncFs: syncEach, measure: true, onOffset });
+  const options = { syncFs: syncEach, measure: true, onOffset };
+  return await traced(ctx, "unpack layer", attributesOf(layer), (own) =>
+    target.differ.apply(own, layer, mounts, options),
+  );
+}
+
+function attributesOf({ digest, sizeBytes }: Descriptor): TraceAttributes {
+  return { digest, "size.bytes": sizeBytes };
 }
 
 /** A layer that may be unpacked while it arrives: from whenever there is a place for that, out of the file that it comes to. */
@@ -159,10 +167,12 @@ class Arrival implements LayerTee {
   #start(file: string, slot: Disposable | undefined): void {
     const { ctx, places, target, syncEach } = this.#extraction;
     places.free--;
-    const { namespace, lease, log } = ctx;
-    const own = createCtx({ namespace, lease, log, signal: AbortSignal.any([ctx.signal, this.#stop.signal]) });
+    const { namespace, lease, log, trace } = ctx;
+    const own = createCtx({ namespace, lease, log, trace, signal: AbortSignal.any([ctx.signal, this.#stop.signal]) });
     const options = { arriving: { file, growth: this.#growth }, syncFs: syncEach, measure: true };
-    this.#applying = target.differ.apply(own, this.#layer, this.#mounts, options);
+    this.#applying = traced(own, "unpack layer", attributesOf(this.#layer), (inner) =>
+      target.differ.apply(inner, this.#layer, this.#mounts, options),
+    );
     this.#applying
       .catch((error: unknown) => {
         if (!this.spoilt) this.fetching = false;
