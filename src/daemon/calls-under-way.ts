@@ -22,20 +22,19 @@ export interface DescribedCall {
   readonly traceId: string;
 }
 
-const grpcServer = token<CallsServer>(SERVER, "grpc");
+const servers = ["grpc", "grpc-tcp"].map((id) => token<CallsServer>(SERVER, id));
 
-/** The calls of the daemon's main socket that are under way, the oldest first. */
+/** The calls of the daemon's API that are under way, the oldest first. */
 export function callsUnderWay(
   plugins: PluginView | undefined,
   kernel: Pick<Kernel, "peerOf">,
   except?: string,
 ): readonly DescribedCall[] {
-  const server = plugins?.instance(grpcServer.uri);
-  if (!isCallsServer(server)) return [];
   const now = performance.now();
   const peers = new Map<number, string>();
-  return server
-    .calls()
+  return servers
+    .map(({ uri }) => plugins?.instance(uri))
+    .flatMap((server) => (isCallsServer(server) ? server.calls() : []))
     .filter(({ method }) => method !== except)
     .toSorted((a, b) => a.since - b.since)
     .map(({ method, namespace = "", since, deadline, step, fd, metadata }) => ({

@@ -14,12 +14,14 @@ import {
   text,
 } from "../plugin/index.ts";
 import { closeQuietly, createKernel, type Fd, internetNameOf, isErrno, type Kernel } from "../sys/index.ts";
-import { createGrpcServer, type GrpcServer, type ServerTls } from "../wire/grpc/index.ts";
+import { createGrpcServer, type GrpcServer, observers, type ServerTls } from "../wire/grpc/index.ts";
+import type { CallsServer } from "./calls-under-way.ts";
 import type { Listeners } from "./listeners.ts";
 import { limitsOf } from "./message-limits.ts";
 import { callMetricsToken } from "./metrics/plugin.ts";
-import { SERVER, type Server } from "./server.ts";
+import { SERVER } from "./server.ts";
 import type { TlsFiles } from "./tls-files.ts";
+import { tracingToken } from "./tracing/plugin.ts";
 
 const graceMs = 1000;
 
@@ -50,14 +52,15 @@ type Settings = ReturnType<typeof settings.decode>;
 export const tcpServer: PluginDefinition = definePlugin({
   type: SERVER,
   id: "grpc-tcp",
-  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken) },
+  requires: { apis: GRPC, ours: LIGHTER_GRPC, metrics: optional(callMetricsToken), tracing: optional(tracingToken) },
   config: settings,
   live: ["tls_ca", "tls_cert", "tls_key", "tls_common_name", "max_recv_message_size", "max_send_message_size"],
-  init: async ({ apis, ours, metrics }, { config, log, scope, onReload }): Promise<Server> => {
+  init: async ({ apis, ours, metrics, tracing }, { config, log, scope, onReload }): Promise<CallsServer> => {
     if (config.address === "") throw new SkipPlugin("no address");
     const files = await readFiles(config, log);
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
-    const server = createGrpcServer({ services, log, observer: metrics, limits: limitsOf(config) });
+    const observer = observers([metrics, tracing].filter((one) => one !== undefined));
+    const server = createGrpcServer({ services, log, observer, limits: limitsOf(config) });
     scope.defer(() => server.close(graceMs));
     const socket = scope.use(new TcpSocket(server, createKernel(), tlsOf(config, files, log)));
     onReload(async (next) => {
@@ -68,6 +71,7 @@ export const tcpServer: PluginDefinition = definePlugin({
       };
     });
     return {
+      calls: () => server.calls(),
       start: async (listeners) => {
         await socket.open(listeners, config.address);
         log.info("serving gRPC over TLS", { address: config.address });
