@@ -257,7 +257,7 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
       writeFileSync(script, `#!/bin/sh\necho $$ > ${pidFile}\nexec 5>&-\nexec sleep 1000\n`, { mode: 0o755 });
       return { stdout: `binary://${script}`, pid: () => Number(readFileSync(pidFile, "utf8")) };
     };
-    // What is there and is no program: of one that is not there no logger is told.
+    // Failures that only the runtime finds: of a program that can't be run no logger is told.
     const [ofInit, ofExec] = [logger("init"), logger("exec")];
     const bad = `${id}bad`;
     const { stdout } = ofInit;
@@ -268,7 +268,8 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
       options: h.options(runtime),
     });
     expect(await failure(made)).toMatchObject({ kind: "unknown" });
-    await h.tasks.exec({ id, execId: "e", stdout: ofExec.stdout, spec: processAny(["/proc"]) });
+    const nowhere = anyOfJson(ociTypeUrls.process, { ...processSpec(["sleep", "1000"]), cwd: "/proc/no" });
+    await h.tasks.exec({ id, execId: "e", stdout: ofExec.stdout, spec: nowhere });
     expect(await failure(h.tasks.start({ id, execId: "e" }))).toMatchObject({ kind: "unknown" });
     for (const { pid } of [ofInit, ofExec]) await eventually(() => !existsSync(`/proc/${pid()}`));
     await end(id);

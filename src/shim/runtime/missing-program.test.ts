@@ -9,8 +9,10 @@ const root = mkdtempSync(join(tmpdir(), "lighter-program-"));
 afterAll(() => rmSync(root, { recursive: true }));
 for (const folder of ["usr/bin", "work", "out"]) mkdirSync(join(root, folder), { recursive: true });
 symlinkSync("/usr/bin", join(root, "bin"));
-writeFileSync(join(root, "usr/bin/tool"), "");
-writeFileSync(join(root, "work/local"), "");
+writeFileSync(join(root, "usr/bin/tool"), "", { mode: 0o700 });
+writeFileSync(join(root, "work/local"), "", { mode: 0o701 });
+writeFileSync(join(root, "work/text"), "", { mode: 0o666 });
+symlinkSync("../../work/text", join(root, "usr/bin/text"));
 symlinkSync("/nowhere", join(root, "usr/bin/dangling"));
 
 describe("lacksProgram", () => {
@@ -32,9 +34,23 @@ describe("lacksProgram", () => {
       [["/outer/nosuch"], true, ["PATH=/bin"], ["/out"]],
       [["nosuch"], false, ["PATH=/bin"], ["/"]],
       [["tool"], false, ["PATH=/none", "PATH=/none:/bin"]],
-      [["nosuch"], undefined, []],
-      [["nosuch"], undefined, ["PATH="]],
-      [["nosuch"], undefined, ["PATH=/bin:."]],
+      [["/work/text"], true],
+      [["text"], true],
+      [["./text"], true],
+      [["/work"], true],
+      [["work"], true, ["PATH=/"]],
+      [["text"], false, ["PATH=/sbin:/bin"], ["/work", "/bin"]],
+      [["nosuch"], true, []],
+      [["nosuch"], true, ["PATH="]],
+      [["tool"], false, []],
+      [["tool"], false, ["PATH="]],
+      [["local"], false, ["PATH="]],
+      [["nosuch"], true, ["PATH=/bin:."]],
+      [["local"], false, ["PATH=/bin:."]],
+      [["local"], false, ["PATH=/bin:"]],
+      [["local"], false, ["PATH=../work"]],
+      [["tool"], false, ["PATH=../bin"]],
+      [["tool"], true, ["PATH=bin"]],
       [[], undefined],
       [[""], undefined],
     ],

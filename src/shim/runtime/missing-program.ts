@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { fstatSync } from "node:fs";
+import { join, resolve } from "node:path";
 import {
   archOpenFlags,
   closeQuietly,
@@ -19,26 +20,28 @@ export interface ProgramSpec {
   readonly mounts: readonly string[];
 }
 
-/**
- * What a process's part of a spec says of its program; undefined where that is for the runtime to say.
- * Shape: without a PATH each runtime has one of its own.
- */
+/** Where runtimes look without a PATH, each in some of these, or nowhere. Source: crun and runc. */
+const commonPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/** What a process's part of a spec says of its program; undefined where that is for the runtime to say. */
 export function programOf(process: unknown, mounts: readonly string[] = []): ProgramSpec | undefined {
   const { args, env, cwd } = (typeof process === "object" && process !== null ? process : {}) as Record<
     string,
     unknown
   >;
   const [name] = Array.isArray(args) ? (args as readonly unknown[]) : [];
-  if (typeof name !== "string" || name === "" || !Array.isArray(env)) return undefined;
+  if (typeof name !== "string" || name === "" || !(env === undefined || Array.isArray(env))) return undefined;
   const isPath = (one: unknown): one is string => typeof one === "string" && one.startsWith("PATH=");
-  const path = ((env as readonly unknown[]).findLast(isPath) ?? "").slice("PATH=".length).split(":");
-  if (path.some((folder) => !folder.startsWith("/"))) return undefined;
-  return { name, cwd: typeof cwd === "string" && cwd.startsWith("/") ? cwd : "/", path, mounts };
+  const given = ((env ?? []) as readonly unknown[]).findLast(isPath)?.slice("PATH=".length) ?? "";
+  const folder = typeof cwd === "string" && cwd.startsWith("/") ? cwd : "/";
+  // An empty part is the folder that the process starts in; whoever takes it for nothing finds less than is looked for here.
+  const path = given.split(":").map((part) => resolve(folder, part));
+  return { name, cwd: folder, path: given === "" ? [...commonPath, ...path] : path, mounts };
 }
 
 /**
- * Whether a program is nowhere in a root: then its runtime fails, and says so on the process's own stderr besides, which
- * containerd's shim has not connected by then. Where this errs, it errs on the side of the program's being there.
+ * Whether a program is nowhere in a root, or is nothing that anybody may run: then its runtime fails, and says so on the process's own
+ * stderr besides, which containerd's shim has not connected by then. Where this errs, it errs on the side of the program's being there.
  */
 export function lacksProgram(kernel: Kernel, root: string, { name, cwd, path, mounts }: ProgramSpec): boolean {
   const places = name.includes("/")
@@ -54,18 +57,27 @@ export function lacksProgram(kernel: Kernel, root: string, { name, cwd, path, mo
     return false;
   }
   try {
-    return candidates.every((place) => isMissing(kernel, folder, place));
+    return candidates.every((place) => isNoProgram(kernel, folder, place));
   } finally {
     closeQuietly(kernel, folder);
   }
 }
 
-function isMissing(kernel: Kernel, root: Fd, path: string): boolean {
+/** The right to run a file, its owner's, its group's and everybody's. */
+const anyoneRuns = 0o111;
+
+function isNoProgram(kernel: Kernel, root: Fd, path: string): boolean {
+  let file: Fd;
   try {
-    closeQuietly(kernel, kernel.openBeneath(root, path, openFlags.path, 0, resolveFlags.inRoot));
-    return false;
+    file = kernel.openBeneath(root, path, openFlags.path, 0, resolveFlags.inRoot);
   } catch (error) {
     return isErrno(error, "ENOENT", "ENOTDIR");
+  }
+  try {
+    const stat = fstatSync(file);
+    return stat.isDirectory() || (stat.mode & anyoneRuns) === 0;
+  } finally {
+    closeQuietly(kernel, file);
   }
 }
 
