@@ -14,9 +14,11 @@ export interface TransferDisplay extends Disposable {
 
 interface Part {
   readonly label: string;
-  readonly startedAt: number;
+  startedAt: number;
   event: string;
   offset: number;
+  /** Where it was when it began to go over: what an earlier attempt has brought. */
+  begunAt: number | undefined;
   totalBytes: number;
   /** Whether any of it went over. */
   moved: boolean;
@@ -88,6 +90,7 @@ function update(parts: Map<string, Part>, step: TransferStep, now: number): Part
       startedAt: now,
       event: step.event,
       offset: 0,
+      begunAt: undefined,
       totalBytes: step.totalBytes,
       moved: false,
       unpackedSince: undefined,
@@ -98,6 +101,11 @@ function update(parts: Map<string, Part>, step: TransferStep, now: number): Part
   part.event = step.event;
   if (step.totalBytes > 0) part.totalBytes = step.totalBytes;
   if (step.event === "downloading" || step.event === "uploading") {
+    // An upload that broke is gone on with by the one push, whose bytes all count.
+    if (part.begunAt === undefined) {
+      part.begunAt = step.event === "uploading" ? 0 : step.offset;
+      part.startedAt = now;
+    }
     part.moved = true;
     part.offset = step.offset;
   } else if (step.event === "complete") {
@@ -110,8 +118,8 @@ function update(parts: Map<string, Part>, step: TransferStep, now: number): Part
   return part;
 }
 
-function movedOf({ moved, offset }: Part): number {
-  return moved ? offset : 0;
+function movedOf({ moved, offset, begunAt = 0 }: Part): number {
+  return moved ? offset - begunAt : 0;
 }
 
 /** `layer 4f4fb700ef54`: what it is, and the digest's beginning as docker shows it. */

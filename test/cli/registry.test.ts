@@ -123,6 +123,8 @@ describe("lighter and a registry", () => {
       const resumed = runInTerminal([program, "pull", ...login, slow], { env });
       expect(await resumed.exited).toBe(0);
       expect(resumed.output()).toMatch(/unpacking +done, 1\.0\d MiB/);
+      // What was there before did not come now, and says nothing of the speed.
+      expect(resumed.output()).toMatch(/pulled in .*: [1-9]\d* KiB, /);
       const leases = ["ctr", "-a", daemon.address, "-n", other, "leases", "ls", "-q"];
       expect((await run(leases)).stdout).toBe("");
       expect(proxy.heads.some((head) => /range: bytes=[1-9]\d+-/.test(head))).toBe(true);

@@ -49,8 +49,13 @@ export class ProgressTracker implements Disposable {
 
   moved(descriptor: Descriptor, offset: number): void {
     const job = this.#job(descriptor);
-    if (job.state === "waiting") job.state = "moving";
     if (job.state === "moving") job.offset = offset;
+    if (job.state !== "waiting") return;
+    job.state = "moving";
+    job.offset = offset;
+    job.told = offset;
+    // At once: it is what an earlier attempt has left, which says nothing of how fast this one is.
+    this.#say(job, this.#movingEvent, offset);
   }
 
   complete(descriptor: Descriptor): void {
