@@ -1,12 +1,13 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { fault, invalidArgument, isFault, messageOf, quote } from "../../lib/faults.ts";
 import { createSlots } from "../../lib/slots.ts";
 import { type DiffCompression, spawnWorker } from "../../workers/index.ts";
-import type { ContentStore, ContentWriter } from "../content/index.ts";
+import type { ContentStore } from "../content/index.ts";
 import type { LayerDescriptor } from "./differ.ts";
+import { makeLayer, uncompressedLabel } from "./made-layer.ts";
 
 export interface RepackOptions {
   readonly mediaType: string;
@@ -27,7 +28,6 @@ export interface LayerRepacker {
 }
 
 const tickMs = 200;
-const uncompressedLabel = "containerd.io/uncompressed";
 
 export function createLayerRepacker({ content }: { readonly content: ContentStore }): LayerRepacker {
   const slots = createSlots(Math.max(2, availableParallelism()));
@@ -38,7 +38,12 @@ export function createLayerRepacker({ content }: { readonly content: ContentStor
       await using blob = await content.file(ctx, layer.digest);
       using file = openLayer(blob.path);
       using _ticks = ticks(file.fd, options.onOffset);
-      return await write(ctx, content, layer, packing, file.fd, options);
+      return await makeLayer(ctx, content, {
+        ref: undefined,
+        mediaType: options.mediaType,
+        make: (output) => repackLayer(ctx, layer, packing, { file: file.fd, output, diffId: options.diffId }),
+        labels: (diffId) => new Map([[uncompressedLabel, diffId]]),
+      });
     },
   };
 }
@@ -48,70 +53,26 @@ interface Packing {
   readonly to: DiffCompression;
 }
 
-async function write(
-  ctx: Ctx,
-  content: ContentStore,
-  layer: LayerDescriptor,
-  packing: Packing,
-  file: number,
-  { mediaType, diffId }: RepackOptions,
-): Promise<LayerDescriptor> {
-  const ref = `repack-${crypto.randomUUID()}`;
-  let committed = false;
-  try {
-    await using writer = await content.writer(ctx, { ref, mediaType });
-    const output = (bytes: Uint8Array): Promise<void> => writer.write(bytes);
-    const found = await unpackedDigest(layer, () =>
-      // The program's own files may be another user's.
-      spawnWorker("repack", packing, { signal: ctx.signal, file, output, rights: ["dacOverride"] }),
-    );
-    if (diffId !== undefined && found !== diffId) {
-      throw fault("dataLoss", `layer ${layer.digest} unpacks to ${found}, not to ${diffId}`);
-    }
-    const digest = await commit(ctx, content, writer, new Map([[uncompressedLabel, found]]));
-    committed = true;
-    return { mediaType, digest, sizeBytes: content.info(ctx, digest).sizeBytes };
-  } finally {
-    if (!committed) await abandon(ctx, content, ref);
-  }
+interface Repacking extends Pick<RepackOptions, "diffId"> {
+  readonly file: number;
+  readonly output: (bytes: Uint8Array) => Promise<void>;
 }
 
-async function unpackedDigest(
+async function repackLayer(
+  ctx: Ctx,
   { digest }: LayerDescriptor,
-  work: () => Promise<{ readonly digest: string }>,
+  packing: Packing,
+  { file, output, diffId }: Repacking,
 ): Promise<Digest> {
-  try {
-    return parseDigest((await work()).digest);
-  } catch (error) {
+  // The program's own files may be another user's.
+  const options = { signal: ctx.signal, file, output, rights: ["dacOverride"] } as const;
+  const made = await spawnWorker("repack", packing, options).catch((error: unknown) => {
     if (!isFault(error, "invalidArgument")) throw error;
     throw invalidArgument(`layer ${digest} is not packed as its type says: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** Content that is there already only gets its label. */
-async function commit(
-  ctx: Ctx,
-  content: ContentStore,
-  writer: ContentWriter,
-  labels: ReadonlyMap<string, string>,
-): Promise<Digest> {
-  const digest = writer.digest();
-  try {
-    return await writer.commit(ctx, { labels });
-  } catch (error) {
-    if (!isFault(error, "alreadyExists")) throw error;
-  }
-  await content.update(ctx, { digest, labels }, [`labels.${uncompressedLabel}`]);
-  return digest;
-}
-
-/** Under a signal of its own: the caller's may have fired. */
-async function abandon({ namespace, lease, log }: Ctx, content: ContentStore, ref: string): Promise<void> {
-  try {
-    await content.abort(createCtx({ namespace, lease }), ref);
-  } catch (error) {
-    if (!isFault(error, "notFound")) log.warn("failed to delete what was repacked", { ref, error });
-  }
+  });
+  const found = parseDigest(made.digest);
+  if (diffId === undefined || found === diffId) return found;
+  throw fault("dataLoss", `layer ${digest} unpacks to ${found}, not to ${diffId}`);
 }
 
 /** How a layer of that type is packed. Errors: invalidArgument (no layer of files). */

@@ -4,8 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
-import { FaultError, isFault, messageOf, notImplemented, wrapFault } from "../../lib/faults.ts";
-import type { Instant } from "../../lib/instant.ts";
+import { FaultError, messageOf, notImplemented, wrapFault } from "../../lib/faults.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import {
   type DiffCompression,
@@ -15,9 +14,10 @@ import {
   startingRights,
   type UnpackLimits,
 } from "../../workers/index.ts";
-import type { BlobFile, ContentStore, ContentWriter } from "../content/index.ts";
+import type { BlobFile, ContentStore } from "../content/index.ts";
 import type { MountSpec } from "../mounts/index.ts";
 import type { AppliedLayer, ApplyOptions, CompareOptions, Differ, LayerDescriptor, SettleOptions } from "./differ.ts";
+import { makeLayer, uncompressedLabel } from "./made-layer.ts";
 import { processorChain, type StreamProcessorConfig } from "./processors.ts";
 
 export interface DifferOptions {
@@ -37,7 +37,6 @@ export interface DifferOptions {
 const defaultLimits: UnpackLimits = { maxEntries: 10_000_000, maxBytes: 512 * 2 ** 30 };
 
 const ociLayer = "application/vnd.oci.image.layer.v1.tar";
-const uncompressedLabel = "containerd.io/uncompressed";
 
 const compressions: ReadonlyMap<string, DiffCompression> = new Map([
   [ociLayer, "none"],
@@ -176,62 +175,16 @@ class WorkerDiffer implements Differ {
     if (compression === undefined) throw notImplemented(`unsupported diff media type: ${mediaType}`);
     await this.#prepared();
     using _slot = await this.#slots.take(ctx.signal);
-    const ref = options.ref ?? `diff-${crypto.randomUUID()}`;
-    let committed = false;
-    try {
-      await using writer = await this.#content.writer(ctx, { ref });
-      if (writer.status().offset > 0) await writer.truncate();
-      const diffId = await this.#write(ctx, writer, lower, upper, compression, options.sourceDate);
-      const digest = await this.#commit(ctx, writer, diffId, compression, options.labels);
-      committed = true;
-      return { mediaType, digest, sizeBytes: this.#content.info(ctx, digest).sizeBytes };
-    } finally {
-      if (!committed && options.ref === undefined) await this.#abandon(ctx, ref);
-    }
-  }
-
-  async #write(
-    ctx: Ctx,
-    writer: ContentWriter,
-    lower: readonly MountSpec[],
-    upper: readonly MountSpec[],
-    compression: DiffCompression,
-    sourceDate: Instant | undefined,
-  ): Promise<Digest> {
-    const latestSeconds = sourceDate?.seconds;
-    const job = { lower, upper, mountFolder: this.#root, compression, latestSeconds };
-    const output = (bytes: Uint8Array): Promise<void> => writer.write(bytes);
-    return parseDigest((await spawnWorker("diff", job, { signal: ctx.signal, output })).digest);
-  }
-
-  /** Content that is there already, perhaps of another diff, only gets its label. */
-  async #commit(
-    ctx: Ctx,
-    writer: ContentWriter,
-    diffId: Digest,
-    compression: DiffCompression,
-    given: ReadonlyMap<string, string> = new Map(),
-  ): Promise<Digest> {
-    const labels = new Map(given);
-    if (compression !== "none") labels.set(uncompressedLabel, diffId);
-    const digest = writer.digest();
-    try {
-      return await writer.commit(ctx, { labels });
-    } catch (error) {
-      if (!isFault(error, "alreadyExists")) throw wrapFault("failed to commit", error);
-    }
-    if (compression !== "none" && !this.#content.info(ctx, digest).labels.has(uncompressedLabel)) {
-      await this.#content.update(ctx, { digest, labels }, [`labels.${uncompressedLabel}`]);
-    }
-    return digest;
-  }
-
-  async #abandon(ctx: Ctx, ref: string): Promise<void> {
-    try {
-      await this.#content.abort(ctx, ref);
-    } catch (error) {
-      if (!isFault(error, "notFound")) ctx.log.warn("failed to delete diff upload", { ref, error });
-    }
+    const job = { lower, upper, mountFolder: this.#root, compression, latestSeconds: options.sourceDate?.seconds };
+    return makeLayer(ctx, this.#content, {
+      ref: options.ref,
+      mediaType,
+      make: async (output) => parseDigest((await spawnWorker("diff", job, { signal: ctx.signal, output })).digest),
+      labels: (diffId) => {
+        const labels = new Map(options.labels);
+        return compression === "none" ? labels : labels.set(uncompressedLabel, diffId);
+      },
+    });
   }
 
   #prepared(): Promise<void> {
