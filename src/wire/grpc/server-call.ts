@@ -20,6 +20,15 @@ export interface CallShared {
   readonly observer: CallObserver | undefined;
 }
 
+/** What a call has beside that when it takes longer than a turn of the loop, logs, or is observed: most do none of these. */
+interface CallMore {
+  /** When its request was there, on performance.now's clock. */
+  readonly since: number;
+  step: string | undefined;
+  log: Logger | undefined;
+  record: CallRecord | undefined;
+}
+
 /**
  * One call from its headers to its trailers. It is the context that its implementation gets as well, so that a call
  * that needs nothing of it costs one object.
@@ -30,9 +39,6 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   protected readonly route: Route;
   /** Answered, or nobody waits for the answer any more. */
   protected done = false;
-  /** See Ctx. */
-  step: string | undefined;
-  readonly #since: number;
   readonly #head: RequestHead;
   readonly #deadline: number;
   #slot: Slot | undefined;
@@ -41,16 +47,13 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   #begun = false;
   #answers: AsyncIterator<unknown> | undefined;
   #writable: (() => void) | undefined;
-  #record: CallRecord | undefined;
-  #log: Logger | undefined;
-  #ran = false;
+  #more: CallMore | undefined;
 
   constructor(stream: Stream, shared: CallShared, head: RequestHead, route: Route) {
     this.stream = stream;
     this.shared = shared;
     this.route = route;
     this.#head = head;
-    this.#since = stream.heardAt;
     this.#deadline = head.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + head.timeoutMs;
   }
 
@@ -73,11 +76,20 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
 
   /** Lines of a call that belongs to a trace have its id. */
   get log(): Logger {
-    return (this.#log ??= this.#tracedLog());
+    const more = this.#moreOf();
+    return (more.log ??= this.#tracedLog());
   }
 
   get trace(): Trace | undefined {
-    return this.#record?.trace;
+    return this.#more?.record?.trace;
+  }
+
+  get step(): string | undefined {
+    return this.#more?.step;
+  }
+
+  set step(step: string | undefined) {
+    this.#moreOf().step = step;
   }
 
   get metadata(): ReadonlyMap<string, string> {
@@ -104,7 +116,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       method: this.#name,
       namespace: this.namespace,
       metadata: this.metadata,
-      since: this.#since,
+      since: this.#more?.since ?? this.stream.heardAt,
       deadline: this.#deadline === Number.POSITIVE_INFINITY ? undefined : this.#deadline,
       step: this.#doing,
       fd: this.stream.fd,
@@ -149,9 +161,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       this.expire();
       return;
     }
-    this.#ran = true;
-    if (this.shared.observer !== undefined) this.#record = this.shared.observer.begin(this);
-    if (this.receivesOne) this.#record?.received();
+    if (this.shared.observer !== undefined) this.#observe(this.shared.observer);
     let output: unknown;
     try {
       output = this.route.call(this, input);
@@ -161,9 +171,11 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     }
     const kind = this.route.method.methodKind;
     if (kind === "server_streaming" || kind === "bidi_streaming") {
+      this.#moreOf();
       this.#watchDeadline();
       void this.#answerAll(output as AsyncIterable<unknown>);
     } else if (output instanceof Promise) {
+      this.#moreOf();
       this.#watchDeadline();
       output.then(
         (value) => this.#answerOne(value),
@@ -176,7 +188,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
 
   /** Another message of the caller's was read. */
   protected received(): void {
-    this.#record?.received();
+    this.#more?.record?.received();
   }
 
   protected decode(payload: Uint8Array): unknown {
@@ -219,7 +231,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     this.#begin();
     this.stream.sendMessage(bytes);
     this.stream.end(okTrailers);
-    this.#record?.sent();
+    this.#more?.record?.sent();
     this.#finish(0, "");
   }
 
@@ -257,7 +269,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
       }
       this.#begin();
       this.stream.sendMessage(head, false, bulk);
-      this.#record?.sent();
+      this.#more?.record?.sent();
     } catch (error) {
       this.#failToEncode(error);
     }
@@ -294,10 +306,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
 
   #finish(code: number, message: string): void {
     this.done = true;
-    if (this.#record !== undefined) {
-      this.#record.ended(code, message);
-      this.#record = undefined;
-    }
+    if (this.#more?.record !== undefined) this.#tellEnd(this.#more, code, message);
     if (this.#slot === undefined) return;
     this.shared.deadlines.remove(this, this.#slot);
     this.#slot = undefined;
@@ -325,9 +334,24 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
 
   /** What holds the call up, as far as it can be told from here. */
   get #doing(): string {
-    if (!this.#ran) return "waits for the rest of the request";
+    if (this.#more === undefined) return "waits for the rest of the request";
     if (this.#writable !== undefined) return "waits for the client to read";
     return this.waitsForClient ? "waits for the client's next message" : (this.step ?? "works");
+  }
+
+  #moreOf(): CallMore {
+    return (this.#more ??= { since: this.stream.heardAt, step: undefined, log: undefined, record: undefined });
+  }
+
+  #observe(observer: CallObserver): void {
+    const record = observer.begin(this);
+    this.#moreOf().record = record;
+    if (this.receivesOne) record.received();
+  }
+
+  #tellEnd(more: CallMore, code: number, message: string): void {
+    more.record?.ended(code, message);
+    more.record = undefined;
   }
 
   #tracedLog(): Logger {
