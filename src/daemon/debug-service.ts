@@ -1,4 +1,3 @@
-import { heapStats } from "bun:jsc";
 import type { TaskManager } from "../core/tasks/index.ts";
 import { Debug } from "../gen/lighter/debug/v1/debug_pb.ts";
 import { invalidArgument } from "../lib/faults.ts";
@@ -6,8 +5,6 @@ import { pause } from "../lib/pause.ts";
 import type { PluginView } from "../plugin/index.ts";
 import type { Kernel } from "../sys/index.ts";
 import { defineService, type ServiceDefinition } from "../wire/service.ts";
-import { callsUnderWay } from "./calls-under-way.ts";
-import { childProcesses, openDescriptors, taskStates } from "./handles.ts";
 
 export interface DebugServiceOptions {
   readonly plugins: PluginView;
@@ -19,15 +16,17 @@ const longestSeconds = 600;
 const pieceBytes = 1 << 20;
 const ownMethod = `/${Debug.typeName}/Calls`;
 
-/** lighter.debug.v1.Debug: what the daemon is doing. */
+/** lighter.debug.v1.Debug: what the daemon is doing. Shape: its parts are loaded by the first call for them. */
 export function createDebugService({ plugins, tasks, kernel }: DebugServiceOptions): ServiceDefinition {
   return defineService(Debug, {
-    calls: () => {
+    calls: async () => {
+      const { callsUnderWay } = await import("./calls-under-way.ts");
       const calls = callsUnderWay(plugins, kernel, ownMethod);
       return { calls: calls.map((call) => ({ ...call, leftSeconds: call.leftSeconds ?? 0 })) };
     },
     handles: async () => {
-      const { heapSize, objectCount } = heapStats();
+      const { childProcesses, heapFigures, openDescriptors, taskStates } = await import("./handles.ts");
+      const { heapSize, objectCount } = heapFigures();
       return {
         pid: process.pid,
         uptimeSeconds: process.uptime(),

@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { TaskFigures } from "../core/tasks/index.ts";
 import { Status } from "../gen/containerd/v1/types/task_pb.ts";
@@ -69,4 +70,10 @@ export async function taskStates(tasks: Pick<TaskFigures, "all"> | undefined): P
   };
   await Promise.all(Array.from({ length: askedAtOnce }, ask));
   return states.toSorted((a, b) => (`${a.namespace}/${a.id}` < `${b.namespace}/${b.id}` ? -1 : 1));
+}
+
+/** How much the JavaScript heap holds. */
+export function heapFigures(): { readonly heapSize: number; readonly objectCount: number } {
+  const { heapSize, objectCount } = heapStats();
+  return { heapSize, objectCount };
 }

@@ -7,7 +7,6 @@ import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
 import { createKernel, shrinkWhenIdle } from "../sys/index.ts";
 import { configText } from "./config-text.ts";
 import { startDaemon } from "./daemon.ts";
-import { dumpDiagnostics } from "./diagnostics.ts";
 import { type Flavour, flavourOf } from "./flavours.ts";
 import { helpText } from "./help.ts";
 import { activatedSockets, createListeners } from "./listeners.ts";
@@ -84,7 +83,13 @@ async function run(
       stop.resolve();
     },
     reload: () => void reloader.promise.then((made) => made.reload()),
-    dump: () => void dumpDiagnostics(log, started?.view),
+    dump: () => {
+      // Seldom wanted: a start does not load it.
+      import("./diagnostics.ts").then(
+        ({ dumpDiagnostics }) => dumpDiagnostics(log, started?.view),
+        (error: unknown) => log.error("diagnostics cannot be loaded", { error }),
+      );
+    },
     log,
   });
   using _watchdog = manager.watch();
