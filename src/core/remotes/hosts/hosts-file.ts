@@ -5,22 +5,36 @@ import { allCapabilities, type HostCapability, type HostSettings, parseDuration 
 
 type Table = Readonly<Record<string, unknown>>;
 
+const hostKeys = ["capabilities", "ca", "client", "skip_verify", "dial_timeout", "header", "override_path"];
+const fileKeys = [...hostKeys, "server", "host"];
+
 /**
  * Reads a hosts.toml: the `[host."..."]` tables in the order of the file, then the server itself.
- * Shape: paths are relative to `folder`. The last entry has no place of its own when the file names no `server`.
+ * Shape: paths are relative to `folder`. The last entry has no place of its own when the file names no `server`. `onUnknown`
+ * is told of keys that mean nothing, by their whole names.
  * Errors: invalidArgument that names the key.
  * Source: containerd core/remotes/docker/config/hosts.go, parseHostsFile; docs/hosts.md.
  */
-export function parseHostsFile(text: string, folder: string): HostSettings[] {
+export function parseHostsFile(
+  text: string,
+  folder: string,
+  onUnknown: (key: string) => void = () => {},
+): HostSettings[] {
   const root = parseToml(text);
   const server = root["server"] ?? "";
   if (typeof server !== "string") throw invalidArgument(`server: ${shown(server)} is not a string`);
   const hosts = root["host"] ?? {};
   if (!isTable(hosts)) throw invalidArgument(`host: ${shown(hosts)} is not a table`);
+  const look = (table: Table, known: readonly string[], at: string): void => {
+    for (const key of Object.keys(table)) if (!known.includes(key)) onUnknown(`${at}${key}`);
+  };
+  look(root, fileKeys, "");
   return [
     ...Object.entries(hosts).map(([name, settings]) => {
       if (!isTable(settings)) throw invalidArgument(`host.${quote(name)}: ${shown(settings)} is not a table`);
-      return parseSettings(name, settings, folder, `host.${quote(name)}.`);
+      const at = `host.${quote(name)}.`;
+      look(settings, hostKeys, at);
+      return parseSettings(name, settings, folder, at);
     }),
     parseSettings(server, root, folder, ""),
   ];
@@ -40,11 +54,15 @@ function parseSettings(server: string, table: Table, folder: string, at: string)
   if (skipVerify !== undefined && typeof skipVerify !== "boolean") {
     throw invalidArgument(`${at}skip_verify: ${shown(skipVerify)} is not true or false`);
   }
+  const overridePath = table["override_path"] ?? false;
+  if (typeof overridePath !== "boolean") {
+    throw invalidArgument(`${at}override_path: ${shown(overridePath)} is not true or false`);
+  }
   const dialTimeout = table["dial_timeout"] ?? "";
   if (typeof dialTimeout !== "string")
     throw invalidArgument(`${at}dial_timeout: ${shown(dialTimeout)} is not a string`);
   return {
-    ...(server === "" ? {} : place(server, table["override_path"] === true, at)),
+    ...(server === "" ? {} : place(server, overridePath, at)),
     capabilities: capabilities(table["capabilities"], `${at}capabilities`),
     caFiles: texts(table["ca"], `${at}ca`).map(inFolder),
     clientPairs: pairs(table["client"], `${at}client`).map(([one, two]) => [inFolder(one), inFolder(two)] as const),

@@ -75,6 +75,7 @@ describe("parseHostsFile", () => {
     [`client = [["a"]]`, /client: invalid pair/],
     [`client = [["a", "b", "c"]]`, /client: invalid pair/],
     [`skip_verify = "yes"`, /skip_verify/],
+    [`[host."https://m"]\noverride_path = "true"`, /override_path: "true" is not true or false/],
     [`dial_timeout = "soon"`, /invalid duration/],
     [`[header]\n"a b" = "x"`, /not a header's name/],
     [`[header]\nx = 5`, /header."x"/],
@@ -134,7 +135,7 @@ describe("locate", () => {
 describe("registryHosts", () => {
   let folder: string;
   const lines: string[] = [];
-  const log = createLogger({ level: "error", format: "text", write: (line) => void lines.push(line) });
+  const log = createLogger({ level: "warn", format: "text", write: (line) => void lines.push(line) });
   const ctx = createCtx({ log });
   const put = (name: string, text: string): void => {
     const file = join(folder, name);
@@ -183,6 +184,16 @@ describe("registryHosts", () => {
     const [found] = await registryHosts(ctx, "h", [folder], "");
     expect(found).toMatchObject({ authority: "h", caFiles: [join(folder, "h/ca.crt")] });
     expect(lines.join()).toContain("unknown capability fly");
+  });
+
+  test("tells of keys that mean nothing, and goes by the others", async () => {
+    put("h/hosts.toml", `capabilties = ["pull"]\n[host."https://m"]\nskip_verfy = true\nskip_verify = true`);
+    expect(await hosts("h")).toEqual(["https://m", "https://h"]);
+    const told = lines.filter((line) => line.includes("means nothing"));
+    expect(told.map((line) => /key=(.*)$/m.exec(line)?.[1])).toEqual([
+      "capabilties",
+      expect.stringContaining("skip_verfy"),
+    ]);
   });
 
   test("needs no folder", async () => {

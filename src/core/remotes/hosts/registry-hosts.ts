@@ -37,7 +37,7 @@ async function readFolder(ctx: Ctx, folder: string): Promise<HostSettings[]> {
   const text = (await readIfThere(file)) ?? "";
   if (text === "") return [await readCertificates(folder)];
   try {
-    return parseHostsFile(text, folder);
+    return parseHostsFile(text, folder, (key) => ctx.log.warn(`${file} has a key that means nothing`, { key }));
   } catch (error) {
     ctx.log.error(`failed to decode ${file}`, { error: messageOf(error) });
     return [await readCertificates(folder)];
