@@ -74,6 +74,15 @@ function textOf(path: string): string {
   }
 }
 
+function linkOf(path: string): string {
+  try {
+    return fs.readlinkSync(path);
+  } catch {
+    // It was closed while it was looked at.
+    return "";
+  }
+}
+
 function fieldOf(status: string, name: string): string | undefined {
   return new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1];
 }
@@ -148,14 +157,16 @@ describe("LayerCrew", () => {
       }[] = [];
       const look = (pid: number): void => {
         const status = textOf(`/proc/${pid}/status`);
+        const root = fs.readlinkSync(`/proc/${pid}/root`);
+        // A file of the layer's own may still be open.
         const files = fs
           .readdirSync(`/proc/${pid}/fd`)
-          .map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
-          .filter((target) => target.startsWith(folder.path));
+          .map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
+          .filter((target) => target.startsWith(folder.path) && !target.startsWith(`${root}/`));
         const rights = ["CapEff", "CapPrm", "CapInh", "NoNewPrivs"].map((name) => fieldOf(status, name));
         const threads = fs.readdirSync(`/proc/${pid}/task`).map((one) => textOf(`/proc/${pid}/task/${one}/status`));
         const most = new Set(threads.filter((text) => text !== "").map((text) => fieldOf(text, "CapPrm")));
-        seen.push({ pid, rights, threads: [...most], root: fs.readlinkSync(`/proc/${pid}/root`), files });
+        seen.push({ pid, rights, threads: [...most], root, files });
       };
       for (const name of ["one", "two"]) await crew.apply(watchedLayer(folder.path, name, look));
       expect(new Set(seen.map(({ pid }) => pid)).size).toBe(1);
