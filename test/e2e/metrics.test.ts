@@ -9,6 +9,7 @@ import {
   createWorkspace,
   type Daemon,
   daemonNeeds,
+  findProcesses,
   importBusybox,
   startContainerd,
   startLighter,
@@ -93,6 +94,20 @@ describe("the page of metrics", () => {
           "the loop's lag",
           async () => sumOf(await pageAt({ unix }), "lighter_event_loop_lag_seconds") > 0,
         );
+        // A host that is silent holds the page up for a moment, and not for long.
+        const host = (await findProcesses(daemon.workspace.token)).find((line) => / host --socket /.test(line));
+        process.kill(Number.parseInt(host ?? "", 10), "SIGSTOP");
+        try {
+          const silent = await pageAt({ unix });
+          expect(containersOn(silent)).toEqual([]);
+          expect(sumOf(silent, "lighter_tasks")).toBe(2);
+        } finally {
+          process.kill(Number.parseInt(host ?? "", 10), "SIGCONT");
+        }
+        await waitFor("the containers again", async () => {
+          const again = await pageAt({ unix });
+          return containersOn(again).length === 2 && sumOf(again, "lighter_containers_not_measured_total") >= 2;
+        });
         // It ends, and is not deleted.
         await daemon.ctrOk(["tasks", "exec", "--exec-id", "go", "leaves", "touch", "/go"]);
         await waitFor("its exit", async () => containersOn(await pageAt({ unix })).join() === "stays");

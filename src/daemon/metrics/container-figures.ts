@@ -21,8 +21,8 @@ import type { Figure } from "./figure.ts";
 
 /** How long one container's figures may take. Source: containerd core/metrics/metrics.go, ShimStatsRequestTimeout. */
 const oneLimitMs = 2000;
-/** How long those of all may take: a scraper waits for ten seconds, by its own default. */
-const allLimitMs = 8000;
+/** For how long shims are asked: the last answers then come within eight seconds, and a scraper waits for ten by its own default. */
+const allLimitMs = 6000;
 const askedAtOnce = 16;
 
 export interface ContainerFiguresOptions {
