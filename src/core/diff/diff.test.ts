@@ -143,8 +143,10 @@ requiresRoot("Differ.apply", () => {
       { name: long, data: "long" },
       { name: "odd\xff\xfename", data: "latin" },
       { name: "empty" },
+      { name: "old", mtime: { seconds: -100_000, nanos: 0 } },
     ]);
     expect(await apply(bytes, bindOf(root))).toBe(digestOf(bytes));
+    expect(fs.lstatSync(join(root, "old"), { bigint: true }).mtimeNs).toBe(-100_000_000_000_000n);
     const file = fs.lstatSync(join(root, "d/file"), { bigint: true });
     expect([file.mode & 0o7777n, file.uid, file.gid, file.mtimeNs, file.nlink]).toEqual([
       0o4755n,

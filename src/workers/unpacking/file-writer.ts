@@ -175,7 +175,10 @@ function fileTime({ seconds, nanos }: TarTime): { seconds: bigint; nanoseconds: 
   return { seconds: BigInt(seconds), nanoseconds: nanos };
 }
 
-/** True when times have no fraction, so that the runtime's own call, which takes floating point, keeps them exactly. */
+/**
+ * True when times have no fraction, so that the runtime's own call, which takes floating point, keeps them exactly; it takes
+ * what lies before 1970 for now.
+ */
 function isWhole({ mtime, atime }: TarEntry): boolean {
-  return mtime.nanos === 0 && atime === undefined;
+  return mtime.nanos === 0 && mtime.seconds >= 0 && atime === undefined;
 }
