@@ -1,5 +1,6 @@
 import type { Ctx } from "./ctx.ts";
 import { messageOf } from "./faults.ts";
+import type { Logger } from "./log.ts";
 
 export type TraceAttributes = Readonly<Record<string, string | number | boolean>>;
 
@@ -68,4 +69,15 @@ export function parseTraceparent(
   const [, traceId = "", spanId = "", flags = ""] = found;
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
   return { traceId, spanId, flags: Number.parseInt(flags, 16) };
+}
+
+/** The trace that a piece of work belongs to, by its own span or its caller's `traceparent`. */
+function traceIdOf({ trace, metadata }: Pick<Ctx, "trace" | "metadata">): string | undefined {
+  return trace?.traceId ?? parseTraceparent(metadata.get("traceparent"))?.traceId;
+}
+
+/** A room's own log for what it says of a call: with the call's trace, where it belongs to one. */
+export function logFor(ctx: Ctx, log: Logger): Logger {
+  const traceId = traceIdOf(ctx);
+  return traceId === undefined ? log : log.with({ trace_id: traceId });
 }

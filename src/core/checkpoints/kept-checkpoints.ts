@@ -11,6 +11,7 @@ import { checkIdentifier } from "../../lib/identifiers.ts";
 import { Instant } from "../../lib/instant.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
+import { logFor } from "../../lib/trace.ts";
 import { anyTo } from "../../wire/any.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
@@ -156,7 +157,7 @@ class KeptCheckpoints implements NamedCheckpoints {
     const sizeBytes = descriptors.find(({ mediaType }) => mediaType === checkpointMediaTypes.image)?.size ?? 0n;
     const checkpoint = create(CheckpointSchema, { ...wanted, target, sizeBytes });
     await metadata.update((tx) => putCheckpoint(tx, { namespace, containerLife, checkpoint }));
-    log.info("made a checkpoint", { namespace, container: containerId, name, digest: target.digest });
+    logFor(ctx, log).info("made a checkpoint", { namespace, container: containerId, name, digest: target.digest });
     return checkpoint;
   }
 

@@ -6,7 +6,7 @@ import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, isFault, unavailable, wrapFault } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
-import { traced } from "../../lib/trace.ts";
+import { logFor, traced } from "../../lib/trace.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -101,11 +101,11 @@ export class ManagedTasks implements TaskManager {
     try {
       const exit = await traced(ctx, "shim delete", { "container.id": id }, () => task.deleteProcess(""));
       ctx.step = `removes the bundle of ${id}`;
-      await this.#forget(task);
+      await this.#forget(ctx, task);
       return exit;
     } catch (error) {
       // A shim that knows it no more has nothing left of it either.
-      if (isFault(error, "notFound")) await this.#forget(task);
+      if (isFault(error, "notFound")) await this.#forget(ctx, task);
       throw wrapFault("failed to delete task", error);
     }
   }
@@ -120,7 +120,7 @@ export class ManagedTasks implements TaskManager {
     } catch (error) {
       if (!isFault(error, "notFound")) throw error;
     }
-    await this.#forget(task);
+    await this.#forget(ctx, task);
   }
 
   async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
@@ -144,7 +144,7 @@ export class ManagedTasks implements TaskManager {
   }
 
   async metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]> {
-    return collectMetrics(await this.list(ctx), filters, this.#options.log);
+    return collectMetrics(await this.list(ctx), filters, logFor(ctx, this.#options.log));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -204,16 +204,18 @@ export class ManagedTasks implements TaskManager {
     const furnish = shim.own === undefined ? (folder: string) => hostFiles.link(folder) : undefined;
     const bundle = await bundles.create(namespace, id, container.spec, furnish);
     this.#options.failpoint("daemon.create.bundled");
-    undo.defer(() => bundles.remove(bundle).catch((error: unknown) => log.error("remove bundle", { id, error })));
+    undo.defer(() =>
+      bundles.remove(bundle).catch((error: unknown) => logFor(ctx, log).error("remove bundle", { id, error })),
+    );
     undo.defer(() => shim.own?.release());
     ctx.step = `waits for the shim of ${id} to start`;
     await started(connecting ?? shim.connection());
     const task = this.#options.newTask({ namespace, id, bundle: path, shim });
-    if (table.orphans.has(taskKey(namespace, id))) await this.#abandon(task);
+    if (table.orphans.has(taskKey(namespace, id))) await this.#abandon(ctx, task);
     table.add(task);
     this.#options.watchShim(task);
     undo.defer(() => table.remove(task));
-    undo.defer(() => this.#abandon(task));
+    undo.defer(() => this.#abandon(ctx, task));
     ctx.step = `waits for the shim to create ${id}`;
     const pid = await traced(ctx, "shim create", { "container.id": id, runtime }, () =>
       createAtShim(task, creation, checkpoint, options),
@@ -239,14 +241,14 @@ export class ManagedTasks implements TaskManager {
   }
 
   /** Takes down what a failed creation may have left at the shim; most often nothing. */
-  async #abandon(task: ShimTask): Promise<void> {
+  async #abandon(ctx: Ctx, task: ShimTask): Promise<void> {
     const { orphans } = this.#options.table;
     const key = taskKey(task.namespace, task.id);
     try {
       await task.abandon(cleanupTimeoutMs);
     } catch (error) {
       if (!isFault(error, "notFound")) {
-        this.#options.log.warn("clean up after a failed task", { id: task.id, error });
+        logFor(ctx, this.#options.log).warn("clean up after a failed task", { id: task.id, error });
         // The next host is asked again. Somebody else's shim goes with its task.
         if (task.shim.own === undefined) orphans.add(key);
         return;
@@ -255,13 +257,13 @@ export class ManagedTasks implements TaskManager {
     orphans.delete(key);
   }
 
-  async #forget(task: ShimTask): Promise<void> {
+  async #forget(ctx: Ctx, task: ShimTask): Promise<void> {
     const { bundles, scratch, table, log, failpoint } = this.#options;
     const { namespace, id } = task;
     table.remove(task);
     await task.shim.own?.release();
     await bundles.remove({ namespace, id, path: task.bundle }).catch((error: unknown) => {
-      log.error("failed to delete bundle", { id, error });
+      logFor(ctx, log).error("failed to delete bundle", { id, error });
     });
     failpoint("daemon.delete.hidden");
     await scratch.remove(namespace, id);

@@ -5,7 +5,7 @@ import { type Process, ProcessSchema } from "../../gen/containerd/v1/types/task_
 import { FaultError, isFault, messageOf, wrapFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { Logger } from "../../lib/log.ts";
-import { type TraceAttributes, traced } from "../../lib/trace.ts";
+import { logFor, type TraceAttributes, traced } from "../../lib/trace.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../../wire/service.ts";
 import type { Task, TaskManager } from "./tasks.ts";
 
@@ -91,7 +91,7 @@ function viewMethods(tasks: TaskManager, log: Logger): Methods {
     async list(ctx) {
       const known = await tasks.list(ctx);
       ctx.step = `waits for shims to tell the states of ${known.length} tasks`;
-      const described = await Promise.all(known.map((task) => describeIfThere(task, log)));
+      const described = await Promise.all(known.map((task) => describeIfThere(task, logFor(ctx, log))));
       return { tasks: described.filter((process) => process !== undefined) };
     },
     async listPids(ctx, { containerId }) {

@@ -2,7 +2,7 @@ import { type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import type { Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
-import { parseTraceparent, type Trace } from "../../lib/trace.ts";
+import { logFor, type Trace } from "../../lib/trace.ts";
 import { codeOf } from "../codes.ts";
 import type { HeaderBlock, Stream, StreamHandler } from "../http2/index.ts";
 import { statusOf } from "../status.ts";
@@ -77,7 +77,7 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   /** Lines of a call that belongs to a trace have its id. */
   get log(): Logger {
     const more = this.#moreOf();
-    return (more.log ??= this.#tracedLog());
+    return (more.log ??= logFor(this, this.shared.log));
   }
 
   get trace(): Trace | undefined {
@@ -352,12 +352,6 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
   #tellEnd(more: CallMore, code: number, message: string): void {
     more.record?.ended(code, message);
     more.record = undefined;
-  }
-
-  #tracedLog(): Logger {
-    const { log } = this.shared;
-    const traceId = this.trace?.traceId ?? parseTraceparent(this.metadata.get("traceparent"))?.traceId;
-    return traceId === undefined ? log : log.with({ trace_id: traceId });
   }
 }
 
