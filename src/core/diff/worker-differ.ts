@@ -115,10 +115,7 @@ class WorkerDiffer implements Differ {
       if (notes.length > 0) ctx.log.warn("a layer was not applied in full", { digest: layer.digest, notes });
       return { mediaType: ociLayer, digest: parseDigest(digest), sizeBytes, impliedFolders, usage };
     } catch (error) {
-      if (ctx.aborted) throw error;
-      // A path that the worker did not find is none of the caller's: containerd gives such failures no code.
-      const kind = error instanceof FaultError && error.kind !== "notFound" ? error.kind : "unknown";
-      throw new FaultError(kind, `apply layer ${layer.digest}: ${messageOf(error)}`, { cause: error });
+      throw ctx.aborted ? error : applyFault(layer.digest, error);
     }
   }
 
@@ -198,6 +195,12 @@ class WorkerDiffer implements Differ {
   async #makeFolders(): Promise<void> {
     for (const name of ["lower", "upper"]) await mkdir(join(this.#root, name), { recursive: true, mode: 0o700 });
   }
+}
+
+/** A path that the worker did not find is none of the caller's: containerd gives such failures no code. */
+function applyFault(digest: Digest, error: unknown): FaultError {
+  const kind = error instanceof FaultError && error.kind !== "notFound" ? error.kind : "unknown";
+  return new FaultError(kind, `apply layer ${digest}: ${messageOf(error)}`, { cause: error });
 }
 
 function openForWorker(path: string): Disposable & { readonly fd: number } {
