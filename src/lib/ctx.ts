@@ -48,6 +48,11 @@ export function createCtx(options: CtxOptions = {}): Ctx {
   };
 }
 
+/** The same context with another signal: a part of the work that can be ended by itself, or outlives what it was part of. */
+export function withSignal({ namespace, lease, log, metadata, trace }: Ctx, signal: AbortSignal): Ctx {
+  return createCtx({ namespace, lease, log, metadata, signal, trace });
+}
+
 /** Throws the signal's reason as a fault when the work should stop. */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw abortFault(signal);

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Descriptor as WireDescriptor } from "../../gen/containerd/types/descriptor_pb.ts";
 import type { UnpackRequest, UnpackResponseSchema } from "../../gen/lighter/system/v1/system_pb.ts";
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { type Digest, parseDigest } from "../../lib/digest.ts";
 import { fault, invalidArgument } from "../../lib/faults.ts";
@@ -18,11 +18,9 @@ export async function* unpackImage(
   if (config === undefined) throw invalidArgument("an image without a config");
   const image = { config: descriptorOf(config), layers: layers.map(descriptorOf) };
   const left = new AbortController();
-  const { namespace, lease, log, metadata } = ctx;
-  const signal = AbortSignal.any([ctx.signal, left.signal]);
   const news = new News();
   const unpacking = unpacker
-    .unpack(createCtx({ namespace, lease, log, metadata, signal }), image, snapshotter, {
+    .unpack(withSignal(ctx, AbortSignal.any([ctx.signal, left.signal])), image, snapshotter, {
       extracting: ({ digest }, offset) => news.tell({ layer: digest, offset: BigInt(offset) }),
       extracted: ({ digest, sizeBytes }) => news.tell({ layer: digest, offset: BigInt(sizeBytes), done: true }),
     })

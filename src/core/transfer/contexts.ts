@@ -6,11 +6,6 @@ import type { LeaseManager } from "../leases/index.ts";
 /** How long a lease keeps what a transfer brought when nobody deletes it. Source: containerd core/transfer/local/transfer.go. */
 const leaseMs = 24 * 60 * 60 * 1000;
 
-/** The same context with another signal. */
-export function withSignal({ namespace, lease, log, metadata, trace }: Ctx, signal: AbortSignal): Ctx {
-  return createCtx({ namespace, lease, log, metadata, signal, trace });
-}
-
 /** Says of a lease which pull's it is. */
 const pullLabel = "io.lighter.transfer/pull";
 /** What may be gone another time: what a pull has fetched by then is kept for the next. */

@@ -1,11 +1,10 @@
-import type { Ctx } from "../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../lib/ctx.ts";
 import { type Descriptor } from "../../lib/descriptor.ts";
 import { invalidArgument, wrapFault } from "../../lib/faults.ts";
 import { dockerSchema1Manifest, isConfigType, isLayerType, isManifestType } from "../../lib/media-types.ts";
 import { type TraceAttributes, traced } from "../../lib/trace.ts";
 import { createResolver, distributionSource, type Fetcher, parseRef } from "../remotes/index.ts";
 import type { UnpackProgress, UnpackTarget } from "../unpack/index.ts";
-import { withSignal } from "./contexts.ts";
 import { endpointName } from "./endpoint-names.ts";
 import { childrenOf, filterOf, labelledChildren, maxDepth, type TreeFilter } from "./image-tree.ts";
 import { saveImages, type TransferParts, unpackTargets, verifyImage } from "./parts.ts";

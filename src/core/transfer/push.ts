@@ -1,4 +1,4 @@
-import type { Ctx } from "../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { parseDigest } from "../../lib/digest.ts";
 import { invalidArgument, isFault } from "../../lib/faults.ts";
@@ -7,7 +7,6 @@ import { allPlatforms, anyPlatformOf, type PlatformMatcher } from "../../lib/pla
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import { createResolver, type Pusher } from "../remotes/index.ts";
-import { withSignal } from "./contexts.ts";
 import { endpointName } from "./endpoint-names.ts";
 import { childrenOf, maxDepth } from "./image-tree.ts";
 import { fromWire, type TransferParts } from "./parts.ts";

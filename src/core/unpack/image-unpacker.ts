@@ -1,4 +1,4 @@
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { invalidArgument, messageOf } from "../../lib/faults.ts";
@@ -102,9 +102,8 @@ class ImageUnpack {
     }));
     const snapshots = new LayerSnapshots(this.#options.target, this.#options.locks);
     const stop = new AbortController();
-    const { namespace, lease, log, metadata, trace } = this.#ctx;
-    const signal = AbortSignal.any([this.#ctx.signal, stop.signal]);
-    const extraction = this.#extraction(createCtx({ namespace, lease, log, metadata, signal, trace }), stop, snapshots);
+    const ctx = withSignal(this.#ctx, AbortSignal.any([this.#ctx.signal, stop.signal]));
+    const extraction = this.#extraction(ctx, stop, snapshots);
     try {
       if (this.#options.target.rebases) await this.#inAnyOrder(extraction, snapshots, plans);
       else await this.#oneByOne(extraction, snapshots, plans);
@@ -214,13 +213,12 @@ class ImageUnpack {
   }
 
   async #cleanUp(snapshots: LayerSnapshots): Promise<void> {
-    const { namespace, lease, log } = this.#ctx;
     // The caller may be gone: what it left goes all the same.
-    const ctx = createCtx({ namespace, lease, log, signal: AbortSignal.timeout(cleanupMs) });
+    const ctx = withSignal(this.#ctx, AbortSignal.timeout(cleanupMs));
     try {
       await snapshots.abandonRest(ctx);
     } catch (error) {
-      log.warn("failed to clean up after an unpack", { error: messageOf(error) });
+      ctx.log.warn("failed to clean up after an unpack", { error: messageOf(error) });
     }
   }
 }

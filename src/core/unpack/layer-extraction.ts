@@ -1,4 +1,4 @@
-import { type Ctx, createCtx } from "../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import { fault, invalidArgument, quote, wrapFault } from "../../lib/faults.ts";
 import type { Slots } from "../../lib/slots.ts";
@@ -167,8 +167,7 @@ class Arrival implements LayerTee {
   #start(file: string, slot: Disposable | undefined): void {
     const { ctx, places, target, syncEach } = this.#extraction;
     places.free--;
-    const { namespace, lease, log, trace } = ctx;
-    const own = createCtx({ namespace, lease, log, trace, signal: AbortSignal.any([ctx.signal, this.#stop.signal]) });
+    const own = withSignal(ctx, AbortSignal.any([ctx.signal, this.#stop.signal]));
     const options = { arriving: { file, growth: this.#growth }, syncFs: syncEach, measure: true };
     this.#applying = traced(own, "unpack layer", attributesOf(this.#layer), (inner) =>
       target.differ.apply(inner, this.#layer, this.#mounts, options),

@@ -1,4 +1,4 @@
-import { type Ctx, createCtx } from "../../../lib/ctx.ts";
+import { type Ctx, withSignal } from "../../../lib/ctx.ts";
 import type { Slots } from "../../../lib/slots.ts";
 import type { BlobPart } from "./blob-request.ts";
 import { RangeIgnored } from "./steady-download.ts";
@@ -118,9 +118,8 @@ function abortableCtx(parent: Ctx): Disposable & { readonly ctx: Ctx; abort(): v
   const end = (): void => controller.abort(parent.signal.reason);
   if (parent.signal.aborted) end();
   parent.signal.addEventListener("abort", end, { once: true });
-  const { namespace, lease, log, metadata } = parent;
   return {
-    ctx: createCtx({ namespace, lease, log, metadata, signal: controller.signal }),
+    ctx: withSignal(parent, controller.signal),
     abort: () => controller.abort(),
     [Symbol.dispose]: () => parent.signal.removeEventListener("abort", end),
   };
