@@ -8,13 +8,16 @@ export interface HttpPlace {
   readonly address: string;
   readonly uid: number;
   readonly gid: number;
+  /** Where `:PORT` is: on every address of the machine, as Go has it; on the loopback one by itself. */
+  readonly isOpen?: boolean;
 }
 
 /** Has a server listen there; a socket file is its owner's alone, and its group's. Errors: those of claimSocket, and of listening. */
-export async function listenHttp(server: HttpServer, { address, uid, gid }: HttpPlace): Promise<void> {
+export async function listenHttp(server: HttpServer, { address, uid, gid, isOpen = false }: HttpPlace): Promise<void> {
   const tcp = /^(?:tcp:\/\/)?([^/]*):(\d+)$/.exec(address);
   if (tcp !== null) {
-    await listening(server, () => server.listen(Number(tcp[2]), (tcp[1] || "127.0.0.1").replace(/^\[|\]$/g, "")));
+    const host = (tcp[1] || (isOpen ? "" : "127.0.0.1")).replace(/^\[|\]$/g, "");
+    await listening(server, () => (host === "" ? server.listen(Number(tcp[2])) : server.listen(Number(tcp[2]), host)));
     return;
   }
   const path = socketPath(address);

@@ -126,13 +126,14 @@ describe("the page of metrics", () => {
     [...daemonNeeds(), "ours", "containerd"],
     "has containerd's metrics, with its labels and types",
     async () => {
-      const config = '[metrics]\naddress = "127.0.0.1:0"\ngrpc_histogram = true';
+      const config = '[metrics]\naddress = ":0"\ngrpc_histogram = true';
       await using ours = await startLighter({ config, logLevel: "info" });
       const port = freePort();
-      await using theirs = await startContainerd({ config: config.replace(":0", `:${port}`) });
+      await using theirs = await startContainerd({ config: config.replace(":0", `127.0.0.1:${port}`) });
       const pages: Page[] = [];
       for (const [daemon, place] of [
-        [ours, await addressIn(ours)],
+        // On every address, as containerd takes it.
+        [ours, `127.0.0.1:${(await addressIn(ours)).split(":").at(-1)}`],
         [theirs, `127.0.0.1:${port}`],
       ] as const) {
         await importBusybox(daemon);

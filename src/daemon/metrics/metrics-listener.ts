@@ -32,7 +32,7 @@ export async function serveMetrics(place: HttpPlace, page: MetricsPage, log: Log
         underWay -= 1;
       });
   });
-  await listenHttp(server, place);
+  await listenHttp(server, { ...place, isOpen: true });
   log.info("serving metrics", { address: addressOf(server) });
   return { [Symbol.asyncDispose]: () => closeHttp(server) };
 }
