@@ -11,7 +11,7 @@ export const command: Command = {
   usage: "[OPTIONS] DIR|TAR NAME",
   description:
     "The folder, or the tar's content (plain, gzip or zstd; - is standard input), becomes the one layer of an OCI image. Owners, modes, " +
-    "hard links, devices and extended attributes are kept; other filesystems mounted below the folder are left out.",
+    "hard links, devices and extended attributes (not trusted ones) are kept; other filesystems mounted below the folder are left out.",
   options: [
     { long: "cmd", value: "WORD", many: true, help: "The command that runs when none is given; once a word" },
     { long: "entrypoint", value: "WORD", many: true, help: "What is put before every command; once a word" },
