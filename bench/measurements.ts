@@ -97,7 +97,8 @@ function addDensity(plan: Plan, side: Side, density: Density, record: Record): v
   record.add(metrics.loaded(plan.sleepers), "MB", side.runtime, side.name, density.loaded);
 }
 
-async function bareLoop(runtime: RuntimeName, count: number, inFlight: number): Promise<number> {
+/** Containers a second of the runtime alone, in a process of its own. */
+export async function bareLoop(runtime: RuntimeName, count: number, inFlight: number): Promise<number> {
   const command = [process.execPath, `${import.meta.dir}/bare-loop.ts`, runtime, String(count), String(inFlight)];
   const whole = runtime === "crun" ? await insideLegacyCgroups(command) : command;
   return Number(await runOk(whole, { timeoutMs: 300_000 }));

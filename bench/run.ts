@@ -13,6 +13,7 @@ import { measureAll, type Plan } from "./measurements.ts";
 import { machineFacts, replaceInPage, tableOf, writeReport } from "./report.ts";
 import type { SideName } from "./sides.ts";
 import { benchStreams, streamsTable } from "./streams.ts";
+import { benchTrace, traceTable } from "./trace.ts";
 import { benchUnary, unaryTable } from "./unary.ts";
 
 const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighter|containerd] [--containerd FOLDER]
@@ -20,7 +21,8 @@ const usage = `usage: npm run bench -- [--quick] [--page NAME]... [--side lighte
 Measures lighter beside containerd, in turn, and writes docs/benchmarks.md. It fails on no figure.
 
   --quick              The main ratios in under two minutes; prints them and writes nothing
-  --page NAME          Only this page: containers, unary, images, streams, command, events, growth, crowd, lives
+  --page NAME          Only this page: containers, unary, images, streams, command, events, growth, crowd, lives,
+                       trace
   --side SIDE          Only one side of the page containers; writes nothing
   --containerd FOLDER  The containerd and ctr of this folder, in place of Debian's; prints and writes nothing`;
 
@@ -114,6 +116,8 @@ const pages: { readonly [page: string]: () => Promise<void> } = {
   },
   lives: async () =>
     show("lives", livesTable(await benchLives({ count: values.quick ? 400 : 10_000, runtime: "crun" }))),
+  trace: async () =>
+    show("trace", traceTable(await benchTrace({ lives: values.quick ? 20 : 100, runtimes: ["runc", "crun"] }))),
 };
 const quickPages = ["containers", "unary", "command", "events"];
 

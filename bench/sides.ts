@@ -31,8 +31,12 @@ export function programOption(): { readonly program?: string } {
 }
 
 /** Starts a daemon on folders of its own, with the busybox image and quiet logs. */
-export async function startSide(name: SideName, runtime: RuntimeName): Promise<Side> {
-  const daemon = await starters[name]({ runtime, logLevel: "info", program });
+export async function startSide(
+  name: SideName,
+  runtime: RuntimeName,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Side> {
+  const daemon = await starters[name]({ runtime, logLevel: "info", program, env });
   try {
     await importBusybox(daemon);
     const api = await connectApi(daemon);
