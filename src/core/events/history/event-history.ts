@@ -36,6 +36,11 @@ const waitingMax = 65_536;
 /** Written at once. */
 const batchMax = 128;
 /**
+ * What happens goes together so long: a write of its own for each event would be a twelfth of the daemon's work for a container's life. A shim host
+ * lets go of an event after 50 ms: those of tasks are brought again when a daemon is killed before it has written them.
+ */
+const gatherMs = 20;
+/**
  * Numbers that a new daemon leaves out: those that the one before may have given to events which it had not written when it
  * was killed. Nobody who was told of them is told of others under the same numbers.
  */
@@ -65,7 +70,7 @@ export async function openEventHistory(options: EventHistoryOptions): Promise<Ev
 
 /**
  * Events that are kept, within limits, over restarts of the daemon.
- * Effects: what happens in one turn of the loop is written in the next, by another thread; nobody waits for it. What can't be
+ * Effects: what happens within a fiftieth of a second is written together, by another thread; nobody waits for it. What can't be
  * written is left out, and the log says so.
  */
 export class EventHistory implements AsyncDisposable {
@@ -77,6 +82,7 @@ export class EventHistory implements AsyncDisposable {
   #next: number;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
+  #gathering: ReturnType<typeof setTimeout> | undefined;
   #lost = 0;
   /** What was told of already: who forwards an event may do so again, when nobody took it. */
   readonly #heard = new WeakSet<Envelope>();
@@ -91,9 +97,7 @@ export class EventHistory implements AsyncDisposable {
     this.#ofBefore = new Set(segments.takeTail().flatMap(({ envelope }) => (envelope ? [keyOf(envelope)] : [])));
     this.#next = segments.last === 0 ? 1 : segments.last + leftOut;
     this.#observing = options.exchange.observe((envelope) => this.#hear(envelope));
-    this.#pruning = setInterval(() => {
-      this.#writing ??= this.#write();
-    }, pruneMs);
+    this.#pruning = setInterval(() => this.#begin(), pruneMs);
     this.#pruning.unref();
   }
 
@@ -169,6 +173,13 @@ export class EventHistory implements AsyncDisposable {
     for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
     if (this.#waiting.length >= waitingMax) this.#lost += 1;
     else this.#waiting.push({ sequence, envelope });
+    if (this.#waiting.length >= batchMax) this.#begin();
+    else this.#gathering ??= setTimeout(() => this.#begin(), gatherMs);
+  }
+
+  #begin(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     this.#writing ??= this.#write();
   }
 
@@ -181,13 +192,12 @@ export class EventHistory implements AsyncDisposable {
   }
 
   async #written(): Promise<void> {
+    this.#begin();
     while (this.#writing !== undefined) await this.#writing;
   }
 
   /** Never rejects. */
   async #write(): Promise<void> {
-    // What else happens in this turn goes with it.
-    await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, batchMax);
       try {
@@ -226,7 +236,12 @@ export class EventHistory implements AsyncDisposable {
  * What a check finds is told by events of its own.
  */
 function isOfProbe({ topic, event }: Envelope): boolean {
-  return topic.startsWith("/tasks/ex") && event !== undefined && Buffer.from(event.value).includes(probeExecId);
+  return topic.startsWith("/tasks/ex") && event !== undefined && bytesOf(event.value).includes(probeExecId);
+}
+
+/** The same bytes, not a copy. */
+function bytesOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 interface FollowerView {
