@@ -2,9 +2,9 @@ import { existsSync, rmSync } from "node:fs";
 import { containerLabels } from "../client/containers/labels.ts";
 import { randomHex } from "../client/names.ts";
 import { dataFolder, newLogPath } from "../client/paths.ts";
-import { OutputTee } from "../client/stdio/output-tee.ts";
+import { type OutputSink, OutputTee } from "../client/stdio/output-tee.ts";
 import type { Container } from "../gen/containerd/services/containers/v1/containers_pb.ts";
-import { type LogTarget, timesPathOf } from "../lib/output-log/index.ts";
+import { type LogTarget, targetsOf, timesPathOf } from "../lib/output-log/index.ts";
 import { isErrno, type Kernel } from "../sys/index.ts";
 import type { OptionSpec, ParsedArgs } from "./args.ts";
 import type { CommandContext } from "./command.ts";
@@ -16,6 +16,7 @@ export const defaultLogBytes: number = 100 * 1024 ** 2;
 
 /** Stands for a path where no log is wanted. */
 export const noLog = "none";
+const streamsApart = "apart";
 
 /** Options of `run` that shape its log, in docker's words. */
 export const logOptions: readonly OptionSpec[] = [
@@ -25,33 +26,44 @@ export const logOptions: readonly OptionSpec[] = [
     choices: ["file", "none", "json-file", "local"],
     help: "Where the output is kept: a file (the default), or nowhere",
   },
-  { long: "log-opt", value: "max-size=SIZE", many: true, help: "How much of the output is kept (100m)" },
+  {
+    long: "log-opt",
+    value: "KEY=VALUE",
+    many: true,
+    help: "max-size=SIZE (100m) times max-file=N (1) is how much is kept; streams=apart tells stdout from stderr",
+  },
 ];
 
 /** The log that `run` was asked for; undefined for none. Errors: UsageError. */
 export function newLog(context: CommandContext, id: string): LogTarget | undefined {
   const { args, env, namespace } = context;
-  const maxBytes = boundOf(args);
+  const { maxBytes, apart } = shapeOf(args);
   if (args.text("log-driver") === "none") return undefined;
-  return { path: newLogPath(env, namespace, id, randomHex(8)), maxBytes };
+  // A terminal has one output for both.
+  return { path: newLogPath(env, namespace, id, randomHex(8)), maxBytes, apart: apart && !args.flag("tty") };
 }
 
-function boundOf(args: ParsedArgs): number {
-  let [size, files] = [defaultLogBytes, 1];
+function shapeOf(args: ParsedArgs): { readonly maxBytes: number; readonly apart: boolean } {
+  let [size, files, apart] = [defaultLogBytes, 1, false];
   for (const word of args.list("log-opt")) {
     const [key = "", value = ""] = word.split("=", 2);
     if (key === "max-size") size = value === "-1" ? 0 : parseSize(value, "--log-opt max-size");
     else if (key === "max-file") files = parseWhole(value, "--log-opt max-file", 1);
-    else throw new UsageError(`option --log-opt: ${JSON.stringify(key)} is not known`, "max-size=10m bounds the log");
+    else if (key === "streams" && ["apart", "together"].includes(value)) apart = value === "apart";
+    else {
+      const hint = "max-size=10m and max-file=3 bound the log, streams=apart tells stdout from stderr";
+      throw new UsageError(`option --log-opt: ${JSON.stringify(word)} is not known`, hint);
+    }
   }
-  return size * files;
+  return { maxBytes: size * files, apart };
 }
 
 /** What a container's labels must say so that its log is found again, or that none is wanted. */
 export function logLabels(log: LogTarget | undefined): Record<string, string> {
   if (log === undefined) return { [containerLabels.logPath]: noLog };
   const bound = log.maxBytes === defaultLogBytes ? {} : { [containerLabels.logBound]: String(log.maxBytes) };
-  return { [containerLabels.logPath]: log.path, ...bound };
+  const streams = log.apart === true ? { [containerLabels.logStreams]: streamsApart } : {};
+  return { [containerLabels.logPath]: log.path, ...bound, ...streams };
 }
 
 /**
@@ -66,24 +78,34 @@ export function logOf(
   if (path === undefined || path.includes("/../") || !path.startsWith(`${dataFolder(context.env)}/logs/`))
     return undefined;
   const bound = Number(labels[containerLabels.logBound] ?? defaultLogBytes);
-  return { path, maxBytes: Number.isSafeInteger(bound) && bound >= 0 ? bound : defaultLogBytes };
+  const maxBytes = Number.isSafeInteger(bound) && bound >= 0 ? bound : defaultLogBytes;
+  return { path, maxBytes, apart: labels[containerLabels.logStreams] === streamsApart };
 }
 
 /** Keeps the output of an attached container in its log. Effects: a log that cannot be kept is told once, on standard error. */
-export function openTee(context: CommandContext, kernel: Kernel, log: LogTarget | undefined): OutputTee | undefined {
+export function openTee(context: CommandContext, kernel: Kernel, log: LogTarget | undefined): OutputSink | undefined {
   if (log === undefined) return undefined;
   const onFailure = (error: Error): void => {
     // Removed with its container, by somebody else.
     if (isErrno(error, "ENOENT")) return;
     context.output.note(`lighter: the log is not kept any more: ${error.message}`);
   };
-  return new OutputTee({ kernel, target: log, onFailure });
+  const [out, err] = targetsOf(log).map((target) => new OutputTee({ kernel, target, onFailure }));
+  return {
+    append: (bytes, stream) => (stream === "stderr" ? (err ?? out) : out)?.append(bytes),
+    [Symbol.dispose]: () => {
+      out?.[Symbol.dispose]();
+      err?.[Symbol.dispose]();
+    },
+  };
 }
 
 /** Removes a log and its times; what is not there is no failure. */
 export function removeLog(log: LogTarget | undefined): void {
   if (log === undefined) return;
-  for (const path of [log.path, timesPathOf(log.path), `${timesPathOf(log.path)}.new`]) rmSync(path, { force: true });
+  for (const { path } of targetsOf(log)) {
+    for (const file of [path, timesPathOf(path), `${timesPathOf(path)}.new`]) rmSync(file, { force: true });
+  }
 }
 
 /** False for a log of another user or machine. */

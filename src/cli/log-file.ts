@@ -2,6 +2,8 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type LogTimes, readLogTimes, timesPathOf } from "../lib/output-log/index.ts";
 
 const chunkBytes = 256 * 1024;
+/** A line's start is looked for in so much first. */
+const lineBytes = 1024;
 const newline = 0x0a;
 /** Where a file of times says what is kept from. */
 const startAt = 8;
@@ -104,11 +106,33 @@ export class LogFile implements Disposable {
         at += bytes.length;
       }
     }
-    for (let end = offset; end > 0; end -= chunkBytes) {
-      const start = Math.max(0, end - chunkBytes);
+    for (let [end, length] = [offset, lineBytes]; end > 0; end -= length, length = Math.min(2 * length, chunkBytes)) {
+      const start = Math.max(0, end - length);
       const found = this.#read(start, end - start).lastIndexOf(newline);
       if (found >= 0) return start + found + 1;
     }
     return 0;
+  }
+
+  /** How many lines of a part have an end. */
+  linesIn({ from, to }: LogRange): number {
+    let lines = 0;
+    this.copy({ from, to }, (bytes) => {
+      for (let at = bytes.indexOf(newline); at >= 0; at = bytes.indexOf(newline, at + 1)) lines += 1;
+    });
+    return lines;
+  }
+
+  /** A part in pieces of whole lines, each with when it was there; the last piece may have no time yet. */
+  *pieces({ from, to }: LogRange): Generator<LogRange & { readonly time: number }> {
+    let at = from;
+    for (const [n, end] of this.times?.ends.entries() ?? []) {
+      if (end <= at || at >= to) continue;
+      const cut = end >= to ? to : this.#lineStart(end, false);
+      if (cut <= at) continue;
+      yield { from: at, to: cut, time: this.times?.times[n] ?? 0 };
+      at = cut;
+    }
+    if (at < to) yield { from: at, to, time: Number.POSITIVE_INFINITY };
   }
 }

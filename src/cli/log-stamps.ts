@@ -1,26 +1,31 @@
 const newline = 0x0a;
 const encoder = new TextEncoder();
 
+/** A line's time as it is shown before it; one that nobody knows is a dash. */
+export function stampOf(ms: number): string {
+  return ms === 0 ? "- " : `${new Date(ms).toISOString()} `;
+}
+
 /**
- * Puts the time before each line, that of its end; a time that nobody knows is a dash.
+ * Puts words before each line, by where its end is.
  * Shape: takes pieces in their order; a line that is not whole is held back until it is, or until `flush`.
  */
-export class LineStamps {
+export class LinePrefixes {
   readonly #write: (bytes: Uint8Array) => void;
-  readonly #timeOf: (offset: number) => number;
+  readonly #prefixOf: (offset: number) => string;
   #rest: Uint8Array = new Uint8Array(0);
   #end = 0;
 
-  constructor(write: (bytes: Uint8Array) => void, timeOf: (offset: number) => number) {
+  constructor(write: (bytes: Uint8Array) => void, prefixOf: (offset: number) => string) {
     this.#write = write;
-    this.#timeOf = timeOf;
+    this.#prefixOf = prefixOf;
   }
 
   take(bytes: Uint8Array, at: number): void {
     const parts: Uint8Array[] = [];
     let from = 0;
     for (let to = bytes.indexOf(newline); to >= 0; to = bytes.indexOf(newline, from)) {
-      parts.push(this.#stamp(at + to), this.#rest, bytes.subarray(from, to + 1));
+      parts.push(this.#prefix(at + to), this.#rest, bytes.subarray(from, to + 1));
       this.#rest = new Uint8Array(0);
       from = to + 1;
     }
@@ -32,12 +37,11 @@ export class LineStamps {
   /** Lets a last line go that has no end. */
   flush(): void {
     if (this.#rest.length === 0) return;
-    this.#write(Buffer.concat([this.#stamp(this.#end - 1), this.#rest]));
+    this.#write(Buffer.concat([this.#prefix(this.#end - 1), this.#rest]));
     this.#rest = new Uint8Array(0);
   }
 
-  #stamp(offset: number): Uint8Array {
-    const time = this.#timeOf(offset);
-    return encoder.encode(time === 0 ? "- " : `${new Date(time).toISOString()} `);
+  #prefix(offset: number): Uint8Array {
+    return encoder.encode(this.#prefixOf(offset));
   }
 }

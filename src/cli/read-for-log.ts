@@ -27,8 +27,9 @@ export async function readForLog(context: CommandContext, container: Container, 
   using watcher = createFdWatcher({ kernel, onError: (error) => failed.reject(error as Error) });
   const pumps: OutputPump[] = [];
   using _pumps = { [Symbol.dispose]: () => pumps.forEach((pump) => pump[Symbol.dispose]()) };
-  for (const fd of [fifos.stdout, fifos.stderr]) {
-    if (fd !== undefined) pumps.push(pumpOutput(fd, { kernel, watcher, write: (bytes) => tee?.append(bytes) }));
+  for (const stream of ["stdout", "stderr"] as const) {
+    const fd = fifos[stream];
+    if (fd !== undefined) pumps.push(pumpOutput(fd, { kernel, watcher, write: (bytes) => tee?.append(bytes, stream) }));
   }
   const end = await Promise.race([waitProcess(context.client, container.id), told.promise, failed.promise]);
   if (end !== "told") await Promise.all(pumps.map((pump) => pump.drain(quietMs)));

@@ -3,7 +3,7 @@ import type { Client } from "../client/client.ts";
 import type { ExitRecord } from "../client/containers/tasks.ts";
 import type { FifoSet } from "../client/stdio/fifo-set.ts";
 import { type OutputPump, pumpOutput } from "../client/stdio/output-pump.ts";
-import type { OutputTee } from "../client/stdio/output-tee.ts";
+import type { OutputSink } from "../client/stdio/output-tee.ts";
 import { createFdWatcher, type Kernel } from "../sys/index.ts";
 import { ClosedOutputError, writeAll } from "./output.ts";
 import type { SignalCatcher } from "./signals.ts";
@@ -19,7 +19,7 @@ export interface SessionOptions {
   /** This process's terminal when the container has one. */
   readonly terminal: OwnTerminal | undefined;
   /** Keeps what is shown. */
-  readonly tee: OutputTee | undefined;
+  readonly tee: OutputSink | undefined;
   readonly signals: SignalCatcher;
   readonly exit: Promise<ExitRecord>;
 }
@@ -47,7 +47,7 @@ export async function runSession(options: SessionOptions): Promise<SessionEnd> {
   using _pumps = { [Symbol.dispose]: () => pumps.forEach((pump) => pump[Symbol.dispose]()) };
   const pump = (from: number, to: number): void => {
     const write = (bytes: Uint8Array): void => {
-      options.tee?.append(bytes);
+      options.tee?.append(bytes, to === 1 ? "stdout" : "stderr");
       writeAll(to, bytes);
     };
     const started = pumpOutput(from, { kernel, watcher, write });

@@ -7,6 +7,8 @@ export const containerLabels = {
   logPath: "lighter/log-path",
   /** How many bytes of it are kept, where that is not the default; 0 for all. */
   logBound: "lighter/log-max-bytes",
+  /** `apart` where stderr has a file of its own. */
+  logStreams: "lighter/log-streams",
   /** The exit status, once the task that had it was deleted. */
   exitStatus: "lighter/exit-status",
   exitedAt: "lighter/exited-at",

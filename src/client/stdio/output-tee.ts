@@ -9,6 +9,13 @@ export interface OutputTeeOptions {
   readonly onFailure: (error: Error) => void;
 }
 
+export type StreamName = "stdout" | "stderr";
+
+/** Where what a container prints goes besides. */
+export interface OutputSink extends Disposable {
+  append(bytes: Uint8Array, stream: StreamName): void;
+}
+
 /** Times are noted this often at most. */
 const noteEveryMs = 20;
 /**

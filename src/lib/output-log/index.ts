@@ -1,3 +1,3 @@
-export { type LogTarget, logAddress, logTargetOf, timesPathOf } from "./log-address.ts";
+export { type LogTarget, logAddress, logTargetOf, stderrTargetOf, targetsOf, timesPathOf } from "./log-address.ts";
 export { LogRecorder, type LogRecorderOptions } from "./log-recorder.ts";
 export { type LogTimes, readLogTimes } from "./log-times.ts";

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { LogRecorder, logAddress, logTargetOf, readLogTimes, timesPathOf } from "./index.ts";
+import { LogRecorder, logAddress, logTargetOf, readLogTimes, targetsOf, timesPathOf } from "./index.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lighter-output-log-"));
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -34,6 +34,13 @@ describe("logAddress", () => {
       expect(logTargetOf(address)).toBeUndefined();
     },
   );
+
+  test("says whether the streams are apart, and where each is", () => {
+    const target = { path: "/a b", maxBytes: 5, apart: true };
+    expect(logTargetOf(logAddress(target))).toEqual(target);
+    expect(targetsOf(target).map(({ path }) => path)).toEqual(["/a b", "/a b.stderr"]);
+    expect(targetsOf({ path: "/a", maxBytes: 0 })).toEqual([{ path: "/a", maxBytes: 0 }]);
+  });
 
   test("takes a bound that is none for no bound", () => {
     expect(logTargetOf("file:///a?log=timed&max-bytes=-3")).toEqual({ path: "/a", maxBytes: 0 });

@@ -1,6 +1,6 @@
 import type { Clock } from "../../lib/clock.ts";
 import type { Logger } from "../../lib/log.ts";
-import { LogRecorder, logTargetOf } from "../../lib/output-log/index.ts";
+import { LogRecorder, type LogTarget, logTargetOf, targetsOf } from "../../lib/output-log/index.ts";
 import {
   type Fd,
   type FdWatch,
@@ -42,7 +42,11 @@ export class OutputLogs implements Disposable {
   /** Looks after the log that an output's address asks for, if it asks for one. Effects: a failure is logged; the process runs all the same. */
   watch(address: string): void {
     const target = logTargetOf(address);
-    if (target === undefined || this.#byPath.has(target.path)) return;
+    if (target !== undefined) for (const file of targetsOf(target)) this.#begin(file);
+  }
+
+  #begin(target: LogTarget): void {
+    if (this.#byPath.has(target.path)) return;
     const { kernel, now } = this.#options;
     try {
       const punchHole = (fd: Fd, offset: number, length: number): void => kernel.punchHole(fd, offset, length);
@@ -58,9 +62,13 @@ export class OutputLogs implements Disposable {
 
   /** The process has ended: what it wrote last is noted, and its log is left alone. */
   finish(address: string): void {
-    const path = logTargetOf(address)?.path;
-    const found = path === undefined ? undefined : this.#byPath.get(path);
-    if (path === undefined || found === undefined) return;
+    const target = logTargetOf(address);
+    if (target !== undefined) for (const { path } of targetsOf(target)) this.#finish(path);
+  }
+
+  #finish(path: string): void {
+    const found = this.#byPath.get(path);
+    if (found === undefined) return;
     this.#note(path);
     this.#byPath.delete(path);
     this.#byWatch.delete(found.watch);
@@ -90,7 +98,9 @@ export class OutputLogs implements Disposable {
 
   /** Notes what grew, and then rests, so that a process that writes without end costs no more than a look now and then. */
   #look(inotify: Fd): void {
-    for (const path of this.#grown(inotify)) this.#note(path);
+    // One moment for all: what came on two streams between two looks has one time.
+    const { ms } = this.#options.now();
+    for (const path of this.#grown(inotify)) this.#note(path, ms);
     this.#watch?.change(0);
     this.#rest = setTimeout(() => this.#watch?.change(pollEvents.readable), restMs);
   }
@@ -110,9 +120,9 @@ export class OutputLogs implements Disposable {
     return grown;
   }
 
-  #note(path: string): void {
+  #note(path: string, ms: number = this.#options.now().ms): void {
     try {
-      this.#byPath.get(path)?.recorder.note(this.#options.now().ms);
+      this.#byPath.get(path)?.recorder.note(ms);
     } catch (error) {
       // A log that was removed under its container is nobody's loss.
       if (!isErrno(error, "ENOENT")) this.#complain(path, error);

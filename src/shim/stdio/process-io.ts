@@ -2,6 +2,7 @@ import { fchownSync, fstatSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { logTargetOf, stderrTargetOf } from "../../lib/output-log/index.ts";
 import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
 import type { ChildStdio } from "../runtime/spawner.ts";
 import type { PidRecord, StdioRecord } from "../state/records.ts";
@@ -120,7 +121,8 @@ class OpenStreams {
     if (out.kind === "file") {
       // One descriptor for both, so that lines of both keep their order. Source: containerd's createIO, scheme file.
       const fd = this.#openFile(out.path);
-      return [fd, fd];
+      const log = logTargetOf(stdio.stdout);
+      return [fd, log?.apart === true ? this.#openFile(stderrTargetOf(log).path) : fd];
     }
     return [this.#openOutput(out), this.#openOutput(parseOutput(stdio.stderr))];
   }
