@@ -1,5 +1,5 @@
-import { access } from "node:fs/promises";
-import { join } from "node:path";
+import { access, readdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { FaultError, quote } from "../lib/faults.ts";
 import type { LogLevel } from "../lib/log.ts";
 import { type ConfigNote, defaultConfig, type LoadedConfig, loadConfig, type TopConfig } from "../plugin/index.ts";
@@ -30,7 +30,8 @@ const ttrpcUri = "io.containerd.server.v1.ttrpc";
  */
 export async function resolveSettings(options: DaemonOptions, flavour: Flavour): Promise<Settings> {
   const configPath = await findConfig(options, flavour);
-  const loaded = configPath === undefined ? defaultConfig() : await loadConfig(configPath);
+  const read = configPath === undefined ? defaultConfig() : await loadConfig(configPath);
+  const loaded = { ...read, notes: [...read.notes, ...(await unreadDropIns(read, options, flavour))] };
   const root = options.root ?? (loaded.top.root || flavour.root);
   const config = withPlaces(loaded, options.address, flavour, optPath(root, flavour));
   const state = options.state ?? (config.top.state || flavour.state);
@@ -47,6 +48,26 @@ export async function resolveSettings(options: DaemonOptions, flavour: Flavour):
     config,
     configPath,
   };
+}
+
+/** Drop-ins count for files that import them. Whoever put one into the folder all the same is told. */
+async function unreadDropIns(
+  { files }: LoadedConfig,
+  { configPath }: DaemonOptions,
+  { imports, configPath: usual }: Flavour,
+): Promise<readonly ConfigNote[]> {
+  if (configPath !== undefined && configPath !== usual) return [];
+  const folder = dirname(imports);
+  const names = await readdir(folder).catch(() => []); // no folder: no drop-ins
+  return names
+    .filter((name) => name.endsWith(".toml") && !files.has(join(folder, name)))
+    .toSorted()
+    .map((name) => ({
+      level: "warn",
+      file: join(folder, name),
+      line: undefined,
+      message: `is not read: nothing imports it; it needs imports = [${quote(imports)}] in ${usual}`,
+    }));
 }
 
 /** A note as one line for people. */

@@ -12,6 +12,8 @@ import { tomlLines } from "./toml-lines.ts";
 export interface LoadedConfig {
   /** The file that all of it began with; empty where there is none. */
   readonly path: string;
+  /** Every file that was read. */
+  readonly files: ReadonlySet<string>;
   readonly top: TopConfig;
   /** For the plugins' tables. */
   readonly document: ConfigDocument;
@@ -41,12 +43,18 @@ export async function loadConfig(path: string): Promise<LoadedConfig> {
   const top = topSchema.decode(document.values, [], silentReport);
   checkUris(document, top, issues);
   issues.throwIfWrong();
-  return { path: resolve(path), top, document, notes: issues.notes };
+  return { path: resolve(path), files: loaded, top, document, notes: issues.notes };
 }
 
 /** The configuration of a daemon that has no file. */
 export function defaultConfig(): LoadedConfig {
-  return { path: "", top: topSchema.decode({}, [], silentReport), document: new ConfigDocument(), notes: [] };
+  return {
+    path: "",
+    files: new Set(),
+    top: topSchema.decode({}, [], silentReport),
+    document: new ConfigDocument(),
+    notes: [],
+  };
 }
 
 /** Says nothing: what is decoded with it was checked file by file before. */

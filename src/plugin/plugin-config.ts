@@ -28,7 +28,7 @@ export function decodePlugins(plugins: readonly PluginDefinition[], config: Load
     }),
   );
   checkTables(config, byUri, issues);
-  checkDisabled(config, byUri, issues);
+  checkLists(config, byUri, issues);
   issues.throwIfWrong();
   return { byUri, notes: issues.notes };
 }
@@ -51,17 +51,29 @@ function checkTables(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, 
     );
 }
 
-/** A plugin that is switched off, and that nobody knows, is most likely mistyped: the one that was meant is on. */
-function checkDisabled(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, issues: IssueList): void {
-  for (const [index, uri] of config.top.disabled_plugins.entries()) {
-    if (byUri.has(uri) || knownPlugins.has(uri)) continue;
-    const origin = config.document.origin(["disabled_plugins", index]);
-    issues.warn(
-      origin?.file ?? "config",
-      origin?.line,
-      `disabled_plugins: there is no plugin ${quote(uri)}${hint(uri, byUri)}`,
-    );
-  }
+/**
+ * A plugin that is switched off, and that nobody knows, is most likely mistyped: the one that was meant is on. One that the
+ * daemon must not start without, and that is not there, stops it.
+ */
+function checkLists(config: LoadedConfig, byUri: ReadonlyMap<string, unknown>, issues: IssueList): void {
+  const { disabled_plugins: disabled, required_plugins: required, proxy_plugins: proxies } = config.top;
+  const isThere = (uri: string): boolean => byUri.has(uri) || [...proxies.keys()].some((id) => uri.endsWith(`.${id}`));
+  const place = (key: string, index: number): readonly [string, number | undefined] => {
+    const origin = config.document.origin([key, index]);
+    return [origin?.file ?? "config", origin?.line];
+  };
+  for (const [index, uri] of disabled.entries())
+    if (!isThere(uri) && !knownPlugins.has(uri))
+      issues.warn(
+        ...place("disabled_plugins", index),
+        `disabled_plugins: there is no plugin ${quote(uri)}${hint(uri, byUri)}`,
+      );
+  for (const [index, uri] of required.entries())
+    if (!isThere(uri))
+      issues.wrong(
+        ...place("required_plugins", index),
+        `required_plugins: required plugin ${quote(uri)} is not included${knownPlugins.has(uri) ? "" : hint(uri, byUri)}`,
+      );
 }
 
 function hint(uri: string, byUri: ReadonlyMap<string, unknown>): string {

@@ -3,7 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parse, stringify } from "smol-toml";
+import { flavourOf } from "../../src/daemon/flavours.ts";
 import { daemonPlugins } from "../../src/daemon/index.ts";
+import { parseOptions } from "../../src/daemon/options.ts";
+import { noteText, resolveSettings } from "../../src/daemon/settings.ts";
 import { messageOf } from "../../src/lib/faults.ts";
 import { decodePlugins, isTable, loadConfig } from "../../src/plugin/index.ts";
 import { testNeeding } from "../support/index.ts";
@@ -337,6 +340,18 @@ const wrong: readonly Case[] = [
     errors: ["c.toml: imports: read absent.toml: ENOENT: no such file or directory, open 'absent.toml'"],
   },
   {
+    name: "plugins that the daemon must not start without, and that are not there; a proxy's is",
+    files: {
+      "c.toml":
+        'version = 3\nrequired_plugins = [\n  "io.containerd.gc.v1.schedular",\n  "io.containerd.grpc.v1.cri",\n' +
+        '  "io.containerd.snapshotter.v1.far",\n]\n[proxy_plugins.far]\ntype = "snapshot"\naddress = "/far"\n',
+    },
+    errors: [
+      'c.toml:3: required_plugins: required plugin "io.containerd.gc.v1.schedular" is not included; did you mean "io.containerd.gc.v1.scheduler"?',
+      'c.toml:4: required_plugins: required plugin "io.containerd.grpc.v1.cri" is not included',
+    ],
+  },
+  {
     name: "a plugin that is no URI",
     files: { "c.toml": 'version = 2\nrequired_plugins = ["cri"]\n' },
     errors: ['c.toml:2: invalid required plugin URI "cri" expect io.containerd.x.vx'],
@@ -356,6 +371,31 @@ async function check({ files, warnings = [], errors = [], values = [] }: Case): 
 
 describe("versions, imports and merging", () => {
   test.each(rows(merging))("%s", (_name, one) => check(one));
+});
+describe("drop-ins that nothing imports", () => {
+  test("are told, with what would have them read", async () => {
+    const folder = join(scratch, "unread");
+    mkdirSync(join(folder, "conf.d"), { recursive: true });
+    const flavour = {
+      ...flavourOf("lighterd"),
+      configPath: join(folder, "config.toml"),
+      imports: join(folder, "conf.d/*.toml"),
+    };
+    const notes = async (): Promise<string[]> =>
+      (await resolveSettings(parseOptions([]), flavour)).config.notes.map(noteText);
+    expect(await notes()).toEqual([]);
+    writeFileSync(join(folder, "conf.d/a.toml"), 'version = 4\nroot = "/a"\n');
+    writeFileSync(join(folder, "conf.d/a.txt"), "");
+    const told = [
+      `${folder}/conf.d/a.toml: is not read: nothing imports it; it needs imports = ["${flavour.imports}"] in ${flavour.configPath}`,
+    ];
+    expect(await notes()).toEqual(told);
+    writeFileSync(flavour.configPath, "version = 4\n");
+    expect(await notes()).toEqual(told);
+    writeFileSync(flavour.configPath, 'version = 4\nimports = ["conf.d/*.toml"]\n');
+    expect(await notes()).toEqual([]);
+    expect((await resolveSettings(parseOptions([]), flavour)).root).toBe("/a");
+  });
 });
 describe("what is mistyped warns with file, line and the nearest known word", () => {
   test.each(rows(mistyped))("%s", (_name, one) => check(one));

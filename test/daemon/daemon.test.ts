@@ -142,6 +142,37 @@ describe("lighterd", () => {
     );
   });
 
+  test("prints its configuration, also as containerd; what it prints, it reads, and prints again", async () => {
+    const { path } = folder();
+    symlinkSync(launcher, join(path, "containerd"));
+    const as = async (name: "lighterd" | "containerd", ...args: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await outcome([name === "lighterd" ? launcher : join(path, name), ...args]);
+      expect([code, stderr]).toEqual([0, ""]);
+      return stdout;
+    };
+    expect(await as("lighterd", "config", "default")).toContain('imports = [ "/etc/lighter/conf.d/*.toml" ]');
+    const ours = await as("containerd", "config", "default");
+    for (const text of ["version = 4", 'root = "/var/lib/containerd"', 'imports = [ "/etc/containerd/conf.d/*.toml" ]'])
+      expect(ours).toContain(text);
+    const old = join(path, "old.toml");
+    const settings =
+      'oom_score = 3\n[plugins.cri]\nsandbox_image = "pause"\n[proxy_plugins.far]\ntype = "snapshot"\naddress = "/far"\n' +
+      '[timeouts]\n"io.containerd.timeout.shim.load" = "9s"\n[stream_processors.own]\naccepts = ["a"]\nreturns = "b"\npath = "p"\n';
+    writeFileSync(old, settings);
+    const migrated = await as("containerd", "-c", old, "config", "migrate");
+    for (const text of [
+      "version = 4",
+      "oom_score = 3",
+      'sandbox = "pause"',
+      "[proxy_plugins.far]",
+      '"9s"',
+      "[stream_processors.own]",
+    ])
+      expect(migrated).toContain(text);
+    writeFileSync(old, migrated);
+    expect(await as("containerd", "-c", old, "config", "dump")).toBe(migrated);
+  });
+
   test("gives its sockets the owner, the group and the mode that are configured", async () => {
     const { path, flags } = folder();
     const gid = process.getuid?.() === 0 ? 4321 : (process.getgid?.() ?? 0);
