@@ -39,12 +39,16 @@ const ratio: ConfigSchema<number> = {
   },
 };
 
-/** Where spans go. Its settings are containerd 1.6's; the environment's variables go before them. */
+/** Where spans go, if anywhere. Its settings are containerd 1.6's; the environment's variables go before them. */
 const otlp: PluginDefinition = definePlugin({
   type: PROCESSOR,
   id: "otlp",
   config: table({ endpoint: text(), protocol: text(), insecure: flag() }),
-  init: (_given, { config }) => config,
+  init: (_given, { config }) => {
+    const settings = tracingSettings(process.env, { ...config, service_name: "", sampling_ratio: 0 });
+    if (typeof settings === "string") throw new SkipPlugin(settings);
+    return config;
+  },
 });
 
 const tracing: PluginDefinition = definePlugin({
@@ -53,8 +57,8 @@ const tracing: PluginDefinition = definePlugin({
   requires: { otlp: optional(otlpToken) },
   config: table({ service_name: text(), sampling_ratio: ratio }),
   init: async ({ otlp: place }, { config, log, scope }): Promise<CallObserver> => {
-    const { endpoint, protocol } = place ?? { endpoint: "", protocol: "" };
-    const settings = tracingSettings(process.env, { endpoint, protocol, ...config });
+    if (place === undefined) throw new SkipPlugin("no tracing processors");
+    const settings = tracingSettings(process.env, { ...place, ...config });
     if (typeof settings === "string") throw new SkipPlugin(settings);
     // OpenTelemetry's SDK: a daemon that nobody asked for traces does not load it.
     const { openTracing } = await import("./open-telemetry.ts");
