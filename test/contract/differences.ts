@@ -52,9 +52,9 @@ export const deleteOfTarget = (name: string, has: string, not: string): Differen
     `status NOT_FOUND image "${name}" has target ${has}, not ${not}: not found`,
   ]);
 
-/** Source: core/metadata/content.go, Commit. */
-export const contentCreated = (namespace: string, digest: string, size: number): Difference =>
-  newer("content that is committed is an event", [/$/, `\n${createEvent(namespace, digest, size)}`]);
+/** Shape: `mediaType` where who wrote it knew. Source: core/metadata/content.go, Commit. */
+export const contentCreated = (namespace: string, digest: string, size: number, mediaType = ""): Difference =>
+  newer("content that is committed is an event", [/$/, `\n${createEvent(namespace, digest, size, mediaType)}`]);
 
 /** Source: plugins/services/content/contentserver/contentserver.go, infoToGRPC. */
 export const updatesListed: Difference = newer("lists of content tell when it was updated", [
@@ -208,8 +208,8 @@ export const unusedSnapshotter: Difference = ours("a snapshotter without snapsho
   "snapshot none does not exist",
 ]);
 
-function createEvent(namespace: string, digest: string, size: number): string {
-  const value = { digest, mediaType: "", size: String(size) };
+function createEvent(namespace: string, digest: string, size: number, mediaType: string): string {
+  const value = { digest, mediaType, size: String(size) };
   const event = { "@type": "containerd.events.ContentCreate", value };
   return `event ${JSON.stringify({ event, namespace, timestamp: "<time>", topic: "/content/create" }, undefined, 1)}`;
 }

@@ -144,7 +144,7 @@ export const diffScenarios: readonly Scenario[] = [
         mediaType: mediaTypes.layer,
         labels: rooted,
       }),
-      { differs: contentCreated(namespace, digestOf(new Uint8Array(1024)), 1024) },
+      { differs: contentCreated(namespace, digestOf(new Uint8Array(1024)), 1024, mediaTypes.layer) },
     ),
     call("compare the same", diff, (v) => ({
       left: mountsOf(v, "a"),
