@@ -177,6 +177,11 @@ export const storeCommands: Readonly<Record<string, CommandEntry>> = {
     group: "system",
     load: () => import("./commands/debug-profile.ts"),
   },
+  "system upgrade": {
+    summary: "Put another program in the daemon's place, while containers run",
+    group: "system",
+    load: () => import("./commands/system-upgrade.ts"),
+  },
   "system check": {
     summary: "Compare what the daemon's stores say with what is on disk",
     group: "system",

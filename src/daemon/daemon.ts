@@ -1,9 +1,12 @@
 import { writeFile } from "node:fs/promises";
+import type { Exchange } from "../core/events/index.ts";
 import type { SchemaPart } from "../core/metadata/index.ts";
 import { proxyPlugins } from "../core/proxies/plugin.ts";
+import { exchangeToken } from "../core/tokens.ts";
 import { FaultError } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import {
+  type DaemonUpgrades,
   decodePlugins,
   orderPlugins,
   type PluginConfigs,
@@ -28,8 +31,16 @@ export interface DaemonParts {
   readonly schemas: readonly SchemaPart[];
   readonly settings: Settings;
   readonly listeners: Listeners;
+  /** Waits until the predecessor has let go; answers how many subscribers it cut off, undefined where there is none. */
+  readonly turn: () => Promise<number | undefined>;
+  readonly upgrades?: DaemonUpgrades;
   readonly log: Logger;
 }
+
+/** How long subscribers of a predecessor are waited for: as long as event-ingest.ts holds what came before a start. */
+const returnLimitMs = 15_000;
+/** How long the locks of a predecessor are waited for, which the kernel lets go of when that process has ended. */
+const lockPatienceMs = 10_000;
 
 /** A daemon that serves. Disposing it finishes the calls under way, closes every plugin, and lets go of the root. */
 export interface Daemon extends AsyncDisposable {
@@ -37,6 +48,10 @@ export interface Daemon extends AsyncDisposable {
   /** All that might run, those of proxies too, and with what settings. */
   readonly definitions: readonly PluginDefinition[];
   readonly configs: PluginConfigs;
+  /** Stops events; answers how many subscribers that cuts off, or did. */
+  retire(): number;
+  /** Subscribers of a predecessor that are still waited for. */
+  readonly awaited: number;
 }
 
 /**
@@ -44,17 +59,27 @@ export interface Daemon extends AsyncDisposable {
  * Errors: invalidArgument (configuration), failedPrecondition (root or socket in use, a required plugin failed). Nothing
  * stays open then.
  */
-export async function startDaemon({ plugins: own, schemas, settings, listeners, log }: DaemonParts): Promise<Daemon> {
+export async function startDaemon({
+  plugins: own,
+  schemas,
+  settings,
+  listeners,
+  turn,
+  upgrades,
+  log,
+}: DaemonParts): Promise<Daemon> {
   const proxies = proxyPlugins(settings.top.proxy_plugins);
   const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
   const configs = decodePlugins(plugins, settings.config);
   for (const note of [...settings.config.notes, ...configs.notes]) log[note.level](noteText(note));
   const kernel = createKernel();
+  const subscribers = await turn();
   await makeFolders(settings);
   await using stack = new AsyncDisposableStack();
   // Two daemons on one state would drive the same shim host, and recover each other's tasks.
-  for (const what of ["root", "state"] as const) stack.use(await lockFolder(what, settings[what], kernel));
+  for (const what of ["root", "state"] as const)
+    stack.use(await lockFolder(what, settings[what], kernel, subscribers === undefined ? 0 : lockPatienceMs));
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
   for (const path of [grpcAddress, ttrpcAddress]) await listeners.claim(path);
   stack.use(await takeOverRoot({ settings, configs, schemas, kernel, log }));
@@ -71,6 +96,8 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
       grpcAddress,
       ttrpcAddress,
       streamProcessors: settings.top.stream_processors,
+      returning: subscribers === undefined ? undefined : { subscribers, forMs: returnLimitMs },
+      upgrades,
     },
     log,
     config: (plugin) => configs.byUri.get(plugin.uri),
@@ -84,8 +111,19 @@ export async function startDaemon({ plugins: own, schemas, settings, listeners, 
     await started.get(token<ServerOf>(SERVER, id)).start(listeners);
   }
   listeners.dropUnclaimed();
-  const owned = stack.move();
-  return { plugins: started, definitions: plugins, configs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return aliveWith({ plugins: started, definitions: plugins, configs }, stack.move());
+}
+
+function aliveWith(parts: Pick<Daemon, "plugins" | "definitions" | "configs">, owned: AsyncDisposableStack): Daemon {
+  const events = parts.plugins.view.instance(exchangeToken.uri) as Exchange | undefined;
+  return {
+    ...parts,
+    retire: () => events?.retire() ?? 0,
+    get awaited() {
+      return events?.awaited ?? 0;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 type ServerOf = NonNullable<(typeof SERVER)["gives"]>;

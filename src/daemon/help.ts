@@ -35,6 +35,7 @@ Examples:
 Signals:
   TERM, INT                   finish the calls under way and stop; containers keep running. Twice: stop at once
   HUP                         read the configuration again: what may change while it runs changes, the log says what
+  USR2                        start the program anew, from its file as it is now: it takes over without a client being refused
   USR1                        write what the daemon holds (memory, descriptors, plugins) to the log
 `;
 }

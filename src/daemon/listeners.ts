@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import type { Logger } from "../lib/log.ts";
 import { closeQuietly, type Fd, internetNameOf, type Kernel, OwnedFd } from "../sys/index.ts";
 import { claimSocket, handOver } from "./sockets.ts";
@@ -32,8 +32,8 @@ export interface Listeners extends Disposable {
   dropUnclaimed(): void;
   /** Those that a successor goes on with. */
   readonly handed: readonly InheritedSocket[];
-  /** From now on the files are a successor's. */
-  leaveFiles(): void;
+  /** Says whether the files are this process's to remove: not once a successor has them, nor before a predecessor gave them. */
+  keepFiles(ours: boolean): void;
 }
 
 type SocketKernel = Pick<
@@ -59,7 +59,7 @@ class ProcessListeners implements Listeners {
   readonly #kernel: SocketKernel;
   readonly #log: Logger;
   readonly #listeners = new Map<string, Listener>();
-  #leavesFiles = false;
+  #hasFiles = true;
 
   constructor(inherited: readonly InheritedSocket[], kernel: SocketKernel, log: Logger) {
     this.#kernel = kernel;
@@ -72,7 +72,7 @@ class ProcessListeners implements Listeners {
   }
 
   async open(path: string, access: SocketAccess): Promise<Fd> {
-    const known = this.#listeners.get(path) ?? this.#make(path);
+    const known = this.#known(path) ?? this.#make(path);
     known.opened = true;
     if (known.ownsFile) {
       chmodSync(path, access.mode);
@@ -101,8 +101,8 @@ class ProcessListeners implements Listeners {
     return [...this.#listeners.values()].map(({ socket, ownsFile }) => ({ fd: socket.fd, ownsFile }));
   }
 
-  leaveFiles(): void {
-    this.#leavesFiles = true;
+  keepFiles(ours: boolean): void {
+    this.#hasFiles = ours;
   }
 
   [Symbol.dispose](): void {
@@ -122,6 +122,14 @@ class ProcessListeners implements Listeners {
       this.#listeners.set(path, { socket, ownsFile, opened: false });
     }
     closeQuietly(this.#kernel, fd);
+  }
+
+  /** A socket whose file somebody removed is out of reach for everybody, and of no use. */
+  #known(path: string): Listener | undefined {
+    const known = this.#listeners.get(path);
+    if (known === undefined || !known.ownsFile || existsSync(path)) return known;
+    known.socket[Symbol.dispose]();
+    return undefined;
   }
 
   #make(path: string): Listener {
@@ -147,7 +155,7 @@ class ProcessListeners implements Listeners {
 
   /** The file goes first: whoever comes then finds nobody, and is not left waiting for one who never accepts. */
   #end(path: string, { socket, ownsFile }: Listener): void {
-    if (ownsFile && !this.#leavesFiles) rmSync(path, { force: true });
+    if (ownsFile && this.#hasFiles) rmSync(path, { force: true });
     socket[Symbol.dispose]();
   }
 }

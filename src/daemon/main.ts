@@ -1,24 +1,28 @@
 import { stringify } from "smol-toml";
 import type { SchemaPart } from "../core/metadata/index.ts";
 import { messageOf } from "../lib/faults.ts";
-import { createLogger, type LeveledLogger } from "../lib/log.ts";
+import { createLogger, type LeveledLogger, silentLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
 import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
-import { createKernel, shrinkWhenIdle } from "../sys/index.ts";
+import { createKernel } from "../sys/index.ts";
 import { configText } from "./config-text.ts";
-import { startDaemon } from "./daemon.ts";
+import type { Daemon } from "./daemon.ts";
 import { type Flavour, flavourOf } from "./flavours.ts";
+import { type Predecessor, predecessorOf } from "./handover.ts";
 import { helpText } from "./help.ts";
 import { activatedSockets, createListeners } from "./listeners.ts";
+import { live } from "./lives.ts";
 import { stderrSink } from "./log-sink.ts";
-import { managerFacts, type ServiceManager, serviceManagerOf } from "./notify.ts";
+import { managerEnvironment, managerFacts, type ServiceManager, serviceManagerOf } from "./notify.ts";
 import { runHook } from "./oci-hook.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
 import { createReloader, type Reloader } from "./reload.ts";
 import { resolveSettings } from "./settings.ts";
 import { handleSignals } from "./signals.ts";
+import { startSuccessor } from "./successor.ts";
 import { takeOverAlone } from "./takeover.ts";
+import { UpgradeDesk } from "./upgrades.ts";
 
 export interface MainOptions {
   /** The name under which the program was started; it picks the defaults. */
@@ -33,7 +37,9 @@ export interface MainOptions {
 
 /** The daemon's whole life, or one of its small commands. Answers the exit code. */
 export async function main(options: MainOptions): Promise<number> {
-  const flavour = flavourOf(options.program);
+  // It goes by the name of the one whose place it takes.
+  using predecessor = predecessorOf(process.env, createKernel(), silentLogger);
+  const flavour = flavourOf(predecessor?.program ?? options.program);
   try {
     const parsed = parseOptions(options.args);
     switch (parsed.command) {
@@ -56,33 +62,41 @@ export async function main(options: MainOptions): Promise<number> {
         options.print(await takeOverAlone(parsed, await resolveSettings(parsed, flavour), options));
         return 0;
       case "run":
-        await run(parsed, flavour, options);
+        await run(parsed, { ...options, flavour, predecessor });
         return 0;
     }
   } catch (error) {
+    predecessor?.failed(error);
     for (const line of messageOf(error).split("\n")) options.complain(`${flavour.name}: ${line}\n`);
     return 1;
   }
 }
 
-async function run(
-  options: DaemonOptions,
-  flavour: Flavour,
-  { plugins, schemas }: Pick<MainOptions, "plugins" | "schemas">,
-): Promise<void> {
+async function run(options: DaemonOptions, { flavour, args, predecessor, plugins, schemas }: RunParts): Promise<void> {
   const settings = await resolveSettings(options, flavour);
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat, write: stderrSink() });
-  const manager = serviceManagerOf(managerFacts(process.env), log);
-  const stop = Promise.withResolvers<void>();
+  const facts = managerFacts(process.env);
+  let isMain = predecessor === undefined;
+  const manager = serviceManagerOf(facts, log, () => isMain);
+  const kernel = createKernel();
+  using listeners = createListeners(predecessor?.sockets ?? activatedSockets(process.env), kernel, log);
+  listeners.keepFiles(predecessor === undefined);
+  const env = { ...process.env, ...managerEnvironment(facts) };
+  // What was to be done once, at the start, has been done.
+  const again = args.filter((word) => !/^--?takeover$/.test(word));
+  const successor = { program: flavour.name, args: again, env, kernel, log };
+  const desk = new UpgradeDesk((path) => startSuccessor({ ...successor, path, sockets: listeners.handed }), log);
+  const stop = new AbortController();
   let started: StartedPlugins | undefined;
   // Whoever asks for a reload before there is something to reload is answered when there is.
-  const reloader = Promise.withResolvers<Reloader>();
+  const first = Promise.withResolvers<Reloader>();
+  let reloader = first.promise;
   handleSignals({
     stop: () => {
       manager.stopping("stopping; containers keep running");
-      stop.resolve();
+      stop.abort();
     },
-    reload: () => void reloader.promise.then((made) => made.reload()),
+    reload: () => void reloader.then((made) => made.reload()),
     dump: () => {
       // Seldom wanted: a start does not load it.
       import("./diagnostics.ts").then(
@@ -90,18 +104,18 @@ async function run(
         (error: unknown) => log.error("diagnostics cannot be loaded", { error }),
       );
     },
+    // Why it failed is in the log.
+    upgrade: () => void desk.begin("").catch(() => {}),
     log,
   });
   using _watchdog = manager.watch();
   manager.status("starting");
   log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
-  using listeners = createListeners(activatedSockets(process.env), createKernel(), log);
-  await using daemon = await startDaemon({ plugins, schemas, settings, listeners, log });
-  started = daemon.plugins;
-  announce(log, manager, flavour);
-  const serving = servingStatus();
-  reloader.resolve(
-    createReloader({
+  const onServing = (daemon: Daemon): void => {
+    isMain = true;
+    started = daemon.plugins;
+    announce(log, manager, flavour, desk.failure);
+    const made = createReloader({
       plugins: daemon.definitions,
       started: daemon.plugins,
       log,
@@ -109,19 +123,27 @@ async function run(
       read: () => resolveSettings(options, flavour),
       hasLevelFlag: options.logLevel !== undefined,
       begin: () => manager.reloading("reading the configuration again"),
-      done: () => manager.ready(serving),
-    }),
-  );
-  using _watch = shrinkWhenIdle();
-  await stop.promise;
-  log.info("stopping; containers keep running");
-  listeners[Symbol.dispose]();
+      done: () => manager.ready(servingStatus("")),
+    });
+    first.resolve(made);
+    reloader = Promise.resolve(made);
+  };
+  const parts = { plugins, schemas, settings, listeners, manager, desk, predecessor, onServing, log };
+  await live({ ...parts, stop: stop.signal });
+}
+
+interface RunParts extends Pick<MainOptions, "args" | "plugins" | "schemas"> {
+  readonly flavour: Flavour;
+  readonly predecessor: Predecessor | undefined;
 }
 
 /** The process's age counts from its start, the loading of the program included. */
-function announce(log: LeveledLogger, manager: ServiceManager, flavour: Flavour): void {
-  manager.ready(servingStatus());
+function announce(log: LeveledLogger, manager: ServiceManager, flavour: Flavour, failure: string): void {
+  manager.ready(servingStatus(failure));
   log.info(`${flavour.name} ready in ${process.uptime().toFixed(3)}s`);
 }
 
-const servingStatus = (): string => `serving; version ${apiVersion}${revision === "" ? "" : ` ${revision}`}`;
+function servingStatus(failure: string): string {
+  const version = `version ${apiVersion}${revision === "" ? "" : ` ${revision}`}`;
+  return `serving; ${version}${failure === "" ? "" : `; the last upgrade failed: ${failure}`}`;
+}

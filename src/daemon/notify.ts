@@ -49,10 +49,14 @@ export function managerEnvironment({ socket, watchdogMs }: ManagerFacts): Readon
   };
 }
 
-/** The service manager, by what it gave. */
-export function serviceManagerOf({ socket, watchdogMs }: ManagerFacts, log: Logger): ServiceManager {
+/** The service manager, by what it gave. It does not listen to a process that is not the service's main one, which keeps quiet. */
+export function serviceManagerOf(
+  { socket, watchdogMs }: ManagerFacts,
+  log: Logger,
+  isMain: () => boolean = () => true,
+): ServiceManager {
   const tell = (...lines: readonly string[]): void => {
-    if (socket === undefined) return;
+    if (socket === undefined || !isMain()) return;
     const state = lines.join("\n");
     try {
       sendDatagram(socket, new TextEncoder().encode(state));

@@ -76,6 +76,21 @@ export interface DaemonFacts {
   readonly streamProcessors: ReadonlyMap<string, StreamProcessorConfig>;
   /** Where this daemon takes the place of one that cut off its subscribers for it: how many will be back, within what time. */
   readonly returning?: { readonly subscribers: number; readonly forMs: number } | undefined;
+  /** Puts another program in the daemon's place. */
+  readonly upgrades?: DaemonUpgrades | undefined;
+}
+
+/** How another program is put in the daemon's place. */
+export interface DaemonUpgrades {
+  /**
+   * Starts another program, which takes over as soon as the calls under way have ended. Answers its pid once it could.
+   * Shape: an absolute path; empty for the program that the daemon was started as.
+   * Errors: failedPrecondition (it is not fit, or another is on its way), invalidArgument (there is none).
+   */
+  begin(path: string): Promise<number>;
+  readonly underWay: boolean;
+  /** Why the last one failed; empty when none did since. */
+  readonly failure: string;
 }
 
 /** What `init` is given beside its needs. */

@@ -2,6 +2,7 @@ export type { ConfigNote, TopConfig } from "./config.ts";
 export { configVersion, encodeTop, messageBytes, ownerId } from "./config.ts";
 export {
   type DaemonFacts,
+  type DaemonUpgrades,
   definePlugin,
   type Kind,
   kind,

@@ -49,12 +49,17 @@ const snapshotter = "overlayfs";
 const encoder = new TextEncoder();
 
 /** Connects to a daemon that holds the busybox image. What ctr makes of that image is the model of every container. */
-export async function connectApi(daemon: Daemon): Promise<ContainerApi> {
-  return openApi(daemon, await readTemplate(daemon));
+export async function connectApi(daemon: Daemon, connect: Connect = connectOnce): Promise<ContainerApi> {
+  return openApi(daemon, await readTemplate(daemon), connect);
 }
 
-async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<ContainerApi> {
-  const connection = await connectGrpc({ path: daemon.address });
+/** How a connection to a daemon is made. */
+export type Connect = (daemon: Daemon) => Promise<ClientConnection>;
+
+const connectOnce: Connect = (daemon) => connectGrpc({ path: daemon.address });
+
+async function openApi(daemon: Daemon, template: ContainerTemplate, connect: Connect): Promise<ContainerApi> {
+  const connection = await connect(daemon);
   const defaults = { namespace: daemon.namespace };
   const containers = connection.client(Containers, defaults);
   const snapshots = connection.client(Snapshots, defaults);
@@ -117,7 +122,7 @@ async function openApi(daemon: Daemon, template: ContainerTemplate): Promise<Con
       await tasks.deleteProcess({ containerId: id, execId });
       return exitStatus;
     },
-    reconnect: () => openApi(daemon, template),
+    reconnect: () => openApi(daemon, template, connect),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
 }

@@ -1,4 +1,4 @@
-export { type ContainerApi, connectApi, type StdioPaths, startInTerminal } from "./api.ts";
+export { type Connect, type ContainerApi, connectApi, type StdioPaths, startInTerminal } from "./api.ts";
 export { busyboxImage, writeBusyboxImage, writeBusyboxRootfs } from "./busybox-image.ts";
 export type { Daemon, RuntimeName } from "./daemon.ts";
 export { daemonKind, insideLegacyCgroups, startContainerd, startDaemon, startLighter } from "./daemons.ts";

@@ -328,6 +328,10 @@ export const messageTable: Readonly<Record<string, string>> = {
   "lighter.system.v1.UnpackRequest":
     "config:1:m:containerd.types.Descriptor layers:2:*m:containerd.types.Descriptor snapshotter:3:s",
   "lighter.system.v1.UnpackResponse": "layer:1:s offset:2:U done:3:o",
+  "lighter.system.v1.UpgradeRequest": "path:1:s",
+  "lighter.system.v1.UpgradeResponse": "pid:1:u",
+  "lighter.system.v1.UpgradeStateRequest": "",
+  "lighter.system.v1.UpgradeStateResponse": "pid:1:u version:2:s underWay:3:o failure:4:s",
 };
 
 /** Every method that the client calls: local name, then `Name kind request response`. */
@@ -446,6 +450,8 @@ export const serviceTable: Readonly<Record<string, Readonly<Record<string, strin
     diskUsage: "DiskUsage u lighter.system.v1.DiskUsageRequest lighter.system.v1.DiskUsageResponse",
     check: "Check u lighter.system.v1.CheckRequest lighter.system.v1.CheckResponse",
     unpack: "Unpack s lighter.system.v1.UnpackRequest lighter.system.v1.UnpackResponse",
+    upgrade: "Upgrade u lighter.system.v1.UpgradeRequest lighter.system.v1.UpgradeResponse",
+    upgradeState: "UpgradeState u lighter.system.v1.UpgradeStateRequest lighter.system.v1.UpgradeStateResponse",
   },
   "containerd.services.tasks.v1.Tasks": {
     create: "Create u containerd.services.tasks.v1.CreateTaskRequest containerd.services.tasks.v1.CreateTaskResponse",

@@ -31,6 +31,7 @@ const replaced = "the daemon is being replaced; subscribe again";
 interface Subscriber {
   readonly filter: Filter;
   readonly queue: BoundedQueue<Envelope>;
+  readonly isClient: boolean;
 }
 
 /** Makes an exchange. It keeps no history: what nobody subscribed to is gone. */
@@ -45,6 +46,7 @@ export function createExchange({
   const absentees = createAbsentees(returning, bounds.maxItems);
   let subscriptions = 0;
   let retired = false;
+  let cutOff = 0;
   const broadcast = (envelope: Envelope): number => {
     let fields: FieldAdaptor | undefined;
     let takers = absentees.keep(envelope) ? 1 : 0;
@@ -79,16 +81,17 @@ export function createExchange({
       checkEnvelope(envelope);
       return broadcast(envelope);
     },
-    subscribe: (ctx, filters) => {
+    subscribe: (ctx, filters, from = "room") => {
       const filter = subscriptionFilter(filters);
       const onAbort = (): void => end(queue, ctx);
       const queue = new BoundedQueue<Envelope>(bounds, () => {
         subscribers.delete(subscriber);
         ctx.signal.removeEventListener("abort", onAbort);
       });
-      const subscriber: Subscriber = { filter, queue };
+      const isClient = from === "client";
+      const subscriber: Subscriber = { filter, queue, isClient };
       if (retired) throw unavailable(replaced);
-      for (const envelope of absentees.comeBack())
+      for (const envelope of isClient ? absentees.comeBack() : [])
         if (filter.matchesAll || filter.matches(envelopeFields(envelope))) deliver(subscriber, envelope, log);
       subscribers.add(subscriber);
       subscriptions += 1;
@@ -97,9 +100,11 @@ export function createExchange({
       return queue;
     },
     retire: () => {
+      if (!retired) cutOff = [...subscribers].filter(({ isClient }) => isClient).length + absentees.awaited;
       retired = true;
-      const cutOff = subscribers.size + absentees.awaited;
-      for (const { queue } of subscribers) queue.closeWith(unavailable(replaced));
+      for (const { queue, isClient } of subscribers)
+        if (isClient) queue.closeWith(unavailable(replaced));
+        else queue.close();
       return cutOff;
     },
     get retired() {

@@ -20,7 +20,7 @@ const ctx = createCtx({ namespace: "blue" });
 const exit = anyOf(TaskExitSchema, create(TaskExitSchema, { containerId: "c", id: "c", pid: 7, exitStatus: 137 }));
 
 function subscribe(on: Exchange, filters: readonly string[] = [], given?: Ctx): AsyncIterator<Envelope> {
-  return on.subscribe(given ?? createCtx(), filters)[Symbol.asyncIterator]();
+  return on.subscribe(given ?? createCtx(), filters, "client")[Symbol.asyncIterator]();
 }
 
 async function topics(iterator: AsyncIterator<Envelope>, count: number): Promise<string[]> {
@@ -76,6 +76,7 @@ describe("Exchange", () => {
   test("that retires gives subscribers what waits for them and a last word, and takes no more", async () => {
     const on = exchange();
     const [first, second] = [subscribe(on), subscribe(on)];
+    const room = on.subscribe(createCtx(), [])[Symbol.asyncIterator]();
     on.publish(ctx, "/a", exit);
     expect(await topics(second, 1)).toEqual(["/a"]);
     const waiting = failureText(() => second.next());
@@ -86,6 +87,8 @@ describe("Exchange", () => {
     expect(await failureText(() => first.next())).toStartWith(lastWord);
     expect(await waiting).toStartWith(lastWord);
     expect((await first.next()).done).toBe(true);
+    expect(await topics(room, 1)).toEqual(["/a"]);
+    expect((await room.next()).done).toBe(true);
     expect(await failureText(async () => on.subscribe(createCtx(), []))).toStartWith(lastWord);
     const envelope = create(EnvelopeSchema, {
       namespace: "blue",

@@ -19,8 +19,9 @@ export interface Exchange {
    * Events from now on, of all namespaces, that match any of the filters; every one when there is none.
    * Errors: invalidArgument (a filter that doesn't parse, before the first event); resourceExhausted when the reader
    * falls behind a bounded queue. Ends with the context's signal.
+   * Shape: a `client` is told when the exchange retires, and comes back to a successor; one of the daemon's own rooms ends with it.
    */
-  subscribe(ctx: Ctx, filters: readonly string[]): AsyncIterable<Envelope>;
+  subscribe(ctx: Ctx, filters: readonly string[], from?: "client" | "room"): AsyncIterable<Envelope>;
   /**
    * Calls the daemon's own parts with each event, at once, until disposed. An observer takes nothing away: `forward` does not
    * count it, so that what only observers heard of is still held for clients.
@@ -29,7 +30,7 @@ export interface Exchange {
   observe(listener: (envelope: Envelope) => void): Disposable;
   /**
    * Takes no more events, of which those who bring them keep what they can for the next daemon; subscribers get what waits
-   * for them, and unavailable as the last word. Answers how many of them a successor may expect back.
+   * for them, clients also unavailable as the last word. Answers how many clients a successor may expect back.
    */
   retire(): number;
   readonly retired: boolean;

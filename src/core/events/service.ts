@@ -19,7 +19,7 @@ export function createEventsService({ exchange }: { readonly exchange: Exchange 
     subscribe: (ctx, { filters }) => {
       ctx.step = "waits for events";
       try {
-        return exchange.subscribe(ctx, filters);
+        return exchange.subscribe(ctx, filters, "client");
       } catch (error) {
         if (isFault(error, "unavailable")) throw error;
         // containerd gives these no code of their own.

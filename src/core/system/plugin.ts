@@ -8,10 +8,10 @@ export const systemPlugin: PluginDefinition = definePlugin({
   type: LIGHTER_GRPC,
   id: "system",
   requires: { gc: gcToken, stores: CONTENT, snapshotters: SNAPSHOT, unpacker: transferToken },
-  init: ({ gc, stores: contents, snapshotters, unpacker }) => {
+  init: ({ gc, stores: contents, snapshotters, unpacker }, { daemon: { upgrades } }) => {
     const all: readonly object[] = [onlyContent(contents), ...snapshotters.values()];
     const stores = all.filter(isCheckable);
-    return { grpc: [createSystemService({ gc, stores, snapshotters: [...snapshotters.keys()], unpacker })] };
+    return { grpc: [createSystemService({ gc, stores, snapshotters: [...snapshotters.keys()], unpacker, upgrades })] };
   },
 });
 

@@ -8,7 +8,9 @@ import {
   System,
 } from "../../gen/lighter/system/v1/system_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import { notFound, quote } from "../../lib/faults.ts";
+import { fault, notFound, quote } from "../../lib/faults.ts";
+import { apiVersion } from "../../lib/version.ts";
+import type { DaemonUpgrades } from "../../plugin/index.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import type { DiskUsage, GarbageCollector, ResourceNode } from "../gc/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -21,13 +23,20 @@ export interface SystemServiceOptions {
   readonly stores: readonly Checkable[];
   readonly snapshotters: readonly string[];
   readonly unpacker: ImageUnpacker;
+  readonly upgrades?: DaemonUpgrades | undefined;
 }
 
 /** The most problems that an answer carries. */
 const mostProblems = 1000;
 
 /** What is ours alone about the daemon's stores. */
-export function createSystemService({ gc, stores, snapshotters, unpacker }: SystemServiceOptions): ServiceDefinition {
+export function createSystemService({
+  gc,
+  stores,
+  snapshotters,
+  unpacker,
+  upgrades,
+}: SystemServiceOptions): ServiceDefinition {
   return defineService(System, {
     collectGarbage: async (ctx) => {
       ctx.step = "waits for a collection";
@@ -49,6 +58,16 @@ export function createSystemService({ gc, stores, snapshotters, unpacker }: Syst
     diskUsage: async (ctx) => encodeUsage(await gc.usage(ctx)),
     check: (ctx, { deep }) => checkAll(stores, ctx, deep),
     unpack: (ctx, request) => unpackImage(ctx, unpacker, request),
+    upgrade: async (_ctx, { path }) => {
+      if (upgrades === undefined) throw fault("notImplemented", "this daemon can't be replaced while it runs");
+      return { pid: await upgrades.begin(path) };
+    },
+    upgradeState: () => ({
+      pid: process.pid,
+      version: apiVersion,
+      underWay: upgrades?.underWay ?? false,
+      failure: upgrades?.failure ?? "",
+    }),
   });
 }
 

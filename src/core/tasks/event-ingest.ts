@@ -13,7 +13,7 @@ import type { DaemonFailpoint } from "./steps.ts";
 const acknowledgeDelayMs = 50;
 const acknowledgeBatch = 256;
 /** A daemon that ends waits for the last one: not for ever for a host that is silent. */
-const acknowledgeLimitMs = 2_000;
+const acknowledgeLimitMs = 5_000;
 
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
@@ -65,7 +65,7 @@ export class EventIngest implements Disposable {
 
   /** Passes events on until the connection is gone. Settles then; never rejects. */
   async run(connection: HostConnection): Promise<void> {
-    await using acknowledger = new Acknowledger(connection, (upTo) => this.#forget(upTo));
+    await using acknowledger = new Acknowledger(connection, (upTo) => this.#forget(upTo), this.#log);
     this.#acknowledger = acknowledger;
     // Another host may count anew.
     this.#highest = 0n;
@@ -165,14 +165,16 @@ interface Held {
 class Acknowledger implements AsyncDisposable {
   readonly #connection: HostConnection;
   readonly #done: (upTo: bigint) => void;
+  readonly #log: Logger;
   #highest = 0n;
   #waiting = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sending: Promise<void> | undefined;
 
-  constructor(connection: HostConnection, done: (upTo: bigint) => void) {
+  constructor(connection: HostConnection, done: (upTo: bigint) => void, log: Logger) {
     this.#connection = connection;
     this.#done = done;
+    this.#log = log;
   }
 
   add(sequence: bigint): void {
@@ -209,8 +211,9 @@ class Acknowledger implements AsyncDisposable {
     try {
       await this.#connection.host.acknowledge({ sequence }, { timeoutMs: acknowledgeLimitMs });
       this.#done(sequence);
-    } catch {
-      // The events come again with the next connection and are recognised.
+    } catch (error) {
+      // The events come again with the next connection and are recognised, unless it is another daemon's.
+      this.#log.debug("events of the shim host are not acknowledged", { sequence, error });
     }
   }
 }

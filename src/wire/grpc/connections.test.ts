@@ -54,4 +54,29 @@ describe("GrpcServer.close", () => {
     await own.close(10);
     expect(await call).toStartWith("unavailable: ");
   });
+
+  test("waits for no call that waits itself, and cuts it off when the others have ended", async () => {
+    const own = createGrpcServer({
+      services: bed.services,
+      ending: ({ name }) => (name === "Version" ? "cut" : "finish"),
+    });
+    const port = await own.listen({ host: "127.0.0.1", port: 0 });
+    const client = await connectGrpc({ host: "127.0.0.1", port });
+    const entered = Promise.withResolvers<void>();
+    let reason: unknown;
+    bed.version = (ctx) => {
+      ctx.signal.addEventListener("abort", () => (reason = ctx.signal.reason));
+      entered.resolve();
+      return new Promise(() => {});
+    };
+    const call = faultOfCall(client.client(Version).version({}));
+    await entered.promise;
+    const order: string[] = [];
+    const answered = call.then((text) => order.push(text));
+    await own.close(60_000, () => order.push("quiet"));
+    await answered;
+    expect(order).toEqual(["quiet", "unavailable: the server is going away: unavailable"]);
+    expect(String(reason)).toContain("unavailable");
+    await client.closed;
+  });
 });

@@ -1,5 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMethod } from "@bufbuild/protobuf";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import { unavailable } from "../../lib/faults.ts";
 import { type Logger, silentLogger } from "../../lib/log.ts";
 import {
   type ConnectionHandler,
@@ -32,7 +33,15 @@ export interface GrpcServerOptions {
   readonly lookout?: Lookout | undefined;
   /** Hears of every call. */
   readonly observer?: CallObserver | undefined;
+  /** What becomes of calls when the server ends; all are finished without. */
+  readonly ending?: ((method: DescMethod) => Ending) | undefined;
 }
+
+/**
+ * What a server that ends does about a call: it gives it the grace to finish; it does not wait for it, and cuts it off when those
+ * have finished (a wait for what may be days away); or it lets it end by itself then.
+ */
+export type Ending = "finish" | "cut" | "follow";
 
 /** Serves gRPC over HTTP/2 on unix sockets and TCP, over TLS where it is told to. */
 export interface GrpcServer {
@@ -42,8 +51,11 @@ export interface GrpcServer {
   serve(socket: ListeningSocket): Disposable;
   /** Changes what the messages of calls from now on may have. */
   limitMessages(limits: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void;
-  /** Stops listening, lets the calls in progress end for so long, then cancels them and hangs up. */
-  close(graceMs: number): Promise<void>;
+  /**
+   * Stops listening, lets the calls in progress end for so long, then answers the others with unavailable and hangs up.
+   * `quiet` is called in between: none but waiting calls is left then, or the grace is over.
+   */
+  close(graceMs: number, quiet?: () => void): Promise<void>;
   /** The calls that are under way; for people, since it looks at every open stream. */
   calls(): readonly CallUnderWay[];
   /** How many connections there are. */
@@ -51,6 +63,9 @@ export interface GrpcServer {
 }
 
 const defaultKeepaliveMs = 2 * 3600 * 1000;
+/** How long a client that has its answers, or reads them slowly, may take for the last bytes. */
+const lingerMs = 500;
+const drainTickMs = 5;
 
 /** Makes a server of these services. Errors: alreadyExists (one service twice). */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
@@ -62,10 +77,12 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
   readonly #http2: Http2Server;
   readonly #deadlines = new Deadlines();
   readonly #shared: CallShared;
+  readonly #ending: GrpcServerOptions["ending"];
 
   constructor(options: GrpcServerOptions) {
     const limits = { ...defaultGrpcLimits, ...options.limits };
     this.#routes = new Routes(options.services);
+    this.#ending = options.ending;
     this.#shared = {
       log: options.log ?? silentLogger,
       deadlines: this.#deadlines,
@@ -94,11 +111,6 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
     this.#shared.maxSendBytes = maxSendBytes;
   }
 
-  async close(graceMs: number): Promise<void> {
-    await this.#http2.close(graceMs);
-    this.#deadlines[Symbol.dispose]();
-  }
-
   get connections(): number {
     return this.#http2.connections.size;
   }
@@ -106,6 +118,33 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
   calls(): readonly CallUnderWay[] {
     const streams = [...this.#http2.connections].flatMap((connection) => [...connection.streams.values()]);
     return streams.flatMap(({ handler }) => (handler instanceof ServerCall ? (handler.underWay() ?? []) : []));
+  }
+
+  async close(graceMs: number, quiet?: () => void): Promise<void> {
+    this.#http2.drain();
+    await this.#until(() => this.#pending("finish").length === 0, graceMs);
+    quiet?.();
+    const goingAway = unavailable("the server is going away");
+    for (const call of [...this.#pending("cut"), ...this.#pending("finish")]) call.interrupt(goingAway);
+    await this.#until(() => this.#pending("follow").length === 0, graceMs === 0 ? 0 : lingerMs);
+    for (const call of this.#pending("follow")) call.interrupt(goingAway);
+    await this.#http2.close(graceMs === 0 ? 0 : lingerMs);
+    this.#deadlines[Symbol.dispose]();
+  }
+
+  #pending(ending: Ending): readonly ServerCall[] {
+    const handlers = [...this.#http2.connections].flatMap(({ streams }) =>
+      [...streams.values()].map((one) => one.handler),
+    );
+    return handlers.filter((handler): handler is ServerCall => {
+      const method = handler instanceof ServerCall ? handler.pending : undefined;
+      return method !== undefined && (this.#ending?.(method) ?? "finish") === ending;
+    });
+  }
+
+  async #until(condition: () => boolean, limitMs: number): Promise<void> {
+    const deadline = performance.now() + limitMs;
+    while (!condition() && performance.now() < deadline) await Bun.sleep(drainTickMs);
   }
 
   onStream(stream: Stream, block: HeaderBlock, end: boolean): StreamHandler | undefined {

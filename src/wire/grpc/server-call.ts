@@ -136,12 +136,21 @@ export abstract class ServerCall implements Ctx, StreamHandler, Expiring {
     this.#writable?.();
   }
 
-  /** The deadline passed: the work is told to stop, and the caller hears at once. */
+  /** The deadline passed. */
   expire(): void {
+    this.interrupt(fault("deadlineExceeded", ""));
+  }
+
+  /** The work is told to stop, and the caller hears at once. */
+  interrupt(reason: FaultError): void {
     if (this.done) return;
-    const reason = fault("deadlineExceeded", "");
     this.#answerFault(reason);
     this.cancel(reason);
+  }
+
+  /** Its method, while it is not answered. */
+  get pending(): DescMethod | undefined {
+    return this.done ? undefined : this.route.method;
   }
 
   /** Tells the work to stop; nothing more is answered. */

@@ -7,7 +7,7 @@ function fakeSocket(): { socket: BunSocket; calls: string[] } {
   const data: SocketData = { connection: undefined };
   const socket = {
     data,
-    end: () => calls.push("end"),
+    shutdown: () => calls.push("shutdown"),
     timeout: (seconds: number) => calls.push(`timeout ${seconds}`),
     terminate: () => calls.push("terminate"),
   };
@@ -25,6 +25,6 @@ describe("socketEvents.timeout", () => {
     const { socket, calls } = fakeSocket();
     new BunTransport(socket).end();
     socketEvents.timeout(socket);
-    expect(calls).toEqual(["end", "timeout 5", "terminate"]);
+    expect(calls).toEqual(["shutdown", "timeout 5", "terminate"]);
   });
 });

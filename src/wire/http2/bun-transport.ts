@@ -41,7 +41,8 @@ export class BunTransport implements Transport {
 
   end(): void {
     this.#socket.data.ending = true;
-    this.#socket.end();
+    // Not end(), which closes: what the peer sent meanwhile would lie unread, and with it the peer loses what it has not read yet.
+    this.#socket.shutdown();
     // A peer that never closes its own side is not waited for.
     this.#socket.timeout(lingerSeconds);
   }

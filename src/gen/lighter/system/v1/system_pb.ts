@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lighter/system/v1/system.proto.
  */
 export const file_lighter_system_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("Ch5saWdodGVyL3N5c3RlbS92MS9zeXN0ZW0ucHJvdG8SEWxpZ2h0ZXIuc3lzdGVtLnYxIjYKBk9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRILCgNrZXkYAyABKAkiFwoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0IpwCChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgEEkIKB3JlbW92ZWQYAiADKAsyMS5saWdodGVyLnN5c3RlbS52MS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlLlJlbW92ZWQSKgoHZWxhcHNlZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRidXN5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDWxvbmdlc3RfcGF1c2UYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aKAoHUmVtb3ZlZBIMCgRraW5kGAEgASgJEg8KB29iamVjdHMYAiABKAQiLAoORXhwbGFpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRraW5kGAIgASgJIogCCg9FeHBsYWluUmVzcG9uc2USRAoMZXhwbGFuYXRpb25zGAEgAygLMi4ubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlc3BvbnNlLkV4cGxhbmF0aW9uGj4KBExpbmsSKQoGb2JqZWN0GAEgASgLMhkubGlnaHRlci5zeXN0ZW0udjEuT2JqZWN0EgsKA2hvdxgCIAEoCRpvCgtFeHBsYW5hdGlvbhIpCgZvYmplY3QYASABKAsyGS5saWdodGVyLnN5c3RlbS52MS5PYmplY3QSNQoEcGF0aBgCIAMoCzInLmxpZ2h0ZXIuc3lzdGVtLnYxLkV4cGxhaW5SZXNwb25zZS5MaW5rIhIKEERpc2tVc2FnZVJlcXVlc3Qi1gIKEURpc2tVc2FnZVJlc3BvbnNlEjgKBWtpbmRzGAEgAygLMikubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuS2luZBIWCg51bnVzZWRfb2JqZWN0cxgCIAEoBBITCgt1bnVzZWRfc2l6ZRgDIAEoBBI8Cgdob2xkZXJzGAQgAygLMisubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuSG9sZGVyGjMKBEtpbmQSDAoEa2luZBgBIAEoCRIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQaZwoGSG9sZGVyEikKBm9iamVjdBgBIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQSEwoLdW5pcXVlX3NpemUYBCABKAQiHAoMQ2hlY2tSZXF1ZXN0EgwKBGRlZXAYASABKAgiiAIKDUNoZWNrUmVzcG9uc2USOgoIcHJvYmxlbXMYASADKAsyKC5saWdodGVyLnN5c3RlbS52MS5DaGVja1Jlc3BvbnNlLlByb2JsZW0SFQoNcHJvYmxlbV9jb3VudBgCIAEoBBINCgVibG9icxgDIAEoBBIPCgdpbmdlc3RzGAQgASgEEhEKCXNuYXBzaG90cxgFIAEoBBpxCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGYnJva2VuGAIgASgIEikKBm9iamVjdBgDIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIMCgRwYXRoGAQgASgJEg8KB21lc3NhZ2UYBSABKAkigAEKDVVucGFja1JlcXVlc3QSLAoGY29uZmlnGAEgASgLMhwuY29udGFpbmVyZC50eXBlcy5EZXNjcmlwdG9yEiwKBmxheWVycxgCIAMoCzIcLmNvbnRhaW5lcmQudHlwZXMuRGVzY3JpcHRvchITCgtzbmFwc2hvdHRlchgDIAEoCSI9Cg5VbnBhY2tSZXNwb25zZRINCgVsYXllchgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZG9uZRgDIAEoCDK2AwoGU3lzdGVtEmUKDkNvbGxlY3RHYXJiYWdlEigubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GikubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRJQCgdFeHBsYWluEiEubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlcXVlc3QaIi5saWdodGVyLnN5c3RlbS52MS5FeHBsYWluUmVzcG9uc2USVgoJRGlza1VzYWdlEiMubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVxdWVzdBokLmxpZ2h0ZXIuc3lzdGVtLnYxLkRpc2tVc2FnZVJlc3BvbnNlEkoKBUNoZWNrEh8ubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXF1ZXN0GiAubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXNwb25zZRJPCgZVbnBhY2sSIC5saWdodGVyLnN5c3RlbS52MS5VbnBhY2tSZXF1ZXN0GiEubGlnaHRlci5zeXN0ZW0udjEuVW5wYWNrUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_containerd_types_descriptor]);
+  fileDesc("Ch5saWdodGVyL3N5c3RlbS92MS9zeXN0ZW0ucHJvdG8SEWxpZ2h0ZXIuc3lzdGVtLnYxIjYKBk9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRILCgNrZXkYAyABKAkiFwoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0IpwCChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgEEkIKB3JlbW92ZWQYAiADKAsyMS5saWdodGVyLnN5c3RlbS52MS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlLlJlbW92ZWQSKgoHZWxhcHNlZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgRidXN5GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjAKDWxvbmdlc3RfcGF1c2UYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aKAoHUmVtb3ZlZBIMCgRraW5kGAEgASgJEg8KB29iamVjdHMYAiABKAQiLAoORXhwbGFpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRraW5kGAIgASgJIogCCg9FeHBsYWluUmVzcG9uc2USRAoMZXhwbGFuYXRpb25zGAEgAygLMi4ubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlc3BvbnNlLkV4cGxhbmF0aW9uGj4KBExpbmsSKQoGb2JqZWN0GAEgASgLMhkubGlnaHRlci5zeXN0ZW0udjEuT2JqZWN0EgsKA2hvdxgCIAEoCRpvCgtFeHBsYW5hdGlvbhIpCgZvYmplY3QYASABKAsyGS5saWdodGVyLnN5c3RlbS52MS5PYmplY3QSNQoEcGF0aBgCIAMoCzInLmxpZ2h0ZXIuc3lzdGVtLnYxLkV4cGxhaW5SZXNwb25zZS5MaW5rIhIKEERpc2tVc2FnZVJlcXVlc3Qi1gIKEURpc2tVc2FnZVJlc3BvbnNlEjgKBWtpbmRzGAEgAygLMikubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuS2luZBIWCg51bnVzZWRfb2JqZWN0cxgCIAEoBBITCgt1bnVzZWRfc2l6ZRgDIAEoBBI8Cgdob2xkZXJzGAQgAygLMisubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVzcG9uc2UuSG9sZGVyGjMKBEtpbmQSDAoEa2luZBgBIAEoCRIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQaZwoGSG9sZGVyEikKBm9iamVjdBgBIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIPCgdvYmplY3RzGAIgASgEEgwKBHNpemUYAyABKAQSEwoLdW5pcXVlX3NpemUYBCABKAQiHAoMQ2hlY2tSZXF1ZXN0EgwKBGRlZXAYASABKAgiiAIKDUNoZWNrUmVzcG9uc2USOgoIcHJvYmxlbXMYASADKAsyKC5saWdodGVyLnN5c3RlbS52MS5DaGVja1Jlc3BvbnNlLlByb2JsZW0SFQoNcHJvYmxlbV9jb3VudBgCIAEoBBINCgVibG9icxgDIAEoBBIPCgdpbmdlc3RzGAQgASgEEhEKCXNuYXBzaG90cxgFIAEoBBpxCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDgoGYnJva2VuGAIgASgIEikKBm9iamVjdBgDIAEoCzIZLmxpZ2h0ZXIuc3lzdGVtLnYxLk9iamVjdBIMCgRwYXRoGAQgASgJEg8KB21lc3NhZ2UYBSABKAkigAEKDVVucGFja1JlcXVlc3QSLAoGY29uZmlnGAEgASgLMhwuY29udGFpbmVyZC50eXBlcy5EZXNjcmlwdG9yEiwKBmxheWVycxgCIAMoCzIcLmNvbnRhaW5lcmQudHlwZXMuRGVzY3JpcHRvchITCgtzbmFwc2hvdHRlchgDIAEoCSI9Cg5VbnBhY2tSZXNwb25zZRINCgVsYXllchgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZG9uZRgDIAEoCCIeCg5VcGdyYWRlUmVxdWVzdBIMCgRwYXRoGAEgASgJIh4KD1VwZ3JhZGVSZXNwb25zZRILCgNwaWQYASABKA0iFQoTVXBncmFkZVN0YXRlUmVxdWVzdCJYChRVcGdyYWRlU3RhdGVSZXNwb25zZRILCgNwaWQYASABKA0SDwoHdmVyc2lvbhgCIAEoCRIRCgl1bmRlcl93YXkYAyABKAgSDwoHZmFpbHVyZRgEIAEoCTLpBAoGU3lzdGVtEmUKDkNvbGxlY3RHYXJiYWdlEigubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GikubGlnaHRlci5zeXN0ZW0udjEuQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRJQCgdFeHBsYWluEiEubGlnaHRlci5zeXN0ZW0udjEuRXhwbGFpblJlcXVlc3QaIi5saWdodGVyLnN5c3RlbS52MS5FeHBsYWluUmVzcG9uc2USVgoJRGlza1VzYWdlEiMubGlnaHRlci5zeXN0ZW0udjEuRGlza1VzYWdlUmVxdWVzdBokLmxpZ2h0ZXIuc3lzdGVtLnYxLkRpc2tVc2FnZVJlc3BvbnNlEkoKBUNoZWNrEh8ubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXF1ZXN0GiAubGlnaHRlci5zeXN0ZW0udjEuQ2hlY2tSZXNwb25zZRJPCgZVbnBhY2sSIC5saWdodGVyLnN5c3RlbS52MS5VbnBhY2tSZXF1ZXN0GiEubGlnaHRlci5zeXN0ZW0udjEuVW5wYWNrUmVzcG9uc2UwARJQCgdVcGdyYWRlEiEubGlnaHRlci5zeXN0ZW0udjEuVXBncmFkZVJlcXVlc3QaIi5saWdodGVyLnN5c3RlbS52MS5VcGdyYWRlUmVzcG9uc2USXwoMVXBncmFkZVN0YXRlEiYubGlnaHRlci5zeXN0ZW0udjEuVXBncmFkZVN0YXRlUmVxdWVzdBonLmxpZ2h0ZXIuc3lzdGVtLnYxLlVwZ3JhZGVTdGF0ZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_containerd_types_descriptor]);
 
 /**
  * One object. `kind` is one of content, ingest, image, snapshot, container, lease, or a kind that has no rows (stream).
@@ -494,6 +494,93 @@ export const UnpackResponseSchema: GenMessage<UnpackResponse> = /*@__PURE__*/
   messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UnpackResponse", 10);
 
 /**
+ * @generated from message lighter.system.v1.UpgradeRequest
+ */
+export type UpgradeRequest = Message<"lighter.system.v1.UpgradeRequest"> & {
+  /**
+   * An absolute path on the daemon's machine; empty for the program that it was started as, whatever that file holds now.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message lighter.system.v1.UpgradeRequest.
+ * Use `create(UpgradeRequestSchema)` to create a new message.
+ */
+export const UpgradeRequestSchema: GenMessage<UpgradeRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UpgradeRequest", 11);
+
+/**
+ * @generated from message lighter.system.v1.UpgradeResponse
+ */
+export type UpgradeResponse = Message<"lighter.system.v1.UpgradeResponse"> & {
+  /**
+   * The process that is to take over.
+   *
+   * @generated from field: uint32 pid = 1;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message lighter.system.v1.UpgradeResponse.
+ * Use `create(UpgradeResponseSchema)` to create a new message.
+ */
+export const UpgradeResponseSchema: GenMessage<UpgradeResponse> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UpgradeResponse", 12);
+
+/**
+ * @generated from message lighter.system.v1.UpgradeStateRequest
+ */
+export type UpgradeStateRequest = Message<"lighter.system.v1.UpgradeStateRequest"> & {
+};
+
+/**
+ * Describes the message lighter.system.v1.UpgradeStateRequest.
+ * Use `create(UpgradeStateRequestSchema)` to create a new message.
+ */
+export const UpgradeStateRequestSchema: GenMessage<UpgradeStateRequest> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UpgradeStateRequest", 13);
+
+/**
+ * @generated from message lighter.system.v1.UpgradeStateResponse
+ */
+export type UpgradeStateResponse = Message<"lighter.system.v1.UpgradeStateResponse"> & {
+  /**
+   * The process that answers, and its version.
+   *
+   * @generated from field: uint32 pid = 1;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * @generated from field: bool under_way = 3;
+   */
+  underWay: boolean;
+
+  /**
+   * Why the last upgrade failed, after which this process went on; empty when none did.
+   *
+   * @generated from field: string failure = 4;
+   */
+  failure: string;
+};
+
+/**
+ * Describes the message lighter.system.v1.UpgradeStateResponse.
+ * Use `create(UpgradeStateResponseSchema)` to create a new message.
+ */
+export const UpgradeStateResponseSchema: GenMessage<UpgradeStateResponse> = /*@__PURE__*/
+  messageDesc(file_lighter_system_v1_system, "lighter.system.v1.UpgradeStateResponse", 14);
+
+/**
  * What lives in the daemon's stores, why, and whether it is whole. Every call acts in the namespace of the request metadata;
  * CollectGarbage and Check act on all of them, and so does DiskUsage without a namespace.
  *
@@ -548,6 +635,25 @@ export const System: GenService<{
     methodKind: "server_streaming";
     input: typeof UnpackRequestSchema;
     output: typeof UnpackResponseSchema;
+  },
+  /**
+   * Puts another program in the daemon's place: it gets the sockets, so that no client is refused, and takes over once the calls
+   * under way have ended. Answers when it has proved fit to; how it went on is told by UpgradeState, of the one or the other.
+   *
+   * @generated from rpc lighter.system.v1.System.Upgrade
+   */
+  upgrade: {
+    methodKind: "unary";
+    input: typeof UpgradeRequestSchema;
+    output: typeof UpgradeResponseSchema;
+  },
+  /**
+   * @generated from rpc lighter.system.v1.System.UpgradeState
+   */
+  upgradeState: {
+    methodKind: "unary";
+    input: typeof UpgradeStateRequestSchema;
+    output: typeof UpgradeStateResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lighter_system_v1_system, "lighter.system.v1.System", 0);

@@ -1,0 +1,93 @@
+import type { Logger } from "../lib/log.ts";
+import { shrinkWhenIdle } from "../sys/index.ts";
+import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
+import type { Predecessor } from "./handover.ts";
+import type { ServiceManager } from "./notify.ts";
+import type { Successor } from "./successor.ts";
+import type { UpgradeDesk } from "./upgrades.ts";
+
+export interface LifeParts extends Omit<DaemonParts, "turn"> {
+  readonly predecessor: Predecessor | undefined;
+  readonly manager: ServiceManager;
+  readonly desk: UpgradeDesk;
+  /** Fires when the process is told to end. */
+  readonly stop: AbortSignal;
+  /** Called each time that the daemon serves. */
+  readonly onServing: (daemon: Daemon) => void;
+  readonly log: Logger;
+}
+
+/**
+ * Serves until the process is told to end, or another program has taken its place. One that fails to gives the place back: the
+ * daemon starts again, on the same sockets, in the same process.
+ * Errors: those of startDaemon.
+ */
+export async function live(parts: LifeParts): Promise<void> {
+  const { manager, desk, listeners, stop, log } = parts;
+  let { settings, predecessor } = parts;
+  let turn: DaemonParts["turn"] = async () => predecessor?.prepared(manager.isThere);
+  for (;;) {
+    const ended = await serve({ ...parts, settings, predecessor }, turn);
+    if (ended === undefined) return;
+    await using successor = ended.successor;
+    const failure = await successor.takeOver(ended.subscribers, stop);
+    if (failure === undefined) {
+      listeners.keepFiles(false);
+      // Told before this process ends: a manager that sees its main process end without it starts another.
+      manager.succeededBy(successor.pid);
+      successor.confirm();
+      log.info("another program has taken over", { pid: successor.pid });
+      return;
+    }
+    if (stop.aborted) return;
+    desk.failed(failure);
+    predecessor = undefined;
+    turn = async () => ended.subscribers;
+    settings = { ...settings, takeover: settings.takeover === "again" ? "auto" : settings.takeover };
+  }
+}
+
+interface Ended {
+  readonly successor: Successor;
+  /** How many subscribers were cut off, and will be back. */
+  readonly subscribers: number;
+}
+
+/** One life: from the start of the daemon until everything of it is closed. Answers undefined when it was told to stop. */
+async function serve(parts: LifeParts, turn: DaemonParts["turn"]): Promise<Ended | undefined> {
+  const { predecessor, manager, desk, listeners, stop, log } = parts;
+  let successor: Successor | undefined;
+  let daemon: Daemon;
+  {
+    await using started = await startDaemon({ ...parts, turn, upgrades: desk });
+    daemon = started;
+    await predecessor?.serves(manager.isThere);
+    listeners.keepFiles(true);
+    parts.onServing(daemon);
+    using _watch = shrinkWhenIdle();
+    successor = await Promise.race([stopped(stop), desk.next]);
+    if (successor === undefined) {
+      log.info("stopping; containers keep running");
+      listeners[Symbol.dispose]();
+    } else {
+      await untilAllAreBack(daemon, stop);
+      manager.reloading("another program takes over");
+      log.info("handing over", { pid: successor.pid });
+    }
+  }
+  return successor === undefined ? undefined : { successor, subscribers: daemon.retire() };
+}
+
+function stopped(stop: AbortSignal): Promise<undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  if (stop.aborted) resolve(undefined);
+  stop.addEventListener("abort", () => resolve(undefined), { once: true });
+  return promise;
+}
+
+const backTickMs = 10;
+
+/** Subscribers of the daemon before this one get what is kept for them: it is nowhere else. They are not waited for for long. */
+async function untilAllAreBack(daemon: Daemon, stop: AbortSignal): Promise<void> {
+  while (daemon.awaited > 0 && !stop.aborted) await Bun.sleep(backTickMs);
+}
