@@ -30,6 +30,8 @@ export type Need =
   | "registry"
   | "libcrypto"
   | "strace"
+  | "dpkg-deb"
+  | "systemd-analyze"
   | "umoci";
 
 const program = (name: string): boolean =>
@@ -41,6 +43,8 @@ const checks: Readonly<Record<Need, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : "needs root"),
   ctr: () => (program("ctr") ? undefined : "needs ctr: install containerd"),
   strace: () => (program("strace") ? undefined : "needs strace: install strace"),
+  "dpkg-deb": () => (program("dpkg-deb") ? undefined : "needs dpkg-deb: install dpkg"),
+  "systemd-analyze": () => (program("systemd-analyze") ? undefined : "needs systemd-analyze: install systemd"),
   umoci: () => (program("umoci") ? undefined : "needs umoci: install umoci"),
   libcrypto: () => (openSha256() === undefined ? "needs libcrypto.so.3: install libssl3" : undefined),
   containerd: () => (program("containerd") ? undefined : "needs containerd: install containerd"),
