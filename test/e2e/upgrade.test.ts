@@ -85,7 +85,9 @@ describe("another program in the daemon's place", () => {
       await fs.writeFile(config, 'version = 3\nrequired_plugins = ["io.containerd.server.v1.debug"]\n');
       const failed = await scene.lighter("system", "upgrade", mistaken);
       expect(failed).toMatchObject({ code: 1, stdout: "" });
-      expect(failed.stderr).toContain("the other program did not come up: load required plugin io.containerd.server.v1.debug");
+      expect(failed.stderr).toContain(
+        "the other program did not come up: load required plugin io.containerd.server.v1.debug",
+      );
       const after = await scene.state();
       expect(after).toMatchObject({ pid: before.pid, underWay: false });
       expect(after.failure).toContain("io.containerd.server.v1.debug");
