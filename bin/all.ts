@@ -16,8 +16,12 @@ switch (program) {
     await import("./containerd-shim-lighter-v2.ts");
     break;
   case "lighter-worker": {
-    const { runWorker } = await import("../src/workers/index.ts");
-    await runWorker(process.argv[2]);
+    const name = process.argv[2];
+    if (name === "mark") await import("../src/core/marking/index.ts");
+    else {
+      const { runWorker } = await import("../src/workers/index.ts");
+      await runWorker(name);
+    }
     break;
   }
   default:

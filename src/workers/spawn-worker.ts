@@ -35,6 +35,8 @@ export const workerProgram = "lighter-worker";
 
 /** The most that is kept of what a worker says on standard error. */
 export const stderrLimit: number = 16 * 1024;
+/** Workers that need more than what stands below this room. */
+const elsewhere: { readonly [name in WorkerName]?: string } = { mark: "../core/marking/index.ts" };
 /** Where the modules of the one executable lie. Source: bun.com/docs/bundler/executables. */
 const compiledPrefix = "/$bunfs/";
 
@@ -86,7 +88,7 @@ export async function spawnWorker<N extends WorkerName>(
 /** How a worker is started. */
 export function workerCommand(name: WorkerName): { command: string[]; env: Record<string, string> } {
   if (!import.meta.path.startsWith(compiledPrefix)) {
-    return { command: [process.execPath, join(import.meta.dir, `${name}.ts`)], env: {} };
+    return { command: [process.execPath, join(import.meta.dir, elsewhere[name] ?? `${name}.ts`)], env: {} };
   }
   // One executable under several names goes by this variable.
   return { command: [process.execPath, name], env: { LIGHTER_PROGRAM: workerProgram } };

@@ -1,4 +1,5 @@
 export { contentLayout } from "./blob-files.ts";
+export { contentRows } from "./collectable-content.ts";
 export type {
   BlobFile,
   ContentInfo,

@@ -1,4 +1,5 @@
 export type {
+  FrozenFile,
   Metadata,
   MetadataOptions,
   MutationWatcher,

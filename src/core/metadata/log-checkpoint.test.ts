@@ -19,7 +19,7 @@ function open(sync: (path: string) => Promise<void> = async () => {}): Fixture {
   const db = new Database(path, { create: true, strict: true });
   for (const pragma of ["locking_mode = EXCLUSIVE", "journal_mode = WAL"]) db.run(`PRAGMA ${pragma}`);
   db.run("CREATE TABLE t (id INTEGER PRIMARY KEY, filler BLOB)");
-  const limits = { softBytes: 64 << 10, hardBytes: 256 << 10 };
+  const limits = { softBytes: 64 << 10, hardBytes: 256 << 10, frozenBytes: 1 << 20 };
   const checkpoint = takeCheckpoints({ db, path, log: silentLogger, sync: () => sync(path), limits });
   return {
     db,
@@ -57,13 +57,14 @@ describe("a checkpoint of the log", () => {
   test("is due by the log's length, and leaves an empty one", async () => {
     using log = open();
     const { checkpoint } = log;
-    expect(checkpoint.urgency()).toBe("none");
+    expect(checkpoint.urgency(false)).toBe("none");
     log.put(8);
-    expect(checkpoint.urgency()).toBe("quiet");
+    expect(checkpoint.urgency(false)).toBe("quiet");
     log.put(32);
-    expect(checkpoint.urgency()).toBe("now");
+    expect([checkpoint.urgency(false), checkpoint.urgency(true), checkpoint.isEmpty()]).toEqual(["now", "none", false]);
     await checkpoint.run();
-    expect([checkpoint.urgency(), statSync(`${log.path}-wal`).size]).toEqual(["none", 0]);
+    expect([checkpoint.urgency(false), statSync(`${log.path}-wal`).size]).toEqual(["none", 0]);
+    expect(checkpoint.isEmpty()).toBe(true);
     log.put(1);
     expect(log.db.query<{ n: number }, []>("SELECT count(*) AS n FROM t").get()?.n).toBe(41);
   });

@@ -1,3 +1,4 @@
+export { snapshotRows } from "./collectable-snapshots.ts";
 export {
   createSnapshotters,
   type OwnSnapshotter,
