@@ -12,8 +12,8 @@ import type { DaemonFailpoint } from "./steps.ts";
 /** How long an acknowledgement waits for others to go with it, and how many events it waits for at most. */
 const acknowledgeDelayMs = 50;
 const acknowledgeBatch = 256;
-/** A daemon that ends waits for the last one: not for ever for a host that is silent. */
-const acknowledgeLimitMs = 5_000;
+/** A daemon that ends waits for the last one, without which the next one repeats events: not for ever for a host that is silent. */
+const acknowledgeLimitMs = 10_000;
 
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
