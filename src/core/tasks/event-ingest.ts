@@ -13,7 +13,7 @@ import type { DaemonFailpoint } from "./steps.ts";
 const acknowledgeDelayMs = 50;
 const acknowledgeBatch = 256;
 /** A daemon that ends waits for the last one, without which the next one repeats events: not for ever for a host that is silent. */
-const acknowledgeLimitMs = 10_000;
+const acknowledgeLimitMs = 4_000;
 
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
