@@ -23,7 +23,7 @@ export function openFileRemover(folder: string): FileRemover {
     failure = error;
     answer?.reject(error);
   };
-  const ended = spawnWorker("remove-files", { folder }, { lines: lines.all(), output }).then(
+  const ended = spawnWorker("remove-files", { folder }, { lines: lines.all(), output, background: true }).then(
     () => end(unavailable("the process that removes files has ended")),
     end,
   );

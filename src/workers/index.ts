@@ -29,8 +29,6 @@ export { spawnWorker, type WorkerRunOptions } from "./spawn-worker.ts";
 
 export { startingRights } from "./unpacking/rights.ts";
 
-export { yieldToOthers } from "./yield-to-others.ts";
-
 /** Copies what is in a folder, everything kept, into another that is empty. */
 export async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
   await spawnWorker("copy-tree", { from, to }, { signal });
@@ -41,6 +39,6 @@ export async function copyTree(from: string, to: string, signal?: AbortSignal): 
  * Effects: in the background everybody else goes first.
  */
 export async function removeTrees(paths: readonly string[], background?: boolean): Promise<readonly string[]> {
-  return (await spawnWorker("remove-tree", { paths, background })).failures;
+  return (await spawnWorker("remove-tree", { paths }, { background })).failures;
 }
 export { runWorker } from "./main.ts";

@@ -150,8 +150,6 @@ export interface MarkJob {
 
 export interface RemoveTreeJob {
   readonly paths: readonly string[];
-  /** Whether others go first. */
-  readonly background?: boolean | undefined;
 }
 
 /**

@@ -3,12 +3,10 @@ import { join } from "node:path";
 import { messageOf } from "../lib/faults.ts";
 import type { RemovalFailures } from "./jobs.ts";
 import { serveJob } from "./serve-job.ts";
-import { yieldToOthers } from "./yield-to-others.ts";
 
 const standardOutput = 1;
 
 await serveJob<"remove-files">(({ folder }, _kernel, nextLine) => {
-  yieldToOthers();
   for (let line = nextLine(); line !== undefined; line = nextLine()) {
     const failures = removeAll(folder, JSON.parse(line) as readonly string[]);
     // A pipe that the daemon reads: so short a line goes in one piece.

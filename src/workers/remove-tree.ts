@@ -1,10 +1,8 @@
 import { rmSync } from "node:fs";
 import { messageOf } from "../lib/faults.ts";
 import { serveJob } from "./serve-job.ts";
-import { yieldToOthers } from "./yield-to-others.ts";
 
-await serveJob<"remove-tree">(({ paths, background }) => {
-  if (background === true) yieldToOthers();
+await serveJob<"remove-tree">(({ paths }) => {
   const failures: string[] = [];
   for (const path of paths) {
     try {

@@ -1,3 +1,4 @@
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import { FaultError, type FaultKind, fault, kindText } from "../lib/faults.ts";
 import { type Capability, createKernel } from "../sys/index.ts";
@@ -21,6 +22,8 @@ export interface WorkerRunOptions {
   readonly file?: number | undefined;
   /** The capabilities that it starts with, where this is root of the machine; all that this process has when left out. */
   readonly rights?: readonly Capability[] | undefined;
+  /** It has what all others leave; some of that even on a machine that is always busy, for it may hold locks of the filesystem. */
+  readonly background?: boolean | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
   readonly output?: ((bytes: Uint8Array) => Promise<void>) | undefined;
 }
@@ -33,6 +36,7 @@ export type WorkerReply<R> =
 /** What LIGHTER_PROGRAM says to the one executable that is to be a worker; the worker's name is its only argument. */
 export const workerProgram = "lighter-worker";
 
+const backgroundPriority = 5;
 /** The most that is kept of what a worker says on standard error. */
 export const stderrLimit: number = 16 * 1024;
 /** Workers that need more than what stands below this room. */
@@ -57,8 +61,10 @@ export async function spawnWorker<N extends WorkerName>(
     const file = options.file === undefined ? [] : [options.file];
     // Nothing in the caller's working folder or environment may change what the runtime does.
     const start = () => Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", output, "pipe", reply, ...file] });
+    // Before it has threads, each of which has a priority of its own: as late as its first line, only its main thread would yield.
+    const begin = (): ReturnType<typeof start> => (options.background === true ? yielding(start()) : start());
     const isRoot = process.getuid?.() === 0 && !inUserNamespace();
-    return options.rights === undefined || !isRoot ? start() : createKernel().startWith(options.rights, start);
+    return options.rights === undefined || !isRoot ? begin() : createKernel().startWith(options.rights, begin);
   });
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
@@ -83,6 +89,11 @@ export async function spawnWorker<N extends WorkerName>(
     if (child.exitCode === null && child.signalCode === null) kill();
     await Promise.all([child.exited, replies.ended]);
   }
+}
+
+function yielding<C extends { readonly pid: number }>(child: C): C {
+  setPriority(child.pid, backgroundPriority);
+  return child;
 }
 
 /** How a worker is started. */

@@ -143,7 +143,7 @@ describe.skipIf(lacks !== undefined)("our own shim host's program", () => {
     await using place = await createWorkspace();
     await importBusybox(daemon);
     const copy = `${place.folder}/containerd-shim-lighter-v2`;
-    await fs.writeFile(copy, `#!/bin/sh\nexec ${program} "$@"\n`, { mode: 0o755 });
+    await fs.writeFile(copy, `#!/bin/sh\nexec "${program}" "$@"\n`, { mode: 0o755 });
     await runSleeping(daemon, "c1", ["--runtime", copy]);
     expect(await fs.readFile(fileOf(daemon, "c1", "shim-binary-path"), "utf8")).toBe(copy);
     await daemon.kill();

@@ -46,7 +46,11 @@ export async function collectByWorker(options: WorkerMarkingOptions, progress: W
     } else living.note(line);
   };
   const signal = AbortSignal.any([sweep.signal, frozen.lost]);
-  await spawnWorker("mark", job, { signal, output: takeLines((line) => take(JSON.parse(line) as MarkLine)) });
+  await spawnWorker("mark", job, {
+    signal,
+    background: true,
+    output: takeLines((line) => take(JSON.parse(line) as MarkLine)),
+  });
 }
 
 type LivingLine = Exclude<MarkLine, { readonly dead: unknown } | { readonly marked: unknown }>;

@@ -2,7 +2,7 @@ import { constants, Database } from "bun:sqlite";
 import { writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { FaultError, quote } from "../../lib/faults.ts";
-import { serveJob, yieldToOthers } from "../../workers/index.ts";
+import { serveJob } from "../../workers/index.ts";
 import { collectableContainers } from "../containers/index.ts";
 import { contentRows } from "../content/index.ts";
 import {
@@ -25,7 +25,6 @@ const standardOutput = 1;
 
 await serveJob<"mark">(({ path, nowMs, kinds, referenceLabels }) => {
   const start = performance.now();
-  yieldToOthers();
   // The file stays as it is: no lock is taken and no log looked for, neither of which another process could share.
   const url = `${pathToFileURL(path).href}?immutable=1`;
   const db = new Database(url, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI);

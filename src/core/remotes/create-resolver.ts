@@ -1,5 +1,4 @@
 import type { Ctx } from "../../lib/ctx.ts";
-import { createSlots } from "../../lib/slots.ts";
 import { RegistryFetcher } from "./fetch/registry-fetcher.ts";
 import { createHostHealth } from "./hosts/host-health.ts";
 import { registryHosts } from "./hosts/registry-hosts.ts";
@@ -25,8 +24,6 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
     headers = new Map<string, string>(),
   } = options;
   const health = options.health ?? createHostHealth();
-  const { maxConcurrentDownloads = 0 } = options;
-  const slots = maxConcurrentDownloads > 0 ? createSlots(maxConcurrentDownloads) : undefined;
   const known = new Map<string, Promise<readonly RegistryHost[]>>();
 
   const hostsOf = (ctx: Ctx, host: string, ref: string): Promise<readonly RegistryHost[]> => {
@@ -53,7 +50,7 @@ export function createResolver(options: ResolverOptions = {}): Resolver {
       new RegistryFetcher({
         repository: await repositoryOf(ctx, ref),
         backoff,
-        slots,
+        slots: options.downloads,
         chunkBytes: options.chunkBytes ?? 0,
         maxRanges: options.maxRanges ?? defaultMaxRanges,
       }),

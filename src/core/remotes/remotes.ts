@@ -1,6 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Descriptor } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
+import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { HostHealth } from "./hosts/host-health.ts";
 import type { Backoff } from "./http/backoff.ts";
@@ -112,8 +113,8 @@ export interface ResolverOptions {
   readonly credentials?: CredentialsSource | undefined;
   /** Sent with every request. */
   readonly headers?: ReadonlyMap<string, string> | undefined;
-  /** How many bodies are fetched at once by this resolver; without it the caller sees to that. */
-  readonly maxConcurrentDownloads?: number | undefined;
+  /** A body is fetched while it has one of these places; without them the caller sees to how many are fetched at once. */
+  readonly downloads?: Slots | undefined;
   /** A blob larger than this is fetched by several ranges of this size at once; 0, or left out, is never. */
   readonly chunkBytes?: number | undefined;
   /** How many ranges of one blob; 4 when left out. */

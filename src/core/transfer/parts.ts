@@ -7,6 +7,7 @@ import type { Descriptor } from "../../lib/descriptor.ts";
 import { parseDigest } from "../../lib/digest.ts";
 import { invalidArgument, isFault, quote } from "../../lib/faults.ts";
 import { formatPlatform } from "../../lib/platforms.ts";
+import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { ResolverOptions } from "../remotes/index.ts";
@@ -24,7 +25,8 @@ export interface TransferParts {
   readonly targets: readonly UnpackTarget[];
   readonly verifiers: ImageVerifiers | undefined;
   readonly resolverOptions: (registry: RegistryEndpoint) => ResolverOptions;
-  readonly maxConcurrentUploads: () => number;
+  /** A blob is pushed while it has one of these places, whichever push it is of. */
+  readonly uploads: () => Slots;
   readonly clock: Clock;
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { systemClock } from "../../lib/clock.ts";
 import { invalidArgument, notFound, quote } from "../../lib/faults.ts";
 import { formatPlatform, hostPlatform, onlyPlatform, type Platform, parsePlatform } from "../../lib/platforms.ts";
+import { createSlots, type Slots } from "../../lib/slots.ts";
 import {
   type ConfigSchema,
   definePlugin,
@@ -80,6 +81,7 @@ const localPlugin: PluginDefinition = definePlugin({
   live: ["config_path", "max_concurrent_downloads", "concurrent_layer_fetch_buffer", "max_concurrent_uploaded_layers"],
   init: (given, { config, plugins, log, onReload }) => {
     let now = config;
+    let places = transferPlaces(config);
     const configured = config.unpack_config ?? [defaultUnpack()];
     const parallel = config.max_concurrent_unpacks !== 1 && !inUserNamespace();
     const targets = configured.flatMap((one) => {
@@ -95,6 +97,8 @@ const localPlugin: PluginDefinition = definePlugin({
     });
     const health = createHostHealth();
     onReload((next) => () => {
+      // What is under way keeps to the places that it began with.
+      places = transferPlaces(next, places);
       now = next;
       // Whoever has it read again may have mended a mirror.
       health.forget();
@@ -104,8 +108,7 @@ const localPlugin: PluginDefinition = definePlugin({
       unpacker: createUnpacker({ content: given.content, maxUnpacks: parallel ? config.max_concurrent_unpacks : 0 }),
       targets,
       verifiers: combineVerifiers(given.verifiers),
-      // As containerd: 0 is no limit.
-      maxConcurrentUploads: () => now.max_concurrent_uploaded_layers || Number.POSITIVE_INFINITY,
+      uploads: () => places.uploads,
       clock: systemClock,
       resolverOptions: ({ hostFolder, headers, defaultScheme, credentials, onHttp }) => ({
         hostFolders: (hostFolder === "" ? now.config_path : hostFolder).split(":").filter((path) => path !== ""),
@@ -114,7 +117,7 @@ const localPlugin: PluginDefinition = definePlugin({
         credentials,
         onHttp,
         health,
-        maxConcurrentDownloads: now.max_concurrent_downloads,
+        downloads: places.downloads,
         // As containerd: smaller buffers do not ask for ranges.
         chunkBytes: now.concurrent_layer_fetch_buffer > 512 ? now.concurrent_layer_fetch_buffer : 0,
         onWarning: (reference, warning) => log.warn("registry warning", { reference, warning }),
@@ -122,6 +125,30 @@ const localPlugin: PluginDefinition = definePlugin({
     });
   },
 });
+
+interface Limits {
+  readonly max_concurrent_downloads: number;
+  readonly max_concurrent_uploaded_layers: number;
+}
+
+/** Of all pulls together, and of all pushes. */
+interface TransferPlaces {
+  readonly limits: Limits;
+  readonly downloads: Slots;
+  readonly uploads: Slots;
+}
+
+/** As containerd: 0 is no limit. Source: core/transfer/local/transfer.go, limiterD and limiterU. */
+function transferPlaces(limits: Limits, before?: TransferPlaces): TransferPlaces {
+  const places = (count: number): Slots => createSlots(count || Number.POSITIVE_INFINITY);
+  const { max_concurrent_downloads: downloads, max_concurrent_uploaded_layers: uploads } = limits;
+  const isSame = (key: keyof Limits): boolean => before?.limits[key] === limits[key];
+  return {
+    limits,
+    downloads: before !== undefined && isSame("max_concurrent_downloads") ? before.downloads : places(downloads),
+    uploads: before !== undefined && isSame("max_concurrent_uploaded_layers") ? before.uploads : places(uploads),
+  };
+}
 
 function defaultUnpack(): UnpackConfig {
   return {

@@ -4,7 +4,7 @@ import { parseDigest } from "../../lib/digest.ts";
 import { invalidArgument, isFault } from "../../lib/faults.ts";
 import { isIndexType, isManifestType } from "../../lib/media-types.ts";
 import { allPlatforms, anyPlatformOf, type PlatformMatcher } from "../../lib/platforms.ts";
-import { createSlots, type Slots } from "../../lib/slots.ts";
+import type { Slots } from "../../lib/slots.ts";
 import type { ContentStore } from "../content/index.ts";
 import { createResolver, type Pusher } from "../remotes/index.ts";
 import { endpointName } from "./endpoint-names.ts";
@@ -35,9 +35,7 @@ export async function pushImage(
   {
     using tracker = new ProgressTracker(image.name, "uploading", tell);
     const platform = store.platforms.length === 0 ? allPlatforms : anyPlatformOf(store.platforms);
-    await new Push(ctx, { content: parts.content, pusher, tracker, platform }, parts.maxConcurrentUploads()).push(
-      descriptor,
-    );
+    await new Push(ctx, { content: parts.content, pusher, tracker, platform, slots: parts.uploads() }).push(descriptor);
   }
   tell({ event: "pushed content", name: image.name, descriptor });
   tell({ event: `Completed push to ${to}`, descriptor });
@@ -48,22 +46,21 @@ interface PushParts {
   readonly pusher: Pusher;
   readonly tracker: ProgressTracker;
   readonly platform: PlatformMatcher;
+  readonly slots: Slots;
 }
 
 /** The pushing of one image: blobs at once, then manifests, then indexes from the inside out. */
 class Push {
   readonly #ctx: Ctx;
   readonly #parts: PushParts;
-  readonly #slots: Slots;
   readonly #stop: AbortController = new AbortController();
   readonly #blobs = new Map<string, Descriptor>();
   readonly #manifests = new Map<string, Descriptor>();
   readonly #indexes = new Map<string, Descriptor>();
 
-  constructor(ctx: Ctx, parts: PushParts, maxAtOnce: number) {
+  constructor(ctx: Ctx, parts: PushParts) {
     this.#ctx = withSignal(ctx, AbortSignal.any([ctx.signal, this.#stop.signal]));
     this.#parts = parts;
-    this.#slots = createSlots(maxAtOnce);
   }
 
   async push(root: Descriptor): Promise<void> {
@@ -128,8 +125,8 @@ class Push {
   }
 
   async #one(descriptor: Descriptor): Promise<void> {
-    const { content, pusher, tracker } = this.#parts;
-    using _slot = await this.#slots.take(this.#ctx.signal);
+    const { content, pusher, tracker, slots } = this.#parts;
+    using _slot = await slots.take(this.#ctx.signal);
     const source = { read: (offset: number) => content.read(this.#ctx, descriptor.digest, offset) };
     const onProgress = (offset: number): void => tracker.moved(descriptor, offset);
     const outcome = await pusher.push(this.#ctx, descriptor, source, { onProgress });

@@ -10,6 +10,7 @@ import type { Digest } from "../../lib/digest.ts";
 import { digestOf } from "../../lib/digest.ts";
 import { FaultError } from "../../lib/faults.ts";
 import { ociIndex } from "../../lib/media-types.ts";
+import { createSlots } from "../../lib/slots.ts";
 import { TarReader } from "../../lib/tar/index.ts";
 import { tarOf } from "../../lib/tar/testing.ts";
 import type { ByteSink } from "../streaming/index.ts";
@@ -32,6 +33,8 @@ const verifiers: ImageVerifiers = {
   },
 };
 
+const uploads = createSlots(3);
+
 beforeAll(async () => {
   bed = await createImageBed();
   transferrer = createTransferrer({
@@ -42,7 +45,7 @@ beforeAll(async () => {
     targets: [bed.overlay],
     verifiers,
     resolverOptions: () => ({}),
-    maxConcurrentUploads: () => 3,
+    uploads: () => uploads,
     clock: systemClock,
   });
 });

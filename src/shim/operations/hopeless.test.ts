@@ -20,7 +20,7 @@ async function hopeless(name: string, run: () => Promise<void>): Promise<boolean
 }
 
 test("runHopeless() does not run the runtime for a program that may be there", async () => {
-  writeFileSync(join(folder, "tool"), "");
+  writeFileSync(join(folder, "tool"), "", { mode: 0o755 });
   let ran = false;
   const run = async (): Promise<void> => {
     ran = true;

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCtx } from "../../../lib/ctx.ts";
+import { createSlots } from "../../../lib/slots.ts";
 import { createHostHealth, createResolver } from "../index.ts";
 import type { Resolver, ResolverOptions } from "../remotes.ts";
 import { collected, fakeRegistry, faultOf, sampleBlob, serveRange } from "../testing.ts";
@@ -91,8 +92,13 @@ describe("a fetch", () => {
       open--;
       return serveRange(request, blob.bytes);
     });
-    const fetcher = await resolver({ maxConcurrentDownloads: 2 }).fetcher(ctx, `${registry.host}/a/b:1`);
-    await Promise.all(Array.from({ length: 6 }, () => collected(fetcher.fetch(ctx, blob.descriptor))));
+    const downloads = createSlots(2);
+    const fetch = async (): Promise<Buffer> => {
+      // Resolvers of several pulls share their places.
+      const fetcher = await resolver({ downloads }).fetcher(ctx, `${registry.host}/a/b:1`);
+      return collected(fetcher.fetch(ctx, blob.descriptor));
+    };
+    await Promise.all(Array.from({ length: 6 }, fetch));
     expect(most).toBe(2);
   });
 
