@@ -77,7 +77,7 @@ describe("another program in the daemon's place", () => {
       expect(await scene.refusal(ended)).toContain("ended is not fit to take over: it ended with 7");
       const config = path.join(daemon.workspace.folder, "late.toml");
       await fs.writeFile(config, 'version = 3\nroot = "relative"\nnonsense = [[');
-      const mistaken = await scene.script("mistaken", `exec ${top}/bin/lighterd "$@" --config ${config}`);
+      const mistaken = await scene.script("mistaken", `exec "${top}/bin/lighterd" "$@" --config ${config}`);
       expect(await scene.refusal(mistaken)).toContain(`mistaken is not fit to take over: ${config}:3`);
       expect(await scene.state()).toMatchObject({ pid: before.pid, underWay: false });
 
