@@ -21,7 +21,7 @@ const logs = (daemon: Daemon, ...words: readonly string[]): ReturnType<typeof li
 
 /** What a person sees who looks at both outputs in one terminal. */
 async function both(daemon: Daemon, words: string): Promise<string> {
-  return (await run(["sh", "-c", `${program} ${words} 2>&1`], { env: environment(daemon) })).stdout;
+  return (await run(["sh", "-c", `"${program}" ${words} 2>&1`], { env: environment(daemon) })).stdout;
 }
 
 describe.each(runtimes)("a log whose streams are apart, on %s", (runtime) => {
@@ -52,7 +52,10 @@ describe.each(runtimes)("a log whose streams are apart, on %s", (runtime) => {
   shared.test("shows both in the order in which they came, the last of both, and what comes", async (daemon) => {
     const go = path.join(daemon.workspace.folder, `go-${runtime}`);
     expect(await Bun.spawn(["mkfifo", go]).exited).toBe(0);
-    const script = "w() { read x < /go; }; echo 1; w; echo 2 >&2; w; echo 3; w; echo 4 >&2; w; echo 5; echo 6 >&2";
+    // Open all the time: between two writers a reader would see an end.
+    await using gate = await fs.open(go, "r+");
+    const script =
+      "exec 3</go; w() { read x <&3; }; echo 1; w; echo 2 >&2; w; echo 3; w; echo 4 >&2; w; echo 5; echo 6 >&2";
     const words = ["-v", `${go}:/go`, busyboxImage, "sh", "-c", script];
     await lighterOk(daemon, ["run", "-d", "--name", "more", ...apart, ...words]);
     const log = (await lighterOk(daemon, ["logs", "--path", "more"])).trim();
@@ -66,7 +69,7 @@ describe.each(runtimes)("a log whose streams are apart, on %s", (runtime) => {
         expect(await both(daemon, "logs -n 3 more")).toBe("2\n3\n4\n");
         expect(await logs(daemon, "-n", "1", "more")).toMatchObject({ stdout: "", stderr: "4\n" });
       }
-      await fs.writeFile(go, "\n");
+      await gate.write("\n");
     }
     expect(await following).toMatchObject({ stdout: "1\n3\n5\n", stderr: "2\n4\n6\n" });
     await lighterOk(daemon, ["rm", "more"]);

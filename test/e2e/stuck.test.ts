@@ -1,5 +1,6 @@
 import { describe, expect } from "bun:test";
 import fs from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { Tasks } from "../../src/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
@@ -56,8 +57,9 @@ describe("lighter debug", () => {
         expect(table).toMatch(/^ *AGE +CALL +NAMESPACE +FROM +STEP\n/);
         expect(table).toContain("waits for the shim to kill c1");
         process.kill(daemon.pid, "SIGUSR1");
-        await waitFor("the dump", async () => (await daemon.logs()).includes("END diagnostics"), 30_000);
+        await waitFor("the dump", async () => (await daemon.logs()).includes("diagnostics written"), 30_000);
         const dump = await daemon.logs();
+        await fs.rm(path.join(tmpdir(), `lighterd.${daemon.pid}.dump.log`));
         expect(dump).toContain("/containerd.services.tasks.v1.Tasks/Kill");
         expect(dump).toContain(`  ${daemon.namespace}/c1 pid `);
       } finally {
