@@ -49,7 +49,7 @@ const eagerRests = 100;
 export function createPace(isAwaited: () => boolean): Pace {
   let rests = 0;
   return {
-    sliceMs: () => 0.1,
+    sliceMs: () => 0.04,
     rest: () =>
       new Promise((resolve) => {
         const awaited = isAwaited();
