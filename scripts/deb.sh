@@ -1,6 +1,7 @@
 #!/bin/sh
 # usage: deb.sh [FOLDER]
-# Builds FOLDER/lighter_VERSION_ARCHITECTURE.deb (dist without FOLDER): the executable, its unit, its configuration, completions.
+# Builds FOLDER/lighter_VERSION_ARCHITECTURE.deb (dist without FOLDER): the executable, its unit, its configuration, completions,
+# manual pages.
 # The same sources give the same package, byte for byte: times are those of SOURCE_DATE_EPOCH, or of the last commit.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,7 +19,8 @@ sh scripts/build.sh "$stage/build" >&2
 tree=$stage/tree
 mkdir -p "$tree/DEBIAN" "$tree/usr/bin" "$tree/usr/lib/lighter" "$tree/usr/lib/systemd/system" "$tree/etc/lighter/conf.d" \
   "$tree/usr/share/doc/lighter" "$tree/usr/share/bash-completion/completions" "$tree/usr/share/zsh/vendor-completions" \
-  "$tree/usr/share/fish/vendor_completions.d"
+  "$tree/usr/share/fish/vendor_completions.d" \
+  "$tree/usr/share/man/man1" "$tree/usr/share/man/man8"
 install -m 0755 "$stage/build/lighter" "$tree/usr/lib/lighter/lighter"
 # Each is looked for beside the executable.
 for name in lighterd containerd-shim-lighter-v2; do ln -s lighter "$tree/usr/lib/lighter/$name"; done
@@ -28,6 +30,9 @@ install -m 0644 packaging/config.toml "$tree/etc/lighter/config.toml"
 "$stage/build/lighter" completion bash >"$tree/usr/share/bash-completion/completions/lighter"
 "$stage/build/lighter" completion zsh >"$tree/usr/share/zsh/vendor-completions/_lighter"
 "$stage/build/lighter" completion fish >"$tree/usr/share/fish/vendor_completions.d/lighter.fish"
+for page in lighter.1 lighterd.8; do
+  "$stage/build/lighter" help --man "$page" | gzip -9nc >"$tree/usr/share/man/man${page##*.}/$page.gz"
+done
 install -m 0644 LICENSE "$tree/usr/share/doc/lighter/copyright"
 gzip -9nc CHANGELOG.md >"$tree/usr/share/doc/lighter/changelog.gz"
 

@@ -185,6 +185,16 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     group: "system",
     load: () => import("./commands/handback.ts"),
   },
+  install: {
+    summary: "Install lighter on this machine: shows what it would do, and asks",
+    group: "system",
+    load: () => import("./commands/install.ts"),
+  },
+  uninstall: {
+    summary: "Remove what lighter install wrote",
+    group: "system",
+    load: () => import("./commands/uninstall.ts"),
+  },
   version: {
     summary: "Show the versions of lighter and the daemon",
     group: "system",

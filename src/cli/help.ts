@@ -91,7 +91,8 @@ function printCommand(name: string, command: Command, output: Output, style: Sty
   );
 }
 
-function optionPair(option: OptionSpec): [string, string] {
+/** An option as the help has it, and what it does. */
+export function optionPair(option: OptionSpec): [string, string] {
   const short = option.short === undefined || option.short === "" ? "    " : `-${option.short}, `;
   const value = option.value === undefined ? "" : ` ${option.value}`;
   const aliases = (option.aliases ?? []).map((alias) => `, --${alias}`).join("");

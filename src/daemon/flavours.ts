@@ -1,12 +1,8 @@
 import { basename } from "node:path";
+import { type DaemonPlaces, lighterPlaces } from "../lib/daemon-help.ts";
 
 /** The defaults that go with the name under which the daemon was started. */
-export interface Flavour {
-  readonly name: string;
-  readonly root: string;
-  readonly state: string;
-  readonly address: string;
-  readonly configPath: string;
+export interface Flavour extends DaemonPlaces {
   /** Where clients install programs for the daemon. */
   readonly opt: string;
   /** Drop-in files that are read when there is a configuration file that does not say otherwise. */
@@ -14,11 +10,7 @@ export interface Flavour {
 }
 
 const lighter: Flavour = {
-  name: "lighterd",
-  root: "/var/lib/lighter",
-  state: "/run/lighter",
-  address: "/run/lighter/lighter.sock",
-  configPath: "/etc/lighter/config.toml",
+  ...lighterPlaces,
   opt: "/opt/lighter",
   imports: "/etc/lighter/conf.d/*.toml",
 };

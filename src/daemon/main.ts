@@ -1,5 +1,6 @@
 import { stringify } from "smol-toml";
 import type { SchemaPart } from "../core/metadata/index.ts";
+import { daemonHelp } from "../lib/daemon-help.ts";
 import { messageOf } from "../lib/faults.ts";
 import { createLogger, type LeveledLogger, silentLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
@@ -9,7 +10,6 @@ import { configText } from "./config-text.ts";
 import type { Daemon } from "./daemon.ts";
 import { type Flavour, flavourOf } from "./flavours.ts";
 import { type Predecessor, predecessorOf } from "./handover.ts";
-import { helpText } from "./help.ts";
 import { activatedSockets, createListeners } from "./listeners.ts";
 import { live } from "./lives.ts";
 import { stderrSink } from "./log-sink.ts";
@@ -44,7 +44,7 @@ export async function main(options: MainOptions): Promise<number> {
     const parsed = parseOptions(options.args);
     switch (parsed.command) {
       case "help":
-        options.print(helpText(flavour));
+        options.print(daemonHelp(flavour));
         return 0;
       case "version":
         options.print(`${flavour.name} lighter ${apiVersion} ${revision}\n`.replace(" \n", "\n"));

@@ -43,7 +43,13 @@ describe("the Debian package", () => {
     const entries = list.trim().split("\n");
     expect(entries.filter((line) => !/ root\/root /.test(line))).toEqual([]);
     expect(entries.filter((line) => /^[-d].{4}w|^[-d].{7}w/.test(line))).toEqual([]);
-    for (const name of ["usr/bin/lighterd", "usr/lib/systemd/system/lighter.service", "etc/lighter/config.toml"])
+    const pages = ["usr/share/man/man1/lighter.1.gz", "usr/share/man/man8/lighterd.8.gz"];
+    for (const name of [
+      "usr/bin/lighterd",
+      "usr/lib/systemd/system/lighter.service",
+      "etc/lighter/config.toml",
+      ...pages,
+    ])
       expect(list).toContain(` ./${name}`);
     expect(await fs.readFile(within("tree/DEBIAN/conffiles"), "utf8")).toBe("/etc/lighter/config.toml\n");
     expect((await run(["md5sum", "--quiet", "-c", "DEBIAN/md5sums"], { cwd: within("tree") })).code).toBe(0);

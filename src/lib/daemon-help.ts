@@ -1,7 +1,22 @@
-import type { Flavour } from "./flavours.ts";
+/** Where a daemon keeps things when nobody says otherwise. */
+export interface DaemonPlaces {
+  readonly name: string;
+  readonly root: string;
+  readonly state: string;
+  readonly address: string;
+  readonly configPath: string;
+}
 
-/** The text of --help. */
-export function helpText({ name, root, state, address, configPath }: Flavour): string {
+export const lighterPlaces: DaemonPlaces = {
+  name: "lighterd",
+  root: "/var/lib/lighter",
+  state: "/run/lighter",
+  address: "/run/lighter/lighter.sock",
+  configPath: "/etc/lighter/config.toml",
+};
+
+/** The text of the daemon's --help, of which its manual page is made as well. */
+export function daemonHelp({ name, root, state, address, configPath }: DaemonPlaces): string {
   return `${name}: runs containers for ctr, nerdctl, dockerd, buildkit, kubelet and lighter
 
 Usage:
@@ -12,7 +27,7 @@ Usage:
   ${name} publish             publish an event for a shim: --topic, --namespace, the event's Any on standard input
   ${name} takeover            take over what a stopped containerd left in the root, and end: --dry-run only says what
                               would come over, --json says so for programs
-  ${name} oci-hook -- PROGRAM run a program as an OCI hook; {{id}}, {{bundle}}, {{rootfs}}, {{pid}}, {{status}} and
+  ${name} oci-hook -- PROGRAM  run a program as an OCI hook; {{id}}, {{bundle}}, {{rootfs}}, {{pid}}, {{status}} and
                               {{annotation "NAME"}} in its arguments stand for the container's
 
 Flags:
