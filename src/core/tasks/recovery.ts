@@ -87,7 +87,9 @@ export class Recovery {
     if (this.#settled) return;
     const { bundles, host, hostFiles, ownShims } = this.#options;
     const found = (await bundles.scan()).filter((bundle) => !ownShims.has(bundle));
-    if (found.length > 0) await hostFiles.open();
+    // From the start on, so that who counts the daemon's descriptors finds none that a task brought.
+    const opening = hostFiles.open();
+    if (found.length > 0) await opening;
     // One that is dying may still take a connection and not answer. One that hangs would not answer the next time either.
     const running = await host.existing().catch((error: unknown) => {
       if (found.length > 0 && isFault(error, "deadlineExceeded")) throw error;
