@@ -240,6 +240,8 @@ describe("tasks under bad conditions", () => {
 
   test("a state that names another process hurts it not, and the task can still be deleted", async () => {
     const pid = await run("c10");
+    // A process is known by its number and its start, which the kernel tells in hundredths of a second: not in the same one.
+    await Bun.sleep(20);
     const stranger = Bun.spawn(["sleep", "1000"], { env: {} });
     const file = path.join(daemon.daemon.state, "shim/state/tasks", daemon.daemon.namespace, "c10.jsonl");
     const states = await fs.readFile(file, "utf8");
