@@ -38,8 +38,10 @@ function parse(text: string): Manifest | undefined {
     if (value?.schema !== 1 || !Array.isArray(value.folders) || typeof value.files !== "object") return undefined;
     const fine = Object.entries(value.files).every(([path, prints]) => isPlain(path) && Array.isArray(prints));
     return fine && value.folders.every(isPlain) ? (value as Manifest) : undefined;
-  } catch {
-    return undefined; // no JSON: told as any other strange content
+  } catch (error) {
+    // Text that is not JSON is as strange as JSON that is no manifest: the caller says so of both, with what to do.
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }
 

@@ -253,13 +253,13 @@ describe("copies between a container's path and a stream", () => {
       await fs.mkdir(outside);
       await fs.writeFile(path.join(outside, "key"), "of the machine");
       // One name is a folder and a link by turns, as fast as it can be.
-      const swap = `mkdir -p /tmp/w/real /tmp/w/side; ln -sn ${outside} /tmp/w/evil; echo mine > /tmp/w/real/key;
-      while :; do mv /tmp/w/real /tmp/w/d; mv /tmp/w/d /tmp/w/real; mv -T /tmp/w/evil /tmp/w/d; mv -T /tmp/w/d /tmp/w/evil; done`;
+      const swap = `mkdir -p /tmp/race/real /tmp/race/side; ln -sn ${outside} /tmp/race/evil; echo mine > /tmp/race/real/key;
+      while :; do mv /tmp/race/real /tmp/race/d; mv /tmp/race/d /tmp/race/real; mv -T /tmp/race/evil /tmp/race/d; mv -T /tmp/race/d /tmp/race/evil; done`;
       await daemon.ctrOk(["tasks", "exec", "-d", "--exec-id", "swap", id, "sh", "-c", swap]);
       for (let round = 0; round < 15; round++) {
-        const out = await copyOut(daemon, id, "/tmp/w").catch(() => Buffer.alloc(0));
+        const out = await copyOut(daemon, id, "/tmp/race").catch(() => Buffer.alloc(0));
         expect(out.includes("of the machine")).toBe(false);
-        await copyIn(daemon, id, "/tmp/w/d", packTar([file("key", `stolen${round}`)])).catch(() => {});
+        await copyIn(daemon, id, "/tmp/race/d", packTar([file("key", `stolen${round}`)])).catch(() => {});
       }
       expect(await fs.readFile(path.join(outside, "key"), "utf8")).toBe("of the machine");
     },

@@ -7,12 +7,12 @@ import { lacksProgram, programOf } from "./missing-program.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lighter-program-"));
 afterAll(() => rmSync(root, { recursive: true }));
-for (const folder of ["usr/bin", "work", "out"]) mkdirSync(join(root, folder), { recursive: true });
+for (const folder of ["usr/bin", "app", "out"]) mkdirSync(join(root, folder), { recursive: true });
 symlinkSync("/usr/bin", join(root, "bin"));
 writeFileSync(join(root, "usr/bin/tool"), "", { mode: 0o700 });
-writeFileSync(join(root, "work/local"), "", { mode: 0o701 });
-writeFileSync(join(root, "work/text"), "", { mode: 0o666 });
-symlinkSync("../../work/text", join(root, "usr/bin/text"));
+writeFileSync(join(root, "app/local"), "", { mode: 0o701 });
+writeFileSync(join(root, "app/text"), "", { mode: 0o666 });
+symlinkSync("../../app/text", join(root, "usr/bin/text"));
 symlinkSync("/nowhere", join(root, "usr/bin/dangling"));
 
 describe("lacksProgram", () => {
@@ -34,12 +34,12 @@ describe("lacksProgram", () => {
       [["/outer/nosuch"], true, ["PATH=/bin"], ["/out"]],
       [["nosuch"], false, ["PATH=/bin"], ["/"]],
       [["tool"], false, ["PATH=/none", "PATH=/none:/bin"]],
-      [["/work/text"], true],
+      [["/app/text"], true],
       [["text"], true],
       [["./text"], true],
-      [["/work"], true],
-      [["work"], true, ["PATH=/"]],
-      [["text"], false, ["PATH=/sbin:/bin"], ["/work", "/bin"]],
+      [["/app"], true],
+      [["app"], true, ["PATH=/"]],
+      [["text"], false, ["PATH=/sbin:/bin"], ["/app", "/bin"]],
       [["nosuch"], true, []],
       [["nosuch"], true, ["PATH="]],
       [["tool"], false, []],
@@ -48,14 +48,14 @@ describe("lacksProgram", () => {
       [["nosuch"], true, ["PATH=/bin:."]],
       [["local"], false, ["PATH=/bin:."]],
       [["local"], false, ["PATH=/bin:"]],
-      [["local"], false, ["PATH=../work"]],
+      [["local"], false, ["PATH=../app"]],
       [["tool"], false, ["PATH=../bin"]],
       [["tool"], true, ["PATH=bin"]],
       [[], undefined],
       [[""], undefined],
     ],
   )("of %j is %p with %j and mounts %j", (args, lacks, env = ["A=b", "PATH=/sbin:/bin"], mounts = []) => {
-    const program = programOf({ args, env, cwd: "/work" }, mounts);
+    const program = programOf({ args, env, cwd: "/app" }, mounts);
     expect(program === undefined ? undefined : lacksProgram(kernel, root, program)).toBe(lacks as boolean);
   });
 
