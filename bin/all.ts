@@ -16,12 +16,8 @@ switch (program) {
     await import("./containerd-shim-lighter-v2.ts");
     break;
   case "lighter-worker": {
-    const name = process.argv[2];
-    if (name === "mark") await import("../src/core/marking/index.ts");
-    else {
-      const { runWorker } = await import("../src/workers/index.ts");
-      await runWorker(name);
-    }
+    const { runWorker } = await import("../src/workers/index.ts");
+    await runWorker(process.argv[2]);
     break;
   }
   default:

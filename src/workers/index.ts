@@ -1,12 +1,10 @@
 import { spawnWorker } from "./spawn-worker.ts";
 
-export { type FileRemover, openFileRemover } from "./file-remover.ts";
 export type {
   CopyTreeJob,
   DiffCompression,
   DiffJob,
   DiffResult,
-  MarkJob,
   MountJob,
   MountResult,
   MountStep,
@@ -23,10 +21,7 @@ export type {
   WorkerName,
 } from "./jobs.ts";
 export { type CrewLayer, type LayerCrew, type LayerCrewOptions, openLayerCrew } from "./layer-crew.ts";
-export { takeLines } from "./line-output.ts";
-export { serveJob } from "./serve-job.ts";
 export { spawnWorker, type WorkerRunOptions } from "./spawn-worker.ts";
-
 export { startingRights } from "./unpacking/rights.ts";
 
 /** Copies what is in a folder, everything kept, into another that is empty. */
@@ -34,11 +29,8 @@ export async function copyTree(from: string, to: string, signal?: AbortSignal): 
   await spawnWorker("copy-tree", { from, to }, { signal });
 }
 
-/**
- * Removes folders and everything below them; one that is not there is fine. Answers what kept others from going.
- * Effects: in the background everybody else goes first.
- */
-export async function removeTrees(paths: readonly string[], background?: boolean): Promise<readonly string[]> {
-  return (await spawnWorker("remove-tree", { paths }, { background })).failures;
+/** Removes folders and everything below them; one that is not there is fine. Answers what kept others from going. */
+export async function removeTrees(paths: readonly string[]): Promise<readonly string[]> {
+  return (await spawnWorker("remove-tree", { paths })).failures;
 }
 export { runWorker } from "./main.ts";

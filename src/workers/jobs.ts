@@ -137,31 +137,9 @@ export interface CopyInJob {
   readonly limits: UnpackLimits;
 }
 
-/** What is dead in a metadata database goes to standard output, line by line. */
-export interface MarkJob {
-  /** A file that does not change until the line that says that it was read. */
-  readonly path: string;
-  readonly nowMs: number;
-  /** The kinds of objects to look at, what refers before what is referred to. */
-  readonly kinds: readonly string[];
-  /** Names by which labels refer to objects that have no rows, each with its kind. */
-  readonly referenceLabels: readonly (readonly [string, string])[];
-}
-
 export interface RemoveTreeJob {
   readonly paths: readonly string[];
 }
-
-/**
- * Files that are to go, a line of paths after the other, each a JSON array. Each is answered on standard output by a line
- * with what kept files from going, which is empty where all went: an array of their places in the line and of reasons.
- */
-export interface RemoveFilesJob {
-  /** Paths are below it. */
-  readonly folder: string;
-}
-
-export type RemovalFailures = readonly (readonly [number, string])[];
 
 export interface RemoveTreeResult {
   /** What kept folders from going, one line each. */
@@ -213,10 +191,8 @@ export interface WorkerJobs {
   readonly "copy-out": { readonly job: CopyOutJob; readonly result: Nothing };
   readonly "copy-tree": { readonly job: CopyTreeJob; readonly result: Nothing };
   readonly diff: { readonly job: DiffJob; readonly result: DiffResult };
-  readonly mark: { readonly job: MarkJob; readonly result: Nothing };
   readonly mount: { readonly job: MountJob; readonly result: MountResult };
   readonly "remove-tree": { readonly job: RemoveTreeJob; readonly result: RemoveTreeResult };
-  readonly "remove-files": { readonly job: RemoveFilesJob; readonly result: Nothing };
   readonly repack: { readonly job: RepackJob; readonly result: RepackResult };
   readonly "settle-tree": { readonly job: SettleTreeJob; readonly result: Nothing };
   readonly unmount: { readonly job: UnmountJob; readonly result: UnmountResult };

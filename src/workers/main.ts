@@ -20,9 +20,6 @@ export async function runWorker(name: string | undefined): Promise<void> {
     case "mount":
       await import("./mount.ts");
       return;
-    case "remove-files":
-      await import("./remove-files.ts");
-      return;
     case "remove-tree":
       await import("./remove-tree.ts");
       return;

@@ -1,4 +1,3 @@
-import { setPriority } from "node:os";
 import { join } from "node:path";
 import { FaultError, type FaultKind, fault, kindText } from "../lib/faults.ts";
 import { type Capability, createKernel } from "../sys/index.ts";
@@ -22,8 +21,6 @@ export interface WorkerRunOptions {
   readonly file?: number | undefined;
   /** The capabilities that it starts with, where this is root of the machine; all that this process has when left out. */
   readonly rights?: readonly Capability[] | undefined;
-  /** It has what all others leave; some of that even on a machine that is always busy, for it may hold locks of the filesystem. */
-  readonly background?: boolean | undefined;
   /** Takes what the worker writes to standard output, piece by piece; the worker waits while one is being taken. */
   readonly output?: ((bytes: Uint8Array) => Promise<void>) | undefined;
 }
@@ -36,11 +33,8 @@ export type WorkerReply<R> =
 /** What LIGHTER_PROGRAM says to the one executable that is to be a worker; the worker's name is its only argument. */
 export const workerProgram = "lighter-worker";
 
-const backgroundPriority = 5;
 /** The most that is kept of what a worker says on standard error. */
 export const stderrLimit: number = 16 * 1024;
-/** Workers that need more than what stands below this room. */
-const elsewhere: { readonly [name in WorkerName]?: string } = { mark: "../core/marking/index.ts" };
 /** Where the modules of the one executable lie. Source: bun.com/docs/bundler/executables. */
 const compiledPrefix = "/$bunfs/";
 
@@ -61,10 +55,8 @@ export async function spawnWorker<N extends WorkerName>(
     const file = options.file === undefined ? [] : [options.file];
     // Nothing in the caller's working folder or environment may change what the runtime does.
     const start = () => Bun.spawn(command, { cwd: "/", env, stdio: ["pipe", output, "pipe", reply, ...file] });
-    // Before it has threads, each of which has a priority of its own: as late as its first line, only its main thread would yield.
-    const begin = (): ReturnType<typeof start> => (options.background === true ? yielding(start()) : start());
     const isRoot = process.getuid?.() === 0 && !inUserNamespace();
-    return options.rights === undefined || !isRoot ? begin() : createKernel().startWith(options.rights, begin);
+    return options.rights === undefined || !isRoot ? start() : createKernel().startWith(options.rights, start);
   });
   const kill = (): void => child.kill("SIGKILL");
   options.signal?.addEventListener("abort", kill, { once: true });
@@ -91,15 +83,10 @@ export async function spawnWorker<N extends WorkerName>(
   }
 }
 
-function yielding<C extends { readonly pid: number }>(child: C): C {
-  setPriority(child.pid, backgroundPriority);
-  return child;
-}
-
 /** How a worker is started. */
 export function workerCommand(name: WorkerName): { command: string[]; env: Record<string, string> } {
   if (!import.meta.path.startsWith(compiledPrefix)) {
-    return { command: [process.execPath, join(import.meta.dir, elsewhere[name] ?? `${name}.ts`)], env: {} };
+    return { command: [process.execPath, join(import.meta.dir, `${name}.ts`)], env: {} };
   }
   // One executable under several names goes by this variable.
   return { command: [process.execPath, name], env: { LIGHTER_PROGRAM: workerProgram } };

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeHeader, noXattrs, type TarEntry, zeroTime } from "../lib/tar/index.ts";
 import { createKernel } from "../sys/index.ts";
-import { copyTree, openFileRemover, removeTrees, spawnWorker } from "./index.ts";
+import { copyTree, removeTrees, spawnWorker } from "./index.ts";
 import { cleanName } from "./paths.ts";
 
 // Workers chroot, mount and give rights up, all of which is root's; these are counted as skipped elsewhere.
@@ -174,34 +174,6 @@ describe("spawnWorker", () => {
     );
     expect(ended).toContain("nothing to copy");
     await removeTrees([missing]);
-  }, 40_000);
-
-  test("files go a line after the other; what kept one from going is told by its place", async () => {
-    const folder = freshFolder();
-    try {
-      mkdirSync(join(folder, "kept"));
-      for (const name of ["a", "b", "c"]) writeFileSync(join(folder, name), "x");
-      await using remover = openFileRemover(folder);
-      expect(await remover.remove(["a", "missing"])).toEqual([]);
-      const failures = await remover.remove(["b", "kept", "c"]);
-      expect(failures.map(([at]) => at)).toEqual([1]);
-      expect(readdirSync(folder)).toEqual(["kept"]);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  }, 40_000);
-
-  test("a remover whose process is gone says so, each time", async () => {
-    const folder = freshFolder();
-    try {
-      const before = childrenOf(process.pid);
-      await using remover = openFileRemover(folder);
-      await remover.remove(["missing"]);
-      for (const pid of childrenOf(process.pid)) if (!before.includes(pid)) process.kill(pid, "SIGKILL");
-      for (let time = 0; time < 2; time++) expect(remover.remove(["missing"])).rejects.toThrow("remove-files");
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
   }, 40_000);
 
   requiresRoot(

@@ -1,22 +1,22 @@
 import type { Clock } from "../../lib/clock.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { type Collectable, type CollectableRows, gcLabels, type Resource } from "../gc/index.ts";
+import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
 import type { Transaction } from "../metadata/index.ts";
 import {
   blobsAfter,
-  deleteBlobs,
+  deleteBlob,
   deleteIngest,
   type ExpiringRow,
   findBlob,
   findExpiring,
   findLabels,
   ingestsAfter,
-  unneededOf,
+  isNeeded,
 } from "./store.ts";
 
 export interface CollectableContentOptions {
   /** Note that bytes are to go which nobody needs any more. */
-  readonly noteBlobs: (tx: Transaction, digests: readonly Digest[], namespace: string) => void;
+  readonly noteBlob: (tx: Transaction, digest: Digest, namespace: string) => void;
   readonly noteIngest: (tx: Transaction, namespace: string, backendRef: string) => void;
   /** Removes everything that is noted. */
   readonly clean: () => Promise<void>;
@@ -34,43 +34,31 @@ export function collectableContent(options: CollectableContentOptions): readonly
   return [collectableIngests(options), collectableBlobs(options)];
 }
 
-/** The same as rows alone tell of them, in the same order: of an unfinished write they don't tell whether somebody is at it. */
-export function contentRows(nowMs: number): readonly CollectableRows[] {
-  return [ingestRows((row) => isFresh(row, nowMs)), blobRows];
-}
-
-const blobRows: CollectableRows = {
-  kind: "content",
-  page: (db, after, limit) =>
-    blobsAfter(db, after?.namespace ?? "", after?.key ?? "", limit).map((row) =>
-      blobResource(row.namespace, row.digest, row.labels),
-    ),
-  find: (db, namespace, key) => {
-    const labels = findLabels(db, namespace, key);
-    return labels === undefined ? undefined : blobResource(namespace, key, labels);
-  },
-};
-
-function collectableBlobs({ noteBlobs, clean }: CollectableContentOptions): Collectable {
-  const removeMany = (tx: Transaction, namespace: string, keys: readonly string[]): number => {
-    const gone = deleteBlobs(tx, namespace, keys);
-    noteOrphans(tx, noteBlobs, gone, namespace);
-    return gone.length;
-  };
+function collectableBlobs({ noteBlob, clean }: CollectableContentOptions): Collectable {
   return {
-    ...blobRows,
-    remove: (tx, { namespace, key }) => ({ removed: removeMany(tx, namespace, [key]) > 0, next: [] }),
-    removeMany,
+    kind: "content",
+    page: (db, after, limit) =>
+      blobsAfter(db, after?.namespace ?? "", after?.key ?? "", limit).map((row) =>
+        blobResource(row.namespace, row.digest, row.labels),
+      ),
+    find: (db, namespace, key) => {
+      const labels = findLabels(db, namespace, key);
+      return labels === undefined ? undefined : blobResource(namespace, key, labels);
+    },
+    remove: (tx, { namespace, key }) => {
+      const digest = key as Digest;
+      const removed = deleteBlob(tx, namespace, digest);
+      if (removed) noteOrphan(tx, noteBlob, digest, namespace);
+      return { removed, next: [] };
+    },
     clean,
     sizeBytes: (db, namespace, key) => findBlob(db, namespace, key as Digest)?.sizeBytes ?? 0,
   };
 }
 
-function isFresh(row: ExpiringRow, nowMs: number): boolean {
-  return row.expire_at !== null && nowMs <= row.expire_at;
-}
-
-function ingestRows(isRoot: (row: ExpiringRow) => boolean): CollectableRows {
+/** An unfinished write lives for as long as a lease holds it or its time has not passed, and while somebody writes it. */
+function collectableIngests(options: CollectableContentOptions): Collectable {
+  const { noteBlob, noteIngest, isWritten, forgetIngest, now } = options;
   const resource = (row: ExpiringRow): Resource => ({
     namespace: row.namespace,
     key: row.ref,
@@ -79,7 +67,7 @@ function ingestRows(isRoot: (row: ExpiringRow) => boolean): CollectableRows {
       row.expected === null
         ? noEdges
         : [{ node: { kind: "content", namespace: row.namespace, key: row.expected }, how: "expected" }],
-    root: isRoot(row),
+    root: isWritten(row.backend_ref) || (row.expire_at !== null && now().ms <= row.expire_at),
   });
   return {
     kind: "ingest",
@@ -88,35 +76,25 @@ function ingestRows(isRoot: (row: ExpiringRow) => boolean): CollectableRows {
       const row = findExpiring(db, namespace, key);
       return row === undefined ? undefined : resource(row);
     },
-  };
-}
-
-/** An unfinished write lives for as long as a lease holds it or its time has not passed, and while somebody writes it. */
-function collectableIngests(options: CollectableContentOptions): Collectable {
-  const { noteBlobs, noteIngest, isWritten, forgetIngest, now } = options;
-  return {
-    ...ingestRows((row) => isWritten(row.backend_ref) || isFresh(row, now().ms)),
-    livesBeyondRows: true,
     remove: (tx, { namespace, key }) => {
       const row = findExpiring(tx.db, namespace, key);
       if (row === undefined || isWritten(row.backend_ref)) return { removed: false, next: [] };
       deleteIngest(tx, namespace, key);
       noteIngest(tx, namespace, row.backend_ref);
-      if (row.expected !== null) noteOrphans(tx, noteBlobs, [row.expected], namespace);
+      if (row.expected !== null) noteOrphan(tx, noteBlob, row.expected as Digest, namespace);
       tx.afterCommit(() => forgetIngest(row.backend_ref));
       return { removed: true, next: [] };
     },
   };
 }
 
-function noteOrphans(
+function noteOrphan(
   tx: Transaction,
-  noteBlobs: CollectableContentOptions["noteBlobs"],
-  digests: readonly string[],
+  noteBlob: CollectableContentOptions["noteBlob"],
+  digest: Digest,
   namespace: string,
 ): void {
-  const orphans = unneededOf(tx.db, digests);
-  if (orphans.length > 0) noteBlobs(tx, orphans as Digest[], namespace);
+  if (!isNeeded(tx.db, digest)) noteBlob(tx, digest, namespace);
 }
 
 function blobResource(namespace: string, key: string, labels: string): Resource {

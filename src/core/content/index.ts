@@ -1,5 +1,4 @@
 export { contentLayout } from "./blob-files.ts";
-export { contentRows } from "./collectable-content.ts";
 export type {
   BlobFile,
   ContentInfo,

@@ -68,7 +68,7 @@ export class ContentInternals extends NamedContent implements ContentStore, Asyn
       signal: this.signal,
     });
     this.collectables = collectableContent({
-      noteBlobs: (tx, digests) => this.#removals.note(tx, digests.map(relativeBlob)),
+      noteBlob: (tx, digest) => this.noteBlobRemoval(tx, digest),
       noteIngest: (tx, namespace, backendRef) => this.noteIngestRemoval(tx, namespace, backendRef),
       clean: () => this.#removals.run(),
       isWritten: (backendRef) => this.locks.has(backendRef),
@@ -165,11 +165,11 @@ export class ContentInternals extends NamedContent implements ContentStore, Asyn
   }
 
   noteIngestRemoval(tx: Transaction, _namespace: string, backendRef: string): void {
-    this.#removals.note(tx, [relativeIngest(backendRef)]);
+    this.#removals.note(tx, relativeIngest(backendRef));
   }
 
   noteBlobRemoval(tx: Transaction, digest: Digest): void {
-    this.#removals.note(tx, [relativeBlob(digest)]);
+    this.#removals.note(tx, relativeBlob(digest));
   }
 
   /** Work that no caller waits for; close does. What it leaves undone, the next start does. */

@@ -6,10 +6,9 @@ import { messageOf } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
-import { RemovalHelper } from "./removal-helper.ts";
-import { deleteRemovals, hasRemoval, isNeeded, putRemovals, removalsAfter, unneededOf } from "./store.ts";
+import { deleteRemoval, hasRemoval, isNeeded, putRemoval, removalsAfter } from "./store.ts";
 
-/** How many notes a round takes: what the loop does for one is a small part of a slice. */
+/** How many notes a round takes. */
 const roundPaths = 64;
 /** How many files go at once: the disk has others to serve, and one thread of the pool is for those who wait for a sync. */
 const parallel = Math.max(1, Math.min(2, availableParallelism() - 1));
@@ -43,10 +42,10 @@ export class RemovalQueue {
     this.#options = options;
   }
 
-  /** Notes that paths below the store's root are to go. */
-  note(tx: Transaction, paths: readonly string[]): void {
-    putRemovals(tx, paths);
-    for (const path of paths) this.#notes.set(path, (this.#notes.get(path) ?? 0) + 1);
+  /** Notes that a path below the store's root is to go. */
+  note(tx: Transaction, path: string): void {
+    putRemoval(tx, path);
+    this.#notes.set(path, (this.#notes.get(path) ?? 0) + 1);
   }
 
   /** Removes everything that is noted; settles when it is gone, or the signal has fired. */
@@ -60,15 +59,13 @@ export class RemovalQueue {
 
   async #runRounds(): Promise<void> {
     const { signal } = this.#options;
-    await using helper = new RemovalHelper(this.#options.root, this.#options.log);
     while (this.#again && !signal.aborted) {
       this.#again = false;
       const forgotten: Promise<void>[] = [];
       // A path that could not be removed stays noted; it is passed over until the next run.
       for (let paths = this.#pathsAfter(""); paths.length > 0; paths = this.#pathsAfter(paths.at(-1) ?? "")) {
         const start = performance.now();
-        if (paths.length === roundPaths) helper.noteFullRound();
-        const gone = await this.#removeAll(paths, helper);
+        const gone = await this.#removeAll(paths);
         if (gone.size > 0) forgotten.push(this.#forget(gone));
         // As long a rest: the filesystem's journal takes removals along with every sync that a caller waits for.
         if (paths.length === roundPaths) await rest(Math.min(performance.now() - start, mostRestMs), signal);
@@ -83,10 +80,9 @@ export class RemovalQueue {
   }
 
   /** Answers what is gone now, and how often each had been noted. */
-  async #removeAll(paths: readonly string[], helper: RemovalHelper): Promise<ReadonlyMap<string, number | undefined>> {
+  async #removeAll(paths: readonly string[]): Promise<ReadonlyMap<string, number | undefined>> {
     const gone = new Map<string, number | undefined>();
-    if (helper.isThere) await this.#removeTogether(paths, helper, gone);
-    const next = paths.filter((path) => !gone.has(path)).values();
+    const next = paths.values();
     const worker = async (): Promise<void> => {
       for (const path of next) {
         const notes = this.#notes.get(path);
@@ -97,38 +93,16 @@ export class RemovalQueue {
     return gone;
   }
 
-  /** Removes those of the files that nobody is at, by another process. */
-  async #removeTogether(
-    paths: readonly string[],
-    helper: RemovalHelper,
-    gone: Map<string, number | undefined>,
-  ): Promise<void> {
-    const { metadata, mutex } = this.#options;
-    const byDigest = new Map<Digest, string>();
-    for (const path of paths) {
-      const digest = blobOf(path);
-      if (digest !== undefined && !mutex.holds(digest)) byDigest.set(digest, path);
-    }
-    const digests = [...byDigest.keys()];
-    using locks = new DisposableStack();
-    // All of them are free: nobody is waited for while others are held.
-    for (const lock of await Promise.all(digests.map((digest) => mutex.lock(digest)))) locks.use(lock);
-    const notes = new Map([...byDigest.values()].map((path) => [path, this.#notes.get(path)]));
-    const files = metadata.read((db) => unneededOf(db, digests)).map((digest) => byDigest.get(digest as Digest) ?? "");
-    for (const path of await helper.remove(files)) gone.set(path, notes.get(path));
-  }
-
   #forget(gone: ReadonlyMap<string, number | undefined>): Promise<void> {
     return this.#options.metadata.update(
       (tx) => {
-        const same = [...gone].filter(([path, notes]) => this.#notes.get(path) === notes);
-        deleteRemovals(
-          tx,
-          same.map(([path]) => path),
-        );
-        tx.afterCommit(() => {
-          for (const [path, notes] of same) if (this.#notes.get(path) === notes) this.#notes.delete(path);
-        });
+        for (const [path, notes] of gone) {
+          if (this.#notes.get(path) !== notes) continue;
+          deleteRemoval(tx, path);
+          tx.afterCommit(() => {
+            if (this.#notes.get(path) === notes) this.#notes.delete(path);
+          });
+        }
       },
       { background: true },
     );

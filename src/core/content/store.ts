@@ -108,23 +108,6 @@ export function deleteBlob(tx: Transaction, namespace: string, digest: Digest): 
   return tx.db.query(sql).run(namespace, digest).changes > 0;
 }
 
-/** Takes several away, and answers those that were there. */
-export function deleteBlobs(tx: Transaction, namespace: string, digests: readonly string[]): string[] {
-  const sql = `DELETE FROM content_blobs WHERE namespace = ?1 AND digest IN (SELECT value FROM json_each(?2))
-    RETURNING digest`;
-  const rows = tx.db.query<{ digest: string }, [string, string]>(sql).all(namespace, JSON.stringify(digests));
-  return rows.map((row) => row.digest);
-}
-
-/** Those that no namespace has, and no write relies on. */
-export function unneededOf(db: Database, digests: readonly string[]): string[] {
-  const sql = `SELECT value AS digest FROM json_each(?1) AS one
-    WHERE NOT EXISTS (SELECT 1 FROM content_blobs WHERE digest = one.value)
-      AND NOT EXISTS (SELECT 1 FROM content_ingests WHERE expected = one.value)`;
-  const rows = db.query<{ digest: string }, [string]>(sql).all(JSON.stringify(digests));
-  return rows.map((row) => row.digest);
-}
-
 export function findIngest(db: Database, namespace: string, ref: string): IngestRow | undefined {
   const sql = "SELECT namespace, ref, backend_ref, expected FROM content_ingests WHERE namespace = ? AND ref = ?";
   return db.query<IngestRow, [string, string]>(sql).get(namespace, ref) ?? undefined;
@@ -156,16 +139,6 @@ export function deleteIngest(tx: Transaction, namespace: string, ref: string): v
 /** Notes that a path below the store's root is to go. */
 export function putRemoval(tx: Transaction, path: string): void {
   tx.db.query("INSERT INTO content_removals (path) VALUES (?) ON CONFLICT DO NOTHING").run(path);
-}
-
-export function putRemovals(tx: Transaction, paths: readonly string[]): void {
-  const sql = "INSERT INTO content_removals (path) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING";
-  tx.db.query(sql).run(JSON.stringify(paths));
-}
-
-export function deleteRemovals(tx: Transaction, paths: readonly string[]): void {
-  const sql = "DELETE FROM content_removals WHERE path IN (SELECT value FROM json_each(?))";
-  tx.db.query(sql).run(JSON.stringify(paths));
 }
 
 export function deleteRemoval(tx: Transaction, path: string): void {

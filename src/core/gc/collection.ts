@@ -1,12 +1,9 @@
-import { messageOf } from "../../lib/faults.ts";
-import type { Logger } from "../../lib/log.ts";
 import type { Metadata, ResourceKind } from "../metadata/index.ts";
 import type { Collectable, CollectionStats, ResourceCollector, ResourceNode } from "./gc.ts";
 import { Marking } from "./marking.ts";
 import { type Busy, type Pace, runPaced } from "./pace.ts";
 import { ReferenceGraph } from "./reference-graph.ts";
-import { PendingCommits, type SweepOptions, sweepTable } from "./sweep.ts";
-import { collectByWorker, type WorkerMarking } from "./worker-marking.ts";
+import { PendingCommits, sweepTable } from "./sweep.ts";
 
 export interface CollectionOptions {
   readonly metadata: Metadata;
@@ -16,21 +13,10 @@ export interface CollectionOptions {
   readonly pace: Pace;
   readonly nowMs: number;
   readonly signal: AbortSignal;
-  readonly log: Logger;
-  /** From this size of the database on, marking is done by a process of its own. */
-  readonly workerBytes: number;
-}
-
-/** A collection under way. */
-interface Collection {
-  readonly options: CollectionOptions;
-  readonly collectors: readonly ResourceCollector[];
-  readonly graph: ReferenceGraph;
-  readonly sweep: SweepOptions;
 }
 
 /**
- * One collection: marks what is alive, while others go on to write, removes the rest in small transactions, and
+ * One collection: marks in slices what is alive, while others go on to write, removes the rest in small transactions, and
  * then its files. Die at any point, and each object is either whole or gone, its files noted for removal; the next collection
  * goes on.
  */
@@ -42,48 +28,17 @@ export async function collectOnce(options: CollectionOptions): Promise<Collectio
   const removed = new Map<ResourceKind, number>();
   // What comes while it goes on is not looked at.
   const there = collectors.map((collector) => Array.from(collector.all()));
-  const graph = new ReferenceGraph({ metadata, tables, collectors, nowMs });
-  const marking = new Marking(graph, metadata);
+  const marking = new Marking(new ReferenceGraph({ metadata, tables, collectors, nowMs }), metadata);
   using _watch = metadata.watch({ touched: (kind, namespace, key) => marking.touch(kind, namespace, key) });
+  await runPaced(marking.steps(), pace, busy, signal);
   const drain = (): Promise<void> => runPaced(marking.drain(), pace, busy, signal);
   const pending = new PendingCommits();
-  const sweep: SweepOptions = { metadata, marking, pace, busy, signal, removed, drain, pending };
-  const marked = await collectRows({ options, collectors, graph, sweep });
+  for (const table of tables)
+    await sweepTable(table, { metadata, marking, pace, busy, signal, removed, drain, pending });
   await pending.settle();
   for (const [at, collector] of collectors.entries()) removeDead(collector, there[at] ?? [], marking, removed);
   await Promise.all(tables.map(async (table) => table.clean?.()));
-  return { ...marked, removed, ...busy, elapsedMs: performance.now() - start };
-}
-
-/** Marks, and removes the rows of what is dead. */
-async function collectRows(collection: Collection): Promise<Pick<CollectionStats, "alive" | "elsewhereMs">> {
-  const { options, sweep } = collection;
-  if (options.metadata.sizeBytes() >= options.workerBytes) {
-    const marked = await collectElsewhere(collection);
-    if (marked !== undefined) return { alive: marked.alive, elsewhereMs: marked.elapsedMs };
-  }
-  await runPaced(sweep.marking.steps(), sweep.pace, sweep.busy, sweep.signal);
-  for (const table of options.tables) await sweepTable(table, sweep);
-  return { alive: sweep.marking.count, elsewhereMs: 0 };
-}
-
-/** Undefined when it could not be done, with nothing removed. Errors: what came in the way once rows were being removed. */
-async function collectElsewhere({
-  options: { metadata, tables, nowMs, log },
-  collectors,
-  graph,
-  sweep,
-}: Collection): Promise<WorkerMarking["marked"]> {
-  const progress: WorkerMarking = { marked: undefined };
-  try {
-    using frozen = await metadata.freeze();
-    if (frozen === undefined) return undefined;
-    await collectByWorker({ frozen, tables, collectors, graph, nowMs, sweep }, progress);
-  } catch (error) {
-    if (progress.marked !== undefined || sweep.signal.aborted) throw error;
-    log.warn("garbage is marked on the loop: a process of its own could not do it", { error: messageOf(error) });
-  }
-  return progress.marked;
+  return { alive: marking.count, removed, ...busy, elapsedMs: performance.now() - start };
 }
 
 function removeDead(

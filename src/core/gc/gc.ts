@@ -39,10 +39,10 @@ export interface Holding {
 }
 
 /**
- * The rows of one kind, as the room that owns them offers them. Every function is short and synchronous.
+ * The objects of one kind, as the room that owns their rows offers them. Every function is short and synchronous.
  * Pages follow a fixed order, and each begins after the last object of the one before.
  */
-export interface CollectableRows {
+export interface Collectable {
   readonly kind: ResourceKind;
   page(db: Database, after: Resource | undefined, limit: number): readonly Resource[];
   find(db: Database, namespace: string, key: string): Resource | undefined;
@@ -50,22 +50,11 @@ export interface CollectableRows {
   holdings?(db: Database, after: Holding | undefined, limit: number): readonly Holding[];
   /** What one of them holds that way. */
   holdingsOf?(db: Database, namespace: string, key: string): readonly ResourceNode[];
-}
-
-/** The objects of one kind, with what it takes to collect them. */
-export interface Collectable extends CollectableRows {
-  /** Whether one is a root depends on more than rows tell: on who works with it now. */
-  readonly livesBeyondRows?: boolean;
   /**
    * Takes an object's row away, with the events that this brings; absent when objects of the kind are never collected.
    * Effects: files go later, by `clean`, from notes that the same transaction leaves.
    */
   remove?(tx: Transaction, resource: Resource): Removal;
-  /**
-   * The same for many of one namespace, where that costs less than one by one; answers how many there were. Only for kinds of
-   * which none names another in `next`.
-   */
-  removeMany?(tx: Transaction, namespace: string, keys: readonly string[]): number;
   /** Removes the files of what was removed; settles when they are gone. What it leaves undone, the next start does. */
   clean?(): Promise<void>;
   /** For disk usage: what the object itself takes. */
@@ -108,8 +97,6 @@ export interface CollectionStats {
   readonly busyMs: number;
   readonly longestMs: number;
   readonly elapsedMs: number;
-  /** How long another process was at it. */
-  readonly elsewhereMs: number;
 }
 
 export type CollectionWatcher = (elapsedMs: number, isWhole: boolean) => void;

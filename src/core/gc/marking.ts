@@ -12,14 +12,14 @@ const flatly = 1;
  */
 export class Marking {
   readonly #graph: ReferenceGraph;
-  readonly #metadata: Pick<Metadata, "read">;
+  readonly #metadata: Metadata;
   /** By kind and namespace, so that a key is kept as it came. */
   readonly #marks = new Map<string, Map<string, number>>();
   readonly #gray: ResourceNode[] = [];
   readonly #touched: ResourceNode[] = [];
   #count = 0;
 
-  constructor(graph: ReferenceGraph, metadata: Pick<Metadata, "read">) {
+  constructor(graph: ReferenceGraph, metadata: Metadata) {
     this.#graph = graph;
     this.#metadata = metadata;
   }
@@ -31,7 +31,7 @@ export class Marking {
 
   /** Finds all that is alive, a step at a time. */
   *steps(): Generator<void, void> {
-    yield* this.#graph.scan((node) => this.reach(node));
+    yield* this.#graph.scan((node) => this.#reach(node));
     yield* this.drain();
   }
 
@@ -60,21 +60,16 @@ export class Marking {
     return this.#marks.get(`${kind}\n${namespace}`)?.has(key) === true;
   }
 
-  /** Whether it is alive with all that it holds. */
-  isFull({ kind, namespace, key }: ResourceNode): boolean {
-    return this.#marks.get(`${kind}\n${namespace}`)?.get(key) === full;
+  #step(db: Database): void {
+    const fresh = this.#touched.pop();
+    const node = fresh ?? this.#gray.pop();
+    if (node === undefined) return;
+    if (fresh !== undefined) this.#reach(fresh);
+    const edges = fresh === undefined ? this.#graph.edges(db, node) : this.#graph.freshEdges(db, node);
+    for (const edge of edges) this.#reach(edge.node);
   }
 
-  /** Everything of a kind that is alive. */
-  *ofKind(kind: ResourceKind): Generator<ResourceNode, void> {
-    for (const [home, keys] of this.#marks) {
-      if (!home.startsWith(`${kind}\n`)) continue;
-      for (const key of keys.keys()) yield { kind, namespace: home.slice(kind.length + 1), key };
-    }
-  }
-
-  /** Marks an object as alive; what it holds is followed later. */
-  reach(node: ResourceNode): void {
+  #reach(node: ResourceNode): void {
     const { kind, namespace, key, flat } = node;
     const home = `${kind}\n${namespace}`;
     let keys = this.#marks.get(home);
@@ -85,14 +80,5 @@ export class Marking {
     keys.set(key, mark);
     if (before === undefined) this.#count++;
     this.#gray.push(node);
-  }
-
-  #step(db: Database): void {
-    const fresh = this.#touched.pop();
-    const node = fresh ?? this.#gray.pop();
-    if (node === undefined) return;
-    if (fresh !== undefined) this.reach(fresh);
-    const edges = fresh === undefined ? this.#graph.edges(db, node) : this.#graph.freshEdges(db, node);
-    for (const edge of edges) this.reach(edge.node);
   }
 }

@@ -44,7 +44,7 @@ const eagerRests = 100;
 
 /**
  * Slices so short that a call in their way hardly shows, and rests so long that the daemon, on a machine that is busy with
- * other things, is not taken for one that wants a processor to itself; shorter ones while somebody waits.
+ * other things, is not taken for one that wants a processor to itself; the first ones are shorter while somebody waits (ADR 20).
  */
 export function createPace(isAwaited: () => boolean): Pace {
   let rests = 0;
@@ -52,10 +52,9 @@ export function createPace(isAwaited: () => boolean): Pace {
     sliceMs: () => 0.04,
     rest: () =>
       new Promise((resolve) => {
-        const awaited = isAwaited();
-        if (awaited && rests++ < eagerRests) setImmediate(resolve);
+        if (isAwaited() && rests++ < eagerRests) setImmediate(resolve);
         // After the pause a turn of the loop: what has come in meanwhile goes first.
-        else setTimeout(() => setImmediate(resolve), awaited ? 1 : 2);
+        else setTimeout(() => setImmediate(resolve), 2);
       }),
   };
 }

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Metadata } from "../metadata/index.ts";
-import type { CollectableRows, Edge, Holding, Resource, ResourceCollector, ResourceNode } from "./gc.ts";
+import type { Collectable, Edge, Holding, Resource, ResourceCollector, ResourceNode } from "./gc.ts";
 import {
   backReferenceOf,
   type Condition,
@@ -20,8 +20,8 @@ const selfRooting: ReadonlySet<string> = new Set(["content", "snapshot"]);
 const noEdges: readonly Edge[] = [];
 
 export interface ReferenceGraphOptions {
-  readonly metadata: Pick<Metadata, "read">;
-  readonly tables: readonly CollectableRows[];
+  readonly metadata: Metadata;
+  readonly tables: readonly Collectable[];
   readonly collectors: Iterable<ResourceCollector>;
   readonly nowMs: number;
 }
@@ -35,8 +35,8 @@ export type RootSink = (node: ResourceNode, from: ResourceNode | undefined, how:
  * Source: containerd core/metadata/gc.go, scanRoots and references.
  */
 export class ReferenceGraph {
-  readonly #metadata: Pick<Metadata, "read">;
-  readonly #tables: ReadonlyMap<string, CollectableRows>;
+  readonly #metadata: Metadata;
+  readonly #tables: ReadonlyMap<string, Collectable>;
   readonly #collectors: ReadonlyMap<string, ResourceCollector>;
   readonly #extraLabels: ReadonlyMap<string, string>;
   readonly #nowMs: number;
@@ -92,24 +92,6 @@ export class ReferenceGraph {
     return [...this.edges(db, node), ...conditional];
   }
 
-  /** The leases that count, by namespace and id, once scanned. */
-  *leases(): Generator<readonly [string, string], void> {
-    for (const name of this.#leases.keys()) {
-      const [namespace = "", lease = ""] = name.split("\n");
-      yield [namespace, lease];
-    }
-  }
-
-  /** What stands at the far end of edges from objects that are not followed, by `nodeKey`, once scanned. */
-  heldBehind(isFollowed: (node: ResourceNode) => boolean): readonly (readonly [string, readonly Edge[]])[] {
-    return [...this.#backEdges].filter(([name]) => !isFollowed(nodeOf(name)));
-  }
-
-  /** Takes such edges over from another's scan, in place of one. */
-  adopt(behind: readonly (readonly [string, readonly Edge[]])[]): void {
-    for (const [name, edges] of behind) for (const edge of edges) append(this.#backEdges, name, edge);
-  }
-
   exists(db: Database, node: ResourceNode): boolean {
     if (this.#find(db, node) !== undefined) return true;
     const collector = this.#collectors.get(node.kind);
@@ -139,7 +121,7 @@ export class ReferenceGraph {
     return this.#tables.get(kind)?.find(db, namespace, key);
   }
 
-  *#scanTable(table: CollectableRows, sink: RootSink): Generator<void, void> {
+  *#scanTable(table: Collectable, sink: RootSink): Generator<void, void> {
     let last: Resource | undefined;
     for (;;) {
       const page = this.#metadata.read((db) => table.page(db, last, pageRows));
@@ -176,7 +158,7 @@ export class ReferenceGraph {
     }
   }
 
-  *#scanHoldings(table: CollectableRows, sink: RootSink): Generator<void, void> {
+  *#scanHoldings(table: Collectable, sink: RootSink): Generator<void, void> {
     let last: Holding | undefined;
     for (;;) {
       const page = this.#metadata.read((db) => table.holdings?.(db, last, pageRows)) ?? [];
@@ -189,7 +171,8 @@ export class ReferenceGraph {
       if (last === undefined || page.length < pageRows) break;
       yield;
     }
-    for (const [namespace, lease] of this.leases()) {
+    for (const name of this.#leases.keys()) {
+      const [namespace = "", lease = ""] = name.split("\n");
       for (const collector of this.#collectors.values()) {
         for (const node of collector.leased(namespace, lease))
           sink(node, { kind: "lease", namespace, key: lease }, "lease");
@@ -218,11 +201,6 @@ export class ReferenceGraph {
 /** A node's name in maps. */
 export function nodeKey({ kind, namespace, key }: ResourceNode): string {
   return `${kind}\n${namespace}\n${key}`;
-}
-
-function nodeOf(name: string): ResourceNode {
-  const [kind = "", namespace = "", ...key] = name.split("\n");
-  return { kind, namespace, key: key.join("\n") };
 }
 
 function leaseKey(namespace: string, id: string): string {

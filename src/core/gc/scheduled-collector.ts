@@ -19,12 +19,7 @@ export interface GarbageCollectorOptions {
   readonly log: Logger;
   readonly clock?: Clock | undefined;
   readonly timers?: Timers | undefined;
-  /** From this size of the database on, a process of its own marks. */
-  readonly workerBytes?: number | undefined;
 }
-
-/** Some half a million objects: below that the loop takes seconds, and callers feel a process beside it more (ADR 20). */
-const defaultWorkerBytes = 256 << 20;
 
 const systemTimers: Timers = {
   now: () => performance.now(),
@@ -140,7 +135,7 @@ export class ScheduledCollector implements GarbageCollector, AsyncDisposable {
   }
 
   async #collectNow(): Promise<{ busyMs: number; result: CollectionStats }> {
-    const { metadata, tables, log, workerBytes = defaultWorkerBytes } = this.#options;
+    const { metadata, tables, log } = this.#options;
     const result = await collectOnce({
       metadata,
       tables,
@@ -148,13 +143,10 @@ export class ScheduledCollector implements GarbageCollector, AsyncDisposable {
       pace: createPace(() => this.#scheduler.isAwaited),
       nowMs: this.#clock().ms,
       signal: this.#stopped.signal,
-      log,
-      workerBytes,
     });
-    const { removed, ...times } = result;
-    log.debug("garbage collected", { ...times, removed: Object.fromEntries(removed) });
-    // Another process takes from the machine too: collections must not follow one another the closer for it.
-    return { busyMs: result.busyMs + result.elsewhereMs, result };
+    const { busyMs, removed, ...times } = result;
+    log.debug("garbage collected", { busyMs, ...times, removed: Object.fromEntries(removed) });
+    return { busyMs, result };
   }
 
   #graph(): ReferenceGraph {

@@ -1,13 +1,11 @@
 import type { Metadata, ResourceKind, Transaction } from "../metadata/index.ts";
-import type { Collectable, Removal, Resource, ResourceNode } from "./gc.ts";
+import type { Collectable, Resource, ResourceNode } from "./gc.ts";
 import type { Marking } from "./marking.ts";
 import { type Busy, note, type Pace } from "./pace.ts";
 
 /** How many rows are looked at at once, and how many are removed in one transaction at most: no more than fill a slice. */
 const pageRows = 24;
 const batchRows = 16;
-/** The same of those that go together, at a fraction of the cost. */
-const manyRows = 32;
 /** A commit costs about a slice by itself: fewer rows for each would make more of them. */
 const removalSlices = 2;
 /** How much of what was touched meanwhile is followed inside a transaction; more is followed outside, in slices. */
@@ -68,40 +66,13 @@ export async function sweepTable(table: Collectable, options: SweepOptions): Pro
   }
 }
 
-/**
- * Removes objects that were found dead elsewhere, children before their parents: those that nobody has touched since. Nothing
- * is known here of others of their kind, so that none is removed with them.
- */
-export async function sweepDead(
-  table: Collectable,
-  namespace: string,
-  keys: readonly string[],
-  options: SweepOptions,
-): Promise<void> {
-  if (table.remove === undefined) return;
-  const own = new Set(keys);
-  const again = (node: ResourceNode): boolean => own.has(node.key);
-  const nodes = keys.map((key) => ({ kind: table.kind, namespace, key }));
-  await removeNodes(table, nodes, options, again);
-}
-
 async function removeAll(table: Collectable, dead: readonly Resource[], options: SweepOptions): Promise<void> {
-  const nodes = dead.map(({ namespace, key }) => ({ kind: table.kind, namespace, key }));
-  await removeNodes(table, nodes, options, () => true);
-}
-
-async function removeNodes(
-  table: Collectable,
-  nodes: readonly ResourceNode[],
-  options: SweepOptions,
-  mayFollow: (node: ResourceNode) => boolean,
-): Promise<void> {
-  let left = nodes;
+  let left: readonly ResourceNode[] = dead.map(({ namespace, key }) => ({ kind: table.kind, namespace, key }));
   while (left.length > 0) {
     options.signal.throwIfAborted();
-    const batch = left.slice(0, table.removeMany === undefined ? batchRows : manyRows);
+    const batch = left.slice(0, batchRows);
     const { settled, looked, next } = await removeBatch(table, batch, options);
-    if (settled) left = [...left.slice(looked), ...next.filter(mayFollow)];
+    if (settled) left = [...left.slice(looked), ...next];
     else await options.drain();
     await options.pace.rest();
   }
@@ -126,12 +97,16 @@ async function removeBatch(
     (tx) => {
       const start = performance.now();
       const settled = marking.settle(tx.db, settleSteps);
-      const { count, looked, next } = settled
-        ? removeSome(tx, table, batch, marking, start + removalSlices * sliceMs)
-        : nothingDone;
+      const done: Done[] = [];
+      // Rows of one kind cost ten times as much as those of another: the time decides, not their number.
+      for (const node of settled ? batch : []) {
+        done.push(removeOne(tx, table, node, marking));
+        if (performance.now() - start >= removalSlices * sliceMs) break;
+      }
+      const count = done.filter((one) => one.removed).length;
       if (count > 0) tx.afterCommit(() => removed.set(table.kind, (removed.get(table.kind) ?? 0) + count));
       note(busy, performance.now() - start);
-      applied.resolve({ settled, looked, next });
+      applied.resolve({ settled, looked: done.length, next: done.flatMap((one) => one.next) });
     },
     { background: true },
   );
@@ -141,54 +116,16 @@ async function removeBatch(
 }
 
 interface Done {
-  /** How many were removed, and how many looked at. */
-  readonly count: number;
-  readonly looked: number;
+  readonly removed: boolean;
   readonly next: readonly ResourceNode[];
 }
 
-const nothingDone: Done = { count: 0, looked: 0, next: [] };
+const nothingDone: Done = { removed: false, next: [] };
 
-function removeSome(
-  tx: Transaction,
-  table: Collectable,
-  batch: readonly ResourceNode[],
-  marking: Marking,
-  until: number,
-): Done {
-  if (table.removeMany !== undefined) return removeMany(tx, table, batch, marking);
-  let [count, looked] = [0, 0];
-  const next: ResourceNode[] = [];
-  // Rows of one kind cost ten times as much as those of another: the time decides, not their number.
-  for (const node of batch) {
-    looked++;
-    const done = removeOne(tx, table, node, marking);
-    if (done.removed) count++;
-    for (const key of done.next) next.push({ ...node, key });
-    if (performance.now() >= until) break;
-  }
-  return { count, looked, next };
-}
-
-/** As many as are of one namespace. */
-function removeMany(tx: Transaction, table: Collectable, batch: readonly ResourceNode[], marking: Marking): Done {
-  const namespace = batch[0]?.namespace ?? "";
-  const other = batch.findIndex((node) => node.namespace !== namespace);
-  const own = other < 0 ? batch : batch.slice(0, other);
-  const keys = own.filter((node) => !marking.isAlive(node)).map((node) => node.key);
-  const count = keys.length === 0 ? 0 : (table.removeMany?.(tx, namespace, keys) ?? 0);
-  return { count, looked: own.length, next: [] };
-}
-
-const nothingRemoved: Removal = { removed: false, next: [] };
-
-function removeOne(tx: Transaction, table: Collectable, node: ResourceNode, marking: Marking): Removal {
-  if (marking.isAlive(node)) return nothingRemoved;
+function removeOne(tx: Transaction, table: Collectable, node: ResourceNode, marking: Marking): Done {
+  if (marking.isAlive(node)) return nothingDone;
   const resource = table.find(tx.db, node.namespace, node.key);
-  if (resource === undefined || table.remove === undefined) return nothingRemoved;
-  if (table.livesBeyondRows === true && resource.root) {
-    marking.touch(node.kind, node.namespace, node.key);
-    return nothingRemoved;
-  }
-  return table.remove(tx, resource);
+  if (resource === undefined || table.remove === undefined) return nothingDone;
+  const { removed, next } = table.remove(tx, resource);
+  return { removed, next: next.map((key) => ({ ...node, key })) };
 }

@@ -29,7 +29,7 @@ import {
   snapshotsToCollect,
 } from "../snapshots/index.ts";
 import type { Collectable } from "./gc.ts";
-import { createGarbageCollector, type GarbageCollectorOptions, type ScheduleConfig } from "./index.ts";
+import { createGarbageCollector } from "./index.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -49,7 +49,7 @@ export interface CollectedRooms extends AsyncDisposable {
 }
 
 /** Never by itself: tests say when. */
-export const onDemand: ScheduleConfig = {
+const onDemand = {
   pauseThreshold: 0.02,
   deletionThreshold: 1_000_000,
   mutationThreshold: 0,
@@ -57,10 +57,7 @@ export const onDemand: ScheduleConfig = {
   startupDelayMs: 0,
 };
 
-export async function openRooms(
-  root: string = mkdtempSync(join(tmpdir(), "lighter-gc-")),
-  options: Pick<GarbageCollectorOptions, "workerBytes"> = {},
-): Promise<CollectedRooms> {
+export async function openRooms(root: string = mkdtempSync(join(tmpdir(), "lighter-gc-"))): Promise<CollectedRooms> {
   await using stack = new AsyncDisposableStack();
   const schemas = [namespacesSchema, leasesSchema, containersSchema, imagesSchema, contentSchema, snapshotsSchema];
   const log = silentLogger;
@@ -80,7 +77,7 @@ export async function openRooms(
     snapshotsToCollect([overlay, native], { metadata, exchange, log }),
     ...content.collectables,
   ];
-  const gc = stack.use(createGarbageCollector({ metadata, tables, log, config: onDemand, ...options }));
+  const gc = stack.use(createGarbageCollector({ metadata, tables, log, config: onDemand }));
   const owned = stack.move();
   return {
     root,

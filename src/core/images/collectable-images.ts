@@ -4,7 +4,7 @@ import { ImageSchema } from "../../gen/containerd/services/images/v1/images_pb.t
 import { createCtx } from "../../lib/ctx.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
-import { type Collectable, type CollectableRows, gcLabelsOf, type Resource } from "../gc/index.ts";
+import { type Collectable, gcLabelsOf, type Resource } from "../gc/index.ts";
 
 interface ImageRow {
   readonly namespace: string;
@@ -18,26 +18,21 @@ const columns = `namespace, name, target,
   CASE WHEN instr(message, CAST('containerd.io/gc.' AS BLOB)) > 0 THEN message END AS message`;
 
 /** The images, as garbage collection sees them: alive unless their time has passed. */
-export const imageRows: CollectableRows = {
-  kind: "image",
-  page: (db, after, limit) => {
-    const sql = `SELECT ${columns} FROM images WHERE (namespace, name) > (?, ?) ORDER BY namespace, name LIMIT ?`;
-    return db
-      .query<ImageRow, [string, string, number]>(sql)
-      .all(after?.namespace ?? "", after?.key ?? "", limit)
-      .map(resourceOf);
-  },
-  find: (db, namespace, key) => {
-    const sql = `SELECT ${columns} FROM images WHERE namespace = ? AND name = ?`;
-    const row = db.query<ImageRow, [string, string]>(sql).get(namespace, key);
-    return row === null ? undefined : resourceOf(row);
-  },
-};
-
-/** The same, with what collects them. */
 export function collectableImages(exchange: Exchange): Collectable {
   return {
-    ...imageRows,
+    kind: "image",
+    page: (db, after, limit) => {
+      const sql = `SELECT ${columns} FROM images WHERE (namespace, name) > (?, ?) ORDER BY namespace, name LIMIT ?`;
+      return db
+        .query<ImageRow, [string, string, number]>(sql)
+        .all(after?.namespace ?? "", after?.key ?? "", limit)
+        .map(resourceOf);
+    },
+    find: (db, namespace, key) => {
+      const sql = `SELECT ${columns} FROM images WHERE namespace = ? AND name = ?`;
+      const row = db.query<ImageRow, [string, string]>(sql).get(namespace, key);
+      return row === null ? undefined : resourceOf(row);
+    },
     remove: (tx, { namespace, key }) => {
       const { changes } = tx.db.query("DELETE FROM images WHERE namespace = ? AND name = ?").run(namespace, key);
       if (changes === 0) return { removed: false, next: [] };

@@ -42,12 +42,7 @@ function fakeDisk(quick: boolean): Disk {
 }
 
 /** A log that never has to be emptied. */
-const shortLog: LogCheckpoint = {
-  urgency: () => "none",
-  isEmpty: () => true,
-  run: async () => {},
-  [Symbol.dispose]: () => {},
-};
+const shortLog: LogCheckpoint = { urgency: () => "none", run: async () => {}, [Symbol.dispose]: () => {} };
 
 function commitsOn(
   disk: Disk,
@@ -201,30 +196,6 @@ describe("GroupCommit", () => {
     const { commits } = commitsOn(fakeDisk(true), { checkpoint });
     await insert(commits, [], "a");
     await ran.promise;
-    await commits.close();
-  });
-
-  test("leaves a frozen file as it is until the log has become long, and says so before it changes", async () => {
-    let isLong = false;
-    const ran = Promise.withResolvers<boolean>();
-    const checkpoint: LogCheckpoint = {
-      ...shortLog,
-      urgency: (isFrozen) => (isFrozen ? (isLong ? "now" : "none") : "none"),
-      run: async () => ran.resolve(frozen?.lost.aborted === true),
-    };
-    const { commits } = commitsOn(fakeDisk(true), { checkpoint });
-    const frozen = await commits.freeze();
-    await insert(commits, [], "a");
-    expect(frozen?.lost.aborted).toBe(false);
-    isLong = true;
-    await insert(commits, [], "b");
-    expect(await ran.promise).toBe(true);
-    await commits.close();
-  });
-
-  test("freezes nothing while the log cannot be emptied", async () => {
-    const { commits } = commitsOn(fakeDisk(true), { checkpoint: { ...shortLog, isEmpty: () => false } });
-    expect(await commits.freeze()).toBeUndefined();
     await commits.close();
   });
 

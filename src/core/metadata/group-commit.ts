@@ -2,7 +2,7 @@ import type { Database } from "bun:sqlite";
 import { fault, messageOf, quote, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { LogCheckpoint } from "./log-checkpoint.ts";
-import type { FrozenFile, MutationWatcher, Transaction, UpdateOptions } from "./metadata.ts";
+import type { MutationWatcher, Transaction, UpdateOptions } from "./metadata.ts";
 import { isStorageError, storageFault } from "./sqlite-faults.ts";
 import type { WalSync } from "./wal-sync.ts";
 
@@ -77,8 +77,6 @@ export class GroupCommit {
   #emptying: Promise<void> | undefined;
   #quiet: ReturnType<typeof setTimeout> | undefined;
   readonly #watchers = new Set<MutationWatcher>();
-  /** While there are such, the log is not emptied. */
-  readonly #frozen = new Set<AbortController>();
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
@@ -87,22 +85,6 @@ export class GroupCommit {
   watch(watcher: MutationWatcher): Disposable {
     this.#watchers.add(watcher);
     return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
-  }
-
-  async freeze(): Promise<FrozenFile | undefined> {
-    const { checkpoint, path } = this.#options;
-    while (this.#emptying !== undefined) await this.#emptying;
-    if (this.#refusal !== undefined) throw this.#refusal;
-    if (!checkpoint.isEmpty()) await this.#emptyLog();
-    if (this.#refusal !== undefined) throw this.#refusal;
-    // Nothing has committed since: the next transaction begins in a later turn of the loop.
-    if (!checkpoint.isEmpty()) return undefined;
-    const lost = new AbortController();
-    this.#frozen.add(lost);
-    const dispose = (): void => {
-      if (this.#frozen.delete(lost)) this.#tendLog();
-    };
-    return { path, lost: lost.signal, [Symbol.dispose]: dispose };
   }
 
   add<T>(action: (tx: Transaction) => T, { background = false }: UpdateOptions = {}): Promise<T> {
@@ -122,7 +104,6 @@ export class GroupCommit {
   async close(): Promise<void> {
     this.#refusal ??= unavailable(`metadata database ${quote(this.#options.path)} is closed`);
     clearTimeout(this.#quiet);
-    this.#thaw();
     await this.#emptying;
     while (this.#anyWaits) this.#turn();
     await this.#allDurable();
@@ -167,37 +148,29 @@ export class GroupCommit {
 
   /** Has the log emptied: at once when it is long, else as soon as nobody wants anything. */
   #tendLog(): void {
-    const urgency = this.#refusal === undefined ? this.#options.checkpoint.urgency(this.#frozen.size > 0) : "none";
+    const urgency = this.#refusal === undefined ? this.#options.checkpoint.urgency() : "none";
     clearTimeout(this.#quiet);
     this.#quiet = undefined;
-    if (urgency === "now") void this.#emptyLog();
+    if (urgency === "now") this.#emptyLog();
     else if (urgency === "quiet") {
-      this.#quiet = setTimeout(() => void this.#emptyLog(), quietMs);
+      this.#quiet = setTimeout(() => this.#emptyLog(), quietMs);
       this.#quiet.unref();
     }
   }
 
-  #thaw(): void {
-    for (const lost of this.#frozen) lost.abort(unavailable("the metadata database had to go on"));
-    this.#frozen.clear();
-  }
-
-  #emptyLog(): Promise<void> {
-    this.#thaw();
+  #emptyLog(): void {
     clearTimeout(this.#quiet);
     this.#quiet = undefined;
     const emptying = async (): Promise<void> => {
       await this.#allDurable();
       if (this.#refusal === undefined) await this.#options.checkpoint.run();
     };
-    const emptied = emptying()
+    this.#emptying = emptying()
       .catch((error: unknown) => this.#fail([], error))
       .finally(() => {
         this.#emptying = undefined;
         if (this.#anyWaits) this.#schedule();
       });
-    this.#emptying = emptied;
-    return emptied;
   }
 
   async #allDurable(): Promise<void> {

@@ -1,5 +1,4 @@
 export type {
-  FrozenFile,
   Metadata,
   MetadataOptions,
   MutationWatcher,

@@ -7,8 +7,6 @@ import type { Logger } from "../../lib/log.ts";
 const softBytes = 1 << 20;
 /** Above this it is emptied at once: the next start would have to read it all. */
 const hardBytes = 6 << 20;
-/** The same while somebody reads the database file as it was. */
-const frozenBytes = 32 << 20;
 
 export type Urgency = "none" | "quiet" | "now";
 
@@ -17,10 +15,8 @@ export type Urgency = "none" | "quiet" | "now";
  * does in the pool, and no mutation may commit while it runs.
  */
 export interface LogCheckpoint extends Disposable {
-  /** How soon the log should be emptied; later when the database file is to stay as it is. */
-  urgency(isFrozen: boolean): Urgency;
-  /** Whether the database file has everything. */
-  isEmpty(): boolean;
+  /** How soon the log should be emptied. */
+  urgency(): Urgency;
   /**
    * Empties the log, all of which must be durable already. A disk without room for it leaves the log as it is.
    * Errors: the system's when the database file cannot be made durable, after which nothing may be written any more.
@@ -34,13 +30,7 @@ export interface LogCheckpointOptions {
   readonly log: Logger;
   /** Makes what was written to a descriptor durable. */
   readonly sync?: ((fd: number) => Promise<void>) | undefined;
-  readonly limits?: LogLimits | undefined;
-}
-
-export interface LogLimits {
-  readonly softBytes: number;
-  readonly hardBytes: number;
-  readonly frozenBytes: number;
+  readonly limits?: { readonly softBytes: number; readonly hardBytes: number } | undefined;
 }
 
 /**
@@ -49,7 +39,7 @@ export interface LogLimits {
  * wal-sync.ts, and a checkpoint by its steps here. Disposing hands both back to it.
  */
 export function takeCheckpoints(options: LogCheckpointOptions): LogCheckpoint {
-  const { db, path, log, sync = syncInPool, limits = { softBytes, hardBytes, frozenBytes } } = options;
+  const { db, path, log, sync = syncInPool, limits = { softBytes, hardBytes } } = options;
   // What a predecessor left is moved and synced before the log begins anew.
   db.run("PRAGMA wal_checkpoint(TRUNCATE)");
   db.run("PRAGMA wal_autocheckpoint = 0");
@@ -59,10 +49,8 @@ export function takeCheckpoints(options: LogCheckpointOptions): LogCheckpoint {
   // A log that could not be emptied is not tried again before it has grown by as much as is allowed at all.
   let spared = 0;
   return {
-    isEmpty: () => fstatSync(logFile).size === 0,
-    urgency: (isFrozen) => {
+    urgency: () => {
       const size = fstatSync(logFile).size - spared;
-      if (isFrozen) return size < limits.frozenBytes ? "none" : "now";
       return size < limits.softBytes ? "none" : size < limits.hardBytes ? "quiet" : "now";
     },
     run: async () => {

@@ -1,4 +1,4 @@
-import { constants, Database } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -251,36 +251,5 @@ describe("openMetadata", () => {
   test("says that the folder is missing", () => {
     const failure = failureOf(() => openMetadata({ path: join(folder, "none", "meta.sqlite"), schemas: [] }));
     expect(failure.message).toContain("check that its folder exists");
-  });
-});
-
-describe("a frozen file", () => {
-  /** What another program finds that takes the file for one that does not change. */
-  const read = (file: string): number => {
-    const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
-    const db = new Database(`file:${file}?immutable=1`, flags);
-    const rows = db.query<{ n: number }, []>("SELECT count(*) AS n FROM things").get()?.n ?? -1;
-    db.close(true);
-    return rows;
-  };
-
-  test("has what was committed, and nothing of what is committed while it is frozen", async () => {
-    await using metadata = open();
-    await Promise.all(["a", "b"].map((name) => metadata.update(put(name))));
-    using frozen = await metadata.freeze();
-    const filler = "x".repeat(100_000);
-    for (let index = 0; index < 80; index++) await metadata.update(put(`later ${index}`, filler));
-    expect([read(frozen?.path ?? ""), names(metadata).length]).toEqual([2, 82]);
-    expect(frozen?.lost.aborted).toBe(false);
-    expect(metadata.sizeBytes()).toBeGreaterThan(8_000_000);
-  });
-
-  test("is lost when the database closes", async () => {
-    const metadata = open();
-    await metadata.update(put("a"));
-    const frozen = await metadata.freeze();
-    await metadata[Symbol.asyncDispose]();
-    expect(frozen?.lost.aborted).toBe(true);
-    expect(await rejectionOf(metadata.freeze())).toBeInstanceOf(FaultError);
   });
 });

@@ -63,22 +63,6 @@ export interface Metadata extends AsyncDisposable {
   readonly waiting: number;
   /** Tells of every mutation from now on, until disposed. */
   watch(watcher: MutationWatcher): Disposable;
-  /** How many bytes of the file are in use. */
-  sizeBytes(): number;
-  /**
-   * Brings everything that was committed until then into the database file, and leaves the file as it is until disposed:
-   * another process may read it meanwhile, as a file that does not change. Undefined where the disk has no room for that.
-   * Errors: as `update`. Effects: what is committed from then on gathers in the log; when that has become long, the file
-   * changes again, and the signal fires before it does.
-   */
-  freeze(): Promise<FrozenFile | undefined>;
-}
-
-/** The database file as it was at one moment. */
-export interface FrozenFile extends Disposable {
-  readonly path: string;
-  /** Fires when the file may change again though it was not disposed of: what was read of it is worth nothing then. */
-  readonly lost: AbortSignal;
 }
 
 export interface MetadataOptions {

@@ -65,16 +65,9 @@ function facade(db: Database, path: string, commits: GroupCommit, owned: Disposa
       return commits.waiting;
     },
     watch: (watcher) => commits.watch(watcher),
-    freeze: () => commits.freeze(),
-    sizeBytes: () => numberOf(db, "page_size") * (numberOf(db, "page_count") - numberOf(db, "freelist_count")),
     [Symbol.asyncDispose]: async () => {
       await commits.close();
       owned.dispose();
     },
   };
-}
-
-function numberOf(db: Database, pragma: "page_size" | "page_count" | "freelist_count"): number {
-  const row = db.query<Record<string, number>, []>(`PRAGMA ${pragma}`).get();
-  return Object.values(row ?? {})[0] ?? 0;
 }

@@ -1,5 +1,4 @@
 export type { Activation, ActivationRequest, ActiveMount, MountManager } from "./activations.ts";
-export { mountRows } from "./collectable-mounts.ts";
 export { createMountManager, type MountManagerOptions } from "./mount-manager.ts";
 export { decodeMounts, encodeMounts } from "./mount-messages.ts";
 export type { MountSpec } from "./mount-spec.ts";

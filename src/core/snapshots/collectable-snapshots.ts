@@ -3,7 +3,7 @@ import { SnapshotRemoveSchema } from "../../gen/containerd/events/snapshot_pb.ts
 import { type Ctx, createCtx } from "../../lib/ctx.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
-import { type Collectable, type CollectableRows, gcLabels, type Resource } from "../gc/index.ts";
+import { type Collectable, gcLabels, type Resource } from "../gc/index.ts";
 import type { Metadata, Transaction } from "../metadata/index.ts";
 import type { SnapshotUsage } from "./snapshotter.ts";
 import { deleteSnapshot, findSnapshot, hasChildren, type SnapshotRow, snapshotRow, snapshotsAfter } from "./store.ts";
@@ -22,23 +22,18 @@ export interface CollectableSnapshotsOptions {
 /** How many rows are looked at in one turn of the loop. */
 const pageRows = 64;
 
-/** The snapshots of all snapshotters, as garbage collection sees them. */
-export const snapshotRows: CollectableRows = {
-  kind: "snapshot",
-  page: (db, after, limit) => {
-    const [snapshotter, name] = after === undefined ? ["", ""] : split(after.key);
-    return snapshotsAfter(db, snapshotter, after?.namespace ?? "", name, limit).map(resourceOf);
-  },
-  find: (db, namespace, key) => {
-    const row = snapshotRow(db, ...at(namespace, key));
-    return row === undefined ? undefined : resourceOf(row);
-  },
-};
-
-/** The same, with what collects them; children go before their parents. */
+/** The snapshots of all built-in snapshotters, as garbage collection sees them; children go before their parents. */
 export function collectableSnapshots(options: CollectableSnapshotsOptions): Collectable {
   return {
-    ...snapshotRows,
+    kind: "snapshot",
+    page: (db, after, limit) => {
+      const [snapshotter, name] = after === undefined ? ["", ""] : split(after.key);
+      return snapshotsAfter(db, snapshotter, after?.namespace ?? "", name, limit).map(resourceOf);
+    },
+    find: (db, namespace, key) => {
+      const row = snapshotRow(db, ...at(namespace, key));
+      return row === undefined ? undefined : resourceOf(row);
+    },
     remove: (tx, { namespace, key }) => remove(tx, namespace, key, options),
     clean: () => options.settle(),
     sizeBytes: (db, namespace, key) => findSnapshot(db, ...at(namespace, key))?.usage.sizeBytes ?? 0,

@@ -148,7 +148,7 @@ export class SnapshotFolders implements AsyncDisposable {
     const paths = ids.map((id) => `${this.#driver.folder}/${id}`);
     const [first] = ids;
     const small = ids.length === 1 && first !== undefined && (await isSmall(this.#driver.contentPath(first)));
-    if (!small) return removeTrees(paths, ids.length > 1);
+    if (!small) return removeTrees(paths);
     await rm(paths[0] ?? "", { recursive: true, force: true });
     return [];
   }

@@ -1,4 +1,3 @@
-export { snapshotRows } from "./collectable-snapshots.ts";
 export {
   createSnapshotters,
   type OwnSnapshotter,

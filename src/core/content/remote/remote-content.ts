@@ -46,9 +46,7 @@ export class RemoteContent extends NamedContent implements ContentStore, AsyncDi
     this.backend = options.backend;
     this.removals = options.removals(this);
     this.collectables = collectableContent({
-      noteBlobs: (tx, digests, namespace) => {
-        for (const digest of digests) this.noteBlobRemoval(tx, digest, namespace);
-      },
+      noteBlob: (tx, digest, namespace) => this.noteBlobRemoval(tx, digest, namespace),
       noteIngest: (tx, namespace, backendRef) => this.noteIngestRemoval(tx, namespace, backendRef),
       clean: () => this.removals.settle(),
       isWritten: (backendRef) => this.locks.has(backendRef),
