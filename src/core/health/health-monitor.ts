@@ -272,10 +272,13 @@ export class HealthMonitor implements AsyncDisposable {
   }
 
   async #take(checked: Checked, result: ProbeResult): Promise<void> {
-    const before = checked.state.status;
     checked.state = afterProbe(checked.state, checked.check, result);
     await this.#options.files.write(checked, checked.state);
-    if (checked.state.status !== before) await this.#show(checked, result);
+    const labels = this.#options.containers.findChecked(checked)?.labels;
+    if (labels === undefined) return;
+    // After each check: what failed last time, or what a death came before, is done by the next one.
+    if (healthViewOf(labels)?.status !== checked.state.status) await this.#show(checked, result);
+    if (checked.state.status === "unhealthy" && labels[healthLabels.onFailure] === "kill") await this.#kill(checked);
   }
 
   /**
@@ -296,7 +299,6 @@ export class HealthMonitor implements AsyncDisposable {
     const told = { containerId: checked.id, status, failingStreak, exitCode, output };
     exchange.publish(ctx, "/containers/health", anyOf(HealthChangedSchema, create(HealthChangedSchema, told)));
     log.info("container's health changed", { ...nameOf(checked), status, failingStreak });
-    if (status === "unhealthy" && changed.labels[healthLabels.onFailure] === "kill") await this.#kill(checked);
   }
 
   async #kill(checked: Checked): Promise<void> {
