@@ -1,30 +1,26 @@
 import { create } from "@bufbuild/protobuf";
 import { type Envelope, EnvelopeSchema } from "../../gen/containerd/types/event_pb.ts";
-import { BoundedQueue } from "../../lib/bounded-queue.ts";
+import { BoundedQueue, type QueueBounds } from "../../lib/bounded-queue.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
-import { abortFault, type Ctx } from "../../lib/ctx.ts";
-import { fault, isFault, unavailable, wrapFault } from "../../lib/faults.ts";
+import type { Ctx } from "../../lib/ctx.ts";
+import { fault, unavailable, wrapFault } from "../../lib/faults.ts";
 import { type FieldAdaptor, type Filter, parseFilters } from "../../lib/filters.ts";
 import type { Logger } from "../../lib/log.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import { createAbsentees } from "./absentees.ts";
 import type { Exchange, Returning } from "./exchange.ts";
 import { envelopeFields } from "./fields.ts";
+import { endWith, readerBounds, sizeOf } from "./reader-queue.ts";
 import { checkEnvelope, checkTopic } from "./validate.ts";
 
 export interface ExchangeOptions {
   readonly log: Logger;
   readonly now?: Clock | undefined;
   /** How far a subscriber may fall behind. */
-  readonly bounds?: { readonly maxItems: number; readonly maxBytes: number } | undefined;
+  readonly bounds?: QueueBounds | undefined;
   /** Each of so many first subscribers gets what came before it as well. */
   readonly returning?: Returning | undefined;
 }
-
-/** Generous: a life of a container is some 8 events of 100 bytes, so this is 8000 containers that nobody has read about. */
-const defaultBounds = { maxItems: 65536, maxBytes: 64 * 1024 * 1024 };
-/** What an envelope takes besides its event's bytes, about. */
-const envelopeBytes = 256;
 
 const replaced = "the daemon is being replaced; subscribe again";
 
@@ -38,7 +34,7 @@ interface Subscriber {
 export function createExchange({
   log,
   now = systemClock,
-  bounds = defaultBounds,
+  bounds = readerBounds,
   returning,
 }: ExchangeOptions): Exchange {
   const subscribers = new Set<Subscriber>();
@@ -83,7 +79,7 @@ export function createExchange({
     },
     subscribe: (ctx, filters, from = "room") => {
       const filter = subscriptionFilter(filters);
-      const onAbort = (): void => end(queue, ctx);
+      const onAbort = (): void => endWith(queue, ctx);
       const queue = new BoundedQueue<Envelope>(bounds, () => {
         subscribers.delete(subscriber);
         ctx.signal.removeEventListener("abort", onAbort);
@@ -147,16 +143,8 @@ function subscriptionFilter(filters: readonly string[]): Filter {
 }
 
 function deliver({ queue }: Subscriber, envelope: Envelope, log: Logger): void {
-  const bytes = envelopeBytes + envelope.topic.length + (envelope.event?.value.length ?? 0);
-  if (queue.push(envelope, bytes)) return;
+  if (queue.push(envelope, sizeOf(envelope))) return;
   const behind = `${queue.length} events, ${queue.sizeBytes} bytes`;
   log.warn("event subscriber cut off: it reads too slowly", { behind });
   queue.fail(fault("resourceExhausted", `subscriber fell behind (${behind}); subscribe again and read faster`));
-}
-
-/** A caller that went away ends its subscription; one whose time is up is told so. */
-function end(queue: BoundedQueue<Envelope>, ctx: Ctx): void {
-  const reason = abortFault(ctx.signal);
-  if (isFault(reason, "canceled")) queue.close();
-  else queue.fail(reason);
 }

@@ -8,6 +8,7 @@ import { EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../../lib/ctx.ts";
 import { Instant } from "../../../lib/instant.ts";
 import { silentLogger } from "../../../lib/log.ts";
+import { createTimers } from "../../../lib/timers.ts";
 import { anyOf } from "../../../wire/any.ts";
 import { createExchange, type EventHistory, type Exchange, openEventHistory } from "../index.ts";
 import type { HistoryQuery } from "./event-history.ts";
@@ -190,6 +191,21 @@ describe("EventHistory", () => {
     }
     await reading;
     expect(seen).toEqual(range(1, 1001));
+  });
+
+  test("ends a follower at its moment also when that is further away than one timer reaches", async () => {
+    const waits: number[] = [];
+    await using bed = await Bed.open();
+    const options = { folder: path.join(bed.folder, "far"), limits: wide, exchange: bed.exchange, log: silentLogger };
+    const after = (ms: number, action: () => void): Disposable => {
+      waits.push(ms);
+      return createTimers((run) => setTimeout(run, 0)).after(ms, action);
+    };
+    const days = 60 * 24 * 3_600_000;
+    await using history = await openEventHistory({ ...options, now: () => bed.nowMs, timers: { after } });
+    const far = { ...everything, follow: true, untilMs: bed.nowMs + days };
+    for await (const _event of history.read(createCtx(), far)) throw new Error("nothing has happened");
+    expect(waits).toEqual([days]);
   });
 
   test("ends a follower at its moment, and with the daemon", async () => {

@@ -2,14 +2,16 @@ import { create } from "@bufbuild/protobuf";
 import type { Envelope } from "../../../gen/containerd/types/event_pb.ts";
 import { type Event, EventSchema } from "../../../gen/lighter/events/v1/history_pb.ts";
 import { BoundedQueue } from "../../../lib/bounded-queue.ts";
-import { abortFault, type Ctx } from "../../../lib/ctx.ts";
-import { fault, isFault, messageOf } from "../../../lib/faults.ts";
+import type { Ctx } from "../../../lib/ctx.ts";
+import { fault, messageOf } from "../../../lib/faults.ts";
 import { type Filter, parseFilters } from "../../../lib/filters.ts";
 import { probeExecId } from "../../../lib/health-labels.ts";
 import { Instant } from "../../../lib/instant.ts";
 import type { Logger } from "../../../lib/log.ts";
+import { createTimers, type Timers } from "../../../lib/timers.ts";
 import type { Exchange } from "../exchange.ts";
 import { envelopeFields } from "../fields.ts";
+import { endWith, readerBounds, sizeOf } from "../reader-queue.ts";
 import { encodeRecord, recordMaxBytes } from "./record.ts";
 import { type HistoryLimits, Segments } from "./segments.ts";
 
@@ -20,6 +22,7 @@ export interface EventHistoryOptions {
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined;
+  readonly timers?: Pick<Timers, "after"> | undefined;
 }
 
 /** What a reader asks for. Shape: milliseconds since the epoch; what is undefined bounds nothing. */
@@ -45,9 +48,6 @@ const gatherMs = 20;
  * was killed. Nobody who was told of them is told of others under the same numbers.
  */
 const leftOut = 2 * waitingMax;
-/** A follower that reads more slowly than this allows is cut off, as a subscriber is. */
-const followBounds = { maxItems: 65_536, maxBytes: 64 * 1024 ** 2 };
-const envelopeBytes = 256;
 const pruneMs = 3_600_000;
 /** After a start, so long an event may come that the life before has kept: longer than one is held for a client's return. */
 const repeatsMs = 60_000;
@@ -141,26 +141,20 @@ export class EventHistory implements AsyncDisposable {
   }
 
   #follow(ctx: Ctx, { untilMs }: HistoryQuery, wants: Follower["wants"]): Disposable & FollowerView {
-    const { now = Date.now } = this.#options;
-    const queue = new BoundedQueue<Event>(followBounds);
-    const onAbort = (): void => {
-      const reason = abortFault(ctx.signal);
-      if (isFault(reason, "canceled")) queue.close();
-      else queue.fail(reason);
-    };
+    const { now = Date.now, timers = createTimers() } = this.#options;
+    const queue = new BoundedQueue<Event>(readerBounds);
+    const onAbort = (): void => endWith(queue, ctx);
     const follower = { wants, queue };
     this.#followers.add(follower);
     ctx.signal.addEventListener("abort", onAbort);
     if (ctx.aborted) onAbort();
     if (this.#closed) queue.close();
-    const timer =
-      untilMs === undefined ? undefined : setTimeout(() => queue.close(), Math.min(untilMs - now(), 2 ** 31 - 1));
-    timer?.unref();
+    const timer = untilMs === undefined ? undefined : timers.after(untilMs - now(), () => queue.close());
     return {
       queue,
       from: this.#next,
       [Symbol.dispose]: () => {
-        clearTimeout(timer);
+        timer?.[Symbol.dispose]();
         this.#followers.delete(follower);
         ctx.signal.removeEventListener("abort", onAbort);
       },
@@ -263,7 +257,6 @@ function matcherOf({ sinceMs, untilMs }: HistoryQuery, filter: Filter): (envelop
 }
 
 function deliver({ queue }: Follower, sequence: number, envelope: Envelope): void {
-  const bytes = envelopeBytes + envelope.topic.length + (envelope.event?.value.length ?? 0);
-  if (queue.push(create(EventSchema, { sequence: BigInt(sequence), envelope }), bytes)) return;
+  if (queue.push(create(EventSchema, { sequence: BigInt(sequence), envelope }), sizeOf(envelope))) return;
   queue.fail(fault("resourceExhausted", "the reader fell behind; ask again from the last number that was read"));
 }
