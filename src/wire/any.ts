@@ -39,6 +39,17 @@ export function anyTo<D extends DescMessage>(any: Any, schema: D): MessageShape<
   }
 }
 
+/** Opens what anybody may have filled: undefined for another type, or for bytes that are no message. */
+export function anyToOrNone<D extends DescMessage>(any: Any | undefined, schema: D): MessageShape<D> | undefined {
+  if (any === undefined || !anyIs(any, schema)) return undefined;
+  try {
+    return fromBinary(schema, any.value);
+  } catch {
+    // Bytes that are no message, of whoever published them.
+    return undefined;
+  }
+}
+
 /** Opens an Any that carries a JSON document. Errors: invalidArgument when it is not JSON. */
 export function anyToJson(any: Any, parse: (text: string) => unknown = JSON.parse): unknown {
   try {

@@ -1,4 +1,4 @@
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { ContainerDeleteSchema, ContainerUpdateSchema } from "../../gen/containerd/events/container_pb.ts";
 import {
   TaskDeleteSchema,
@@ -8,7 +8,7 @@ import {
   TaskStartSchema,
 } from "../../gen/containerd/events/task_pb.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
-import { anyIs } from "../../wire/any.ts";
+import { anyToOrNone } from "../../wire/any.ts";
 
 /** What an event tells of a container whose health is watched. */
 export type TaskChange =
@@ -43,12 +43,7 @@ export function readTaskChange(envelope: Envelope): TaskChange | undefined {
 
 function reader<D extends DescMessage>(schema: D, tell: (message: MessageShape<D>) => TaskChange | undefined): Reader {
   return ({ event }) => {
-    if (event === undefined || !anyIs(event, schema)) return undefined;
-    try {
-      return tell(fromBinary(schema, event.value));
-    } catch {
-      // Bytes that are no message, of whoever published them.
-      return undefined;
-    }
+    const message = anyToOrNone(event, schema);
+    return message && tell(message);
   };
 }

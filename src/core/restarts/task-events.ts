@@ -1,8 +1,7 @@
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { ContainerDeleteSchema, ContainerUpdateSchema } from "../../gen/containerd/events/container_pb.ts";
 import { TaskDeleteSchema, TaskExitSchema, TaskStartSchema } from "../../gen/containerd/events/task_pb.ts";
 import type { Envelope } from "../../gen/containerd/types/event_pb.ts";
-import { anyIs } from "../../wire/any.ts";
+import { anyToOrNone } from "../../wire/any.ts";
 
 /** What an event tells of a container. */
 export interface Told {
@@ -16,39 +15,29 @@ export interface Told {
  * Reads the events that may call for a restart, or call it off; undefined for all others.
  * Shape: anybody may publish under any topic: a payload that is another than the topic's is none of ours.
  */
-export function readTaskEvent(envelope: Envelope): Told | undefined {
-  switch (envelope.topic) {
+export function readTaskEvent({ topic, event: any }: Envelope): Told | undefined {
+  switch (topic) {
     case "/tasks/start": {
-      const event = payload(envelope, TaskStartSchema);
+      const event = anyToOrNone(any, TaskStartSchema);
       return event && { id: event.containerId, what: "started", pid: event.pid, exitStatus: 0 };
     }
     case "/tasks/exit": {
-      const event = payload(envelope, TaskExitSchema);
+      const event = anyToOrNone(any, TaskExitSchema);
       // Execs end, too.
       if (event?.id !== event?.containerId) return undefined;
       return event && { id: event.id, what: "exited", pid: event.pid, exitStatus: event.exitStatus };
     }
     case "/tasks/delete": {
-      const event = payload(envelope, TaskDeleteSchema);
+      const event = anyToOrNone(any, TaskDeleteSchema);
       if (event === undefined || (event.id !== "" && event.id !== event.containerId)) return undefined;
       return { id: event.containerId, what: "deleted", pid: event.pid, exitStatus: event.exitStatus };
     }
     case "/containers/update":
-      return changed(payload(envelope, ContainerUpdateSchema));
+      return changed(anyToOrNone(any, ContainerUpdateSchema));
     case "/containers/delete":
-      return changed(payload(envelope, ContainerDeleteSchema));
+      return changed(anyToOrNone(any, ContainerDeleteSchema));
     default:
       return undefined;
-  }
-}
-
-function payload<D extends DescMessage>({ event }: Envelope, schema: D): MessageShape<D> | undefined {
-  if (event === undefined || !anyIs(event, schema)) return undefined;
-  try {
-    return fromBinary(schema, event.value);
-  } catch {
-    // Bytes that are no message, of whoever published them.
-    return undefined;
   }
 }
 
