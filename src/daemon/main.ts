@@ -85,7 +85,10 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
   // What was to be done once, at the start, has been done.
   const again = args.filter((word) => !/^--?takeover$/.test(word));
   const successor = { program: flavour.name, args: again, env, kernel, log };
-  const desk = new UpgradeDesk((path) => startSuccessor({ ...successor, path, sockets: listeners.handed }), log);
+  await using desk = new UpgradeDesk(
+    (path, stop) => startSuccessor({ ...successor, path, sockets: listeners.handed, stop }),
+    log,
+  );
   const stop = new AbortController();
   let started: StartedPlugins | undefined;
   // Whoever asks for a reload before there is something to reload is answered when there is.
@@ -95,6 +98,7 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
     stop: () => {
       manager.stopping("stopping; containers keep running");
       stop.abort();
+      desk.stop();
     },
     reload: () => void reloader.then((made) => made.reload()),
     dump: () => {

@@ -17,6 +17,8 @@ export interface SuccessorOptions {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly sockets: readonly InheritedSocket[];
+  /** Fires when this daemon is to end: the other one ends with it. */
+  readonly stop: AbortSignal;
   readonly kernel: Kernel;
   readonly log: Logger;
 }
@@ -56,7 +58,7 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Success
     });
     given.dispose();
     const process = new SuccessorProcess(child, channel);
-    await process.untilPrepared(command[0] ?? "");
+    await process.untilPrepared(command[0] ?? "", options.stop);
     log.info("another program is ready to take over", { pid: child.pid, program: command[0] });
     return process;
   } catch (error) {
@@ -78,8 +80,8 @@ class SuccessorProcess implements Successor {
     this.pid = child.pid;
   }
 
-  async untilPrepared(program: string): Promise<void> {
-    const failure = await this.#failure("prepared", AbortSignal.timeout(prepareLimitMs));
+  async untilPrepared(program: string, stop: AbortSignal): Promise<void> {
+    const failure = await this.#failure("prepared", AbortSignal.any([stop, AbortSignal.timeout(prepareLimitMs)]));
     if (failure !== undefined)
       throw new FaultError("failedPrecondition", `${program} is not fit to take over: ${failure}`);
   }
@@ -96,7 +98,9 @@ class SuccessorProcess implements Successor {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#confirmed) await this.#end();
+    if (this.#confirmed) return;
+    this.#child.kill("SIGKILL");
+    await this.#end();
   }
 
   /** Waits for a message; answers what came in its place. Whoever failed is ended, lest it go on half-way. */
@@ -104,9 +108,11 @@ class SuccessorProcess implements Successor {
     const message = await this.#channel.next(signal);
     if (message?.type === wanted) return undefined;
     const isLate = message === undefined && signal.aborted && this.#child.exitCode === null;
+    // At once: one whose line is closed before it has the place takes this daemon for dead, and goes on without.
+    if (isLate) this.#child.kill("SIGKILL");
     await this.#end();
     if (message?.type === "failed") return message.reason;
-    if (isLate) return "it said nothing in time";
+    if (isLate) return isTimeout(signal.reason) ? "it said nothing in time" : "the daemon stops";
     return `it ended with ${this.#child.signalCode ?? this.#child.exitCode}`;
   }
 
@@ -118,6 +124,10 @@ class SuccessorProcess implements Successor {
     await this.#child.exited;
     clearTimeout(late);
   }
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
 /** Where compiled programs have their files. Source: Bun, standalone executables. */

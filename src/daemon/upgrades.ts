@@ -3,15 +3,20 @@ import type { Logger } from "../lib/log.ts";
 import type { DaemonUpgrades } from "../plugin/index.ts";
 import type { Successor } from "./successor.ts";
 
-/** Where upgrades are asked for, by a signal or a call, and handed to the daemon's life one by one. */
-export class UpgradeDesk implements DaemonUpgrades {
-  readonly #start: (path: string) => Promise<Successor>;
+/** Starts a program that is ready to take over; the signal ends one that is not ready yet. */
+type StartSuccessor = (path: string, stop: AbortSignal) => Promise<Successor>;
+
+/** Where upgrades are asked for, by a signal or a call, and handed to the daemon's life one by one. Disposing ends whoever has not come. */
+export class UpgradeDesk implements DaemonUpgrades, AsyncDisposable {
+  readonly #start: StartSuccessor;
   readonly #log: Logger;
+  readonly #stop = new AbortController();
+  #starting: Promise<Successor> | undefined;
   #next = Promise.withResolvers<Successor>();
   #busy = false;
   #failure = "";
 
-  constructor(start: (path: string) => Promise<Successor>, log: Logger) {
+  constructor(start: StartSuccessor, log: Logger) {
     this.#start = start;
     this.#log = log;
   }
@@ -26,10 +31,12 @@ export class UpgradeDesk implements DaemonUpgrades {
 
   async begin(path: string): Promise<number> {
     if (this.#busy) throw new FaultError("failedPrecondition", "an upgrade is under way already");
+    if (this.#stop.signal.aborted) throw new FaultError("failedPrecondition", "the daemon stops");
     this.#busy = true;
     this.#failure = "";
     try {
-      const successor = await this.#start(path);
+      this.#starting = this.#start(path, this.#stop.signal);
+      const successor = await this.#starting;
       this.#next.resolve(successor);
       return successor.pid;
     } catch (error) {
@@ -47,6 +54,18 @@ export class UpgradeDesk implements DaemonUpgrades {
   failed(reason: string): void {
     this.#next = Promise.withResolvers<Successor>();
     this.#fail(reason);
+  }
+
+  /** The daemon is to end: so does a program that is on the way to its place, which would take it for dead and go on. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop();
+    // Whoever asked for one that failed has been told why.
+    const successor = await this.#starting?.catch(() => undefined);
+    await successor?.[Symbol.asyncDispose]();
   }
 
   #fail(reason: string): void {

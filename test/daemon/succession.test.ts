@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { System } from "../../src/gen/lighter/system/v1/system_pb.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import { waitFor } from "../support/index.ts";
 import { type ManagerSocket, openManagerSocket } from "./manager-socket.ts";
 
@@ -81,6 +83,26 @@ describe("a daemon that another takes the place of, under a service manager", ()
     await waitFor("the other's end", () => next !== undefined && (isService() || !isAlive(next)), 30_000);
     if (!isService())
       expect(managed.log).toContain("is gone before it handed over; its service manager starts another one");
+  }, 60_000);
+
+  test("takes one that is on the way with it when it is told to stop", async () => {
+    await using managed = await Managed.start("stopped");
+    const [program, pidFile] = [join(managed.path, "slow"), join(managed.path, "slow.pid")];
+    writeFileSync(program, `#!/bin/sh\necho $$ > ${pidFile}.new\nmv ${pidFile}.new ${pidFile}\nexec sleep 1000\n`, {
+      mode: 0o755,
+    });
+    await using client = await connectGrpc({ path: join(managed.path, "l.sock") });
+    const refused = client.client(System).upgrade({ path: program }).catch(String);
+    await waitFor("the other one", () => existsSync(pidFile), 30_000);
+    const other = Number(readFileSync(pidFile, "utf8"));
+    try {
+      managed.child.kill("SIGTERM");
+      expect(await managed.child.exited).toBe(0);
+      expect(isAlive(other)).toBe(false);
+      expect(await refused).toContain("slow is not fit to take over: ");
+    } finally {
+      end(other);
+    }
   }, 60_000);
 });
 
