@@ -105,25 +105,15 @@ export const socketCalls: SocketCalls = {
     const address = new Uint8Array(110);
     address[0] = unixFamily;
     address.set(name, 2);
-    const fd = check("socket", () => libc().socket(unixFamily, stream | nonBlocking | closeOnExec, 0));
-    check("bind", () => libc().bind(fd, address, 3 + name.length), path);
-    check("listen", () => libc().listen(fd, backlog), path);
-    return fd;
+    return listening(address.subarray(0, 3 + name.length), backlog, path, () => {});
   },
   listenTcp: (host, port, backlog) => {
     const address = internetAddress(host, port);
     if (address === undefined) throw new SysError("bind", 22, `${host}:${port}`);
-    const fd = check("socket", () => libc().socket(address[0] ?? 0, stream | nonBlocking | closeOnExec, 0));
-    try {
+    return listening(address, backlog, `${host}:${port}`, (fd) => {
       // Connections of a daemon of before, which linger, are no reason to refuse its place.
       check("setsockopt", () => libc().setsockopt(fd, socketLevel, reuseAddress, new Int32Array([1]), 4));
-      check("bind", () => libc().bind(fd, address, address.length), `${host}:${port}`);
-      check("listen", () => libc().listen(fd, backlog), `${host}:${port}`);
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
-    return fd;
+    });
   },
   listeningAddress: (fd) => {
     const address = listeningName(fd);
@@ -197,6 +187,20 @@ export const socketCalls: SocketCalls = {
     return { bytes: bytes.slice(0, count), fds: fdsIn(control.subarray(0, Number(used))) };
   },
 };
+
+/** A stream socket that listens at an address of the kernel's form; `prepare` sets its options. */
+function listening(address: Uint8Array, backlog: number, place: string, prepare: (fd: Fd) => void): Fd {
+  const fd = check("socket", () => libc().socket(address[0] ?? 0, stream | nonBlocking | closeOnExec, 0));
+  try {
+    prepare(fd);
+    check("bind", () => libc().bind(fd, address, address.length), place);
+    check("listen", () => libc().listen(fd, backlog), place);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
 
 /** The address of a stream socket that listens, as the kernel gives it; undefined for every other descriptor. */
 function listeningName(fd: Fd): Uint8Array | undefined {

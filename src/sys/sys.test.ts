@@ -327,6 +327,13 @@ describe("Kernel sockets", () => {
     kernel.yieldProcessor();
   });
 
+  test("a socket that cannot listen leaves no descriptor", () => {
+    const before = fdCount();
+    expect(code(() => kernel.listenUnix(at("nowhere/s")))).toBe("ENOENT");
+    expect(code(() => kernel.listenTcp("192.0.2.1", 0, 1))).toBe("EADDRNOTAVAIL");
+    expect(fdCount()).toBe(before);
+  });
+
   test("a listening socket takes a connection that came before accept", async () => {
     const listener = kernel.listenUnix(at("s"));
     expect(kernel.accept(listener)).toBeUndefined();
