@@ -10,9 +10,16 @@ import type { MetricsPage } from "./metrics-page.ts";
 
 /** Pages that are made at once; whoever asks beyond is told to come later. */
 const pagesAtOnce = 8;
+/** How long one may take, from the question to its last byte: who does not read keeps no place from others for ever. */
+const pageLimitMs = 60_000;
 
 /** Serves the page of metrics under containerd's path until it is disposed of. Errors: those of listening. */
-export async function serveMetrics(place: HttpPlace, page: MetricsPage, log: Logger): Promise<AsyncDisposable> {
+export async function serveMetrics(
+  place: HttpPlace,
+  page: Pick<MetricsPage, "text" | "sent">,
+  log: Logger,
+  limitMs: number = pageLimitMs,
+): Promise<AsyncDisposable> {
   let underWay = 0;
   const server = createServer((request, response) => {
     if (request.url?.split("?")[0] !== "/v1/metrics") return refuse(response, 404, "404 page not found\n");
@@ -21,7 +28,7 @@ export async function serveMetrics(place: HttpPlace, page: MetricsPage, log: Log
       return refuse(response, 503, "too many ask for metrics at once\n");
     }
     underWay += 1;
-    answer(page, request, response)
+    answer(page.text(), request, response, AbortSignal.timeout(limitMs))
       .then(() => page.sent(200))
       .catch((error: unknown) => {
         page.sent(500);
@@ -42,9 +49,14 @@ function refuse(response: ServerResponse, status: number, text: string): void {
   response.end(text);
 }
 
-async function answer(page: MetricsPage, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const text = Readable.from(page.text());
+async function answer(
+  page: AsyncIterable<string>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const text = Readable.from(page);
   const isPacked = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
   response.writeHead(200, { "content-type": contentType, ...(isPacked ? { "content-encoding": "gzip" } : {}) });
-  await (isPacked ? pipeline(text, createGzip(), response) : pipeline(text, response));
+  await (isPacked ? pipeline(text, createGzip(), response, { signal }) : pipeline(text, response, { signal }));
 }
