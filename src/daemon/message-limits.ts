@@ -1,4 +1,10 @@
-import { messageBytes } from "../plugin/index.ts";
+import { type ConfigSchema, messageBytes, sizeBytes } from "../plugin/index.ts";
+
+/** The settings of a server of the API that bound its messages; they may change while it serves. */
+export const messageSizes: Readonly<Record<keyof MessageSizes, ConfigSchema<number>>> = {
+  max_recv_message_size: sizeBytes(messageBytes),
+  max_send_message_size: sizeBytes(messageBytes),
+};
 
 export interface MessageSizes {
   readonly max_recv_message_size: number;

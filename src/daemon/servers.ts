@@ -4,12 +4,10 @@ import type { Logger } from "../lib/log.ts";
 import {
   definePlugin,
   fileMode,
-  messageBytes,
   optional,
   ownerId,
   type PluginDefinition,
   SkipPlugin,
-  sizeBytes,
   table,
   text,
 } from "../plugin/index.ts";
@@ -21,7 +19,7 @@ import { createTtrpcServer } from "../wire/ttrpc/index.ts";
 import type { CallsServer } from "./calls-under-way.ts";
 import { debugServer } from "./debug-server.ts";
 import type { Listeners } from "./listeners.ts";
-import { limitsOf } from "./message-limits.ts";
+import { limitsOf, messageSizes } from "./message-limits.ts";
 import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
 import { SERVER } from "./server.ts";
 import { socketPath } from "./sockets.ts";
@@ -48,8 +46,7 @@ const grpcServer: PluginDefinition = definePlugin({
   },
   config: table({
     ...socketConfig,
-    max_recv_message_size: sizeBytes(messageBytes),
-    max_send_message_size: sizeBytes(messageBytes),
+    ...messageSizes,
   }),
   live: ["max_recv_message_size", "max_send_message_size"],
   init: ({ apis, ours, metrics, tracing, exchange }, { config, log, scope, onReload }): CallsServer => {

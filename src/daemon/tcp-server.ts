@@ -5,11 +5,9 @@ import {
   type ConfigSchema,
   definePlugin,
   leaf,
-  messageBytes,
   optional,
   type PluginDefinition,
   SkipPlugin,
-  sizeBytes,
   table,
   text,
 } from "../plugin/index.ts";
@@ -17,7 +15,7 @@ import { closeQuietly, createKernel, type Fd, internetNameOf, isErrno, type Kern
 import { createGrpcServer, type GrpcServer, observers, type ServerTls } from "../wire/grpc/index.ts";
 import type { CallsServer } from "./calls-under-way.ts";
 import type { Listeners } from "./listeners.ts";
-import { limitsOf } from "./message-limits.ts";
+import { limitsOf, messageSizes } from "./message-limits.ts";
 import { callMetricsToken } from "./metrics/plugin.ts";
 import { SERVER } from "./server.ts";
 import type { TlsFiles } from "./tls-files.ts";
@@ -39,8 +37,7 @@ const settings = table({
   tls_cert: text("", "/etc/lighter/tls/server.pem"),
   tls_key: text("", "/etc/lighter/tls/server-key.pem"),
   tls_common_name: text("", "build-server"),
-  max_recv_message_size: sizeBytes(messageBytes),
-  max_send_message_size: sizeBytes(messageBytes),
+  ...messageSizes,
 });
 type Settings = ReturnType<typeof settings.decode>;
 
