@@ -329,9 +329,13 @@ describe("Kernel sockets", () => {
 
   test("a socket that cannot listen leaves no descriptor", () => {
     const before = fdCount();
-    expect(code(() => kernel.listenUnix(at("nowhere/s")))).toBe("ENOENT");
-    expect(code(() => kernel.listenTcp("192.0.2.1", 0, 1))).toBe("EADDRNOTAVAIL");
-    expect(fdCount()).toBe(before);
+    const times = 20;
+    for (let n = 0; n < times; n++) {
+      expect(code(() => kernel.listenUnix(at("nowhere/s")))).toBe("ENOENT");
+      expect(code(() => kernel.listenTcp("192.0.2.1", 0, 1))).toBe("EADDRNOTAVAIL");
+    }
+    // What others of this process opened may close meanwhile.
+    expect(fdCount()).toBeLessThan(before + times);
   });
 
   test("a listening socket takes a connection that came before accept", async () => {
