@@ -40,18 +40,11 @@ describe("lighterd answers as containerd", () => {
 });
 
 describe("lighterd answers as containerd 2.x's source says", () => {
-  const stack = new AsyncDisposableStack();
-  let side: Side;
-
-  beforeAll(async () => {
-    const daemon = stack.use(await startLighter({ config }));
-    side = stack.use(await openSide(daemon, daemon.workspace.folder));
-  }, 60_000);
-  afterAll(() => stack.disposeAsync(), 60_000);
+  const side = lighterSide();
 
   for (const { scenario, statuses } of recordedScenarios) {
     testNeeding(needs, `${scenario.service}: ${scenario.name} (${scenario.steps.length} calls)`, async () => {
-      const outcomes = await runScenario(side, scenario);
+      const outcomes = await runScenario(side(), scenario);
       const got = outcomes.map(({ step, text }) => `${step.name}: ${/^status (.*)/.exec(text)?.[1] ?? ""}`);
       expect(got).toEqual(scenario.steps.map((step, index) => `${step.name}: ${statuses[index] ?? ""}`));
     });
@@ -59,18 +52,11 @@ describe("lighterd answers as containerd 2.x's source says", () => {
 });
 
 describe("lighterd answers as containerd 2.1.9 did", () => {
-  const stack = new AsyncDisposableStack();
-  let side: Side;
-
-  beforeAll(async () => {
-    const daemon = stack.use(await startLighter({ config }));
-    side = stack.use(await openSide(daemon, daemon.workspace.folder));
-  }, 60_000);
-  afterAll(() => stack.disposeAsync(), 60_000);
+  const side = lighterSide();
 
   for (const scenario of newerScenarios) {
     testNeeding(needs, `${scenario.service}: ${scenario.name} (${scenario.steps.length} calls)`, async () => {
-      const problems = compareOutcomes(scenario, await runScenario(side, scenario), recordedOutcomes(scenario));
+      const problems = compareOutcomes(scenario, await runScenario(side(), scenario), recordedOutcomes(scenario));
       if (problems.length > 0) throw new Error(`- containerd, + lighterd\n\n${problems.join("\n\n")}\n`);
     });
   }
@@ -79,3 +65,15 @@ describe("lighterd answers as containerd 2.1.9 did", () => {
 test("at least 300 calls are compared", () => {
   expect(scenarios.reduce((sum, { steps }) => sum + steps.length, 0)).toBeGreaterThanOrEqual(300);
 });
+
+/** A daemon of lighter's alone for the tests of a group; there from the first of them on. */
+function lighterSide(): () => Side {
+  const stack = new AsyncDisposableStack();
+  let side: Side;
+  beforeAll(async () => {
+    const daemon = stack.use(await startLighter({ config }));
+    side = stack.use(await openSide(daemon, daemon.workspace.folder));
+  }, 60_000);
+  afterAll(() => stack.disposeAsync(), 60_000);
+  return () => side;
+}
