@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../lib/log.ts";
@@ -37,6 +37,15 @@ async function write(bundle: string, text: string): Promise<void> {
   await Bun.spawn(["sh", "-c", 'printf "%s\n" "$1" > "$2/log"', "sh", text, bundle]).exited;
 }
 
+function isEpoll(fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
+  } catch {
+    // That of the folder itself, closed by now.
+    return false;
+  }
+}
+
 describe("HostFiles", () => {
   test("bring what is written to a bundle's log into the daemon's, also that of its next life", async () => {
     using bed = new Bed();
@@ -54,6 +63,17 @@ describe("HostFiles", () => {
     await files.open();
     await write(one, "second of one");
     await bed.told("second of one");
+  });
+
+  test("leave nothing open when the FIFO cannot be read, however often it is tried", async () => {
+    using bed = new Bed();
+    mkdirSync(join(bed.folder, ".host/log"), { recursive: true });
+    using files = bed.begin();
+    const epolls = (): number => readdirSync("/proc/self/fd").filter(isEpoll).length;
+    const before = epolls();
+    for (let time = 0; time < 5; time++) await files.open();
+    expect(bed.lines.filter((line) => line.includes("prepare the files")).length).toBe(5);
+    expect(epolls()).toBe(before);
   });
 
   test("wait for the daemon to come back, as a FIFO does", async () => {

@@ -86,7 +86,10 @@ class LinkedFiles implements HostFiles {
     }
     if (this.#stack.disposed) return;
     const onError = (error: unknown): void => log.error("read the log of the shim host's bundles", { error });
-    const watcher = this.#stack.use(createFdWatcher({ kernel, onError }));
-    this.#stack.use(readShimLog({ kernel, watcher, bundle: shared, log }));
+    // A try that fails leaves nothing open: each new task tries again.
+    using opened = new DisposableStack();
+    const watcher = opened.use(createFdWatcher({ kernel, onError }));
+    opened.use(readShimLog({ kernel, watcher, bundle: shared, log }));
+    this.#stack.use(opened.move());
   }
 }
