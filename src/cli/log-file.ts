@@ -114,13 +114,15 @@ export class LogFile implements Disposable {
     return 0;
   }
 
-  /** How many lines of a part have an end. */
+  /** How many lines a part has; a last one without an end counts, as in `tail`. */
   linesIn({ from, to }: LogRange): number {
     let lines = 0;
+    let last = newline;
     this.copy({ from, to }, (bytes) => {
       for (let at = bytes.indexOf(newline); at >= 0; at = bytes.indexOf(newline, at + 1)) lines += 1;
+      last = bytes.at(-1) ?? last;
     });
-    return lines;
+    return last === newline ? lines : lines + 1;
   }
 
   /** A part in pieces of whole lines, each with when it was there; the last piece may have no time yet. */
