@@ -2,7 +2,7 @@
 // usage: bun bench/growth.ts [--size 10]... [--calls 400]
 import { parseArgs } from "node:util";
 import type { ContainerApi, Daemon } from "../test/support/index.ts";
-import { newId, type Side, type SideName, startSide } from "./sides.ts";
+import { newId, perSecond, type Side, type SideName, startSide } from "./sides.ts";
 import { short, summarize } from "./statistics.ts";
 
 export interface GrowthOptions {
@@ -93,26 +93,18 @@ export async function benchGrowth(options: GrowthOptions): Promise<readonly Cost
 
 async function record(api: ContainerApi, from: number, to: number): Promise<void> {
   const labels = { "org.example/kind": "kept", "org.example/tier": "front" };
-  await each(from, to, async (index) => {
-    const container = { id: `kept-${index}`, image: "example.org/app:1", labels, runtime, spec };
+  await perSecond(to - from, fillInFlight, async (index) => {
+    const container = { id: `kept-${from + index}`, image: "example.org/app:1", labels, runtime, spec };
     await api.containers.create({ container });
   });
 }
 
 /** What the end of a test removes by ctr, one after the other, goes faster here. */
 async function forget(daemon: Daemon, api: ContainerApi, count: number): Promise<void> {
-  await each(0, count, async (index) => {
+  await perSecond(count, fillInFlight, async (index) => {
     await api.containers.delete({ id: `kept-${index}` });
   });
   await daemon.ctr(["tasks", "rm", "-f", "running"]);
-}
-
-async function each(from: number, to: number, work: (index: number) => Promise<void>): Promise<void> {
-  let next = from;
-  const worker = async (): Promise<void> => {
-    while (next < to) await work(next++);
-  };
-  await Promise.all(Array.from({ length: fillInFlight }, worker));
 }
 
 async function timeCalls(api: ContainerApi, run: (api: ContainerApi) => Promise<void>, count: number): Promise<number> {
