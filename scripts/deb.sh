@@ -14,6 +14,8 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
+# dash runs it at an end by a signal only when the signal is caught.
+trap 'exit 130' INT TERM
 
 sh scripts/build.sh "$stage/build" >&2
 tree=$stage/tree

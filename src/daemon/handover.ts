@@ -16,6 +16,9 @@ export type HandoverMessage =
   /** Why the successor ends. */
   | { readonly type: "failed"; readonly reason: string };
 
+/** In whatever letters and however escaped, it fits into the 4096 bytes that are received at once. */
+const reasonMaxLength = 600;
+
 /** The variable by which a successor knows that it is one. */
 export const handoverVariable = "LIGHTER_HANDOVER";
 
@@ -156,7 +159,7 @@ export function predecessorOf(
       if (!isManaged) return;
       if ((await channel.next())?.type !== "main") throw new FaultError("failedPrecondition", gone);
     },
-    failed: (error) => channel.send({ type: "failed", reason: messageOf(error).slice(0, 2000) }),
+    failed: (error) => channel.send({ type: "failed", reason: messageOf(error).slice(0, reasonMaxLength) }),
     [Symbol.dispose]: () => channel[Symbol.dispose](),
   };
 }

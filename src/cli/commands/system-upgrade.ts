@@ -10,6 +10,7 @@ import { CommandError } from "../usage-error.ts";
 /** A daemon gives up on another program after a minute. */
 const limitMs = 90_000;
 const pollMs = 50;
+const answerMs = 5_000;
 
 export const command: Command = {
   summary: "Put another program in the daemon's place, while containers run",
@@ -74,9 +75,10 @@ async function untilItServes(context: CommandContext, pid: number, before: numbe
 async function nextState({ address, namespace }: CommandContext): Promise<UpgradeStateResponse | undefined> {
   using client = openClient({ address, namespace });
   try {
-    return await client.system.upgradeState({});
+    // One that takes the connection and never answers must not outlast the limit.
+    return await client.system.upgradeState({}, { timeoutMs: answerMs });
   } catch (error) {
-    if (!isFault(error, "unavailable")) throw error;
+    if (!isFault(error, "unavailable") && !isFault(error, "deadlineExceeded")) throw error;
     return undefined;
   }
 }

@@ -182,13 +182,20 @@ function healthLabel({ healthCheck }: ImageConfig, given: HealthDocument | undef
   if (healthCheck === undefined && given === undefined) return {};
   const text = JSON.stringify({ ...healthCheck, ...given });
   if (parseHealthCheck(text) === undefined) return {};
-  if (text.length + healthLabels.check.length > 4096) throw invalidArgument("health check: longer than 4 KiB");
+  if (labelBytes(healthLabels.check, text) > labelMaxBytes) throw invalidArgument("health check: longer than 4 KiB");
   return { [healthLabels.check]: text };
+}
+
+const labelMaxBytes = 4096;
+
+/** As the daemon counts a label. Source: containerd pkg/labels/validate.go. */
+function labelBytes(key: string, value: string): number {
+  return Buffer.byteLength(key) + Buffer.byteLength(value);
 }
 
 /** Labels longer than the daemon takes are an image's decoration, no reason not to run it. Source: containerd core/metadata, labels. */
 function usable(labels: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(labels).filter(([key, value]) => key.length + value.length <= 4096));
+  return Object.fromEntries(Object.entries(labels).filter(([key, value]) => labelBytes(key, value) <= labelMaxBytes));
 }
 
 function runtimeOptions(binaryName: string | undefined): { options?: { typeUrl: string; value: Uint8Array } } {

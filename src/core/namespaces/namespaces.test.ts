@@ -63,7 +63,6 @@ describe("NamespaceStore", () => {
   test("the labels of a namespace that is not there are empty", async () => {
     await using at = fixture();
     expect(at.store.labels("none")).toEqual(labels());
-    expect(at.store.defaultOf("none", "runtime")).toBeUndefined();
   });
 
   test("a write into a namespace makes it, once, without an event", async () => {
@@ -90,12 +89,6 @@ describe("NamespaceStore", () => {
     occupied = false;
     await at.store.delete(ctx, "full");
     expect(await failureText(() => at.store.delete(ctx, "full"))).toBe('notFound: namespace "full": not found');
-  });
-
-  test("labels name the defaults of a namespace", async () => {
-    await using at = fixture();
-    await at.store.create(ctx, { name: "n", labels: labels(["containerd.io/defaults/snapshotter", "native"]) });
-    expect([at.store.defaultOf("n", "snapshotter"), at.store.defaultOf("n", "runtime")]).toEqual(["native", undefined]);
   });
 
   test("a label may be called __proto__", async () => {

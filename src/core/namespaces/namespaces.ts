@@ -9,13 +9,6 @@ export interface NamespaceInfo {
 /** Tells whether a namespace still holds anything of one kind. */
 export type OccupancyCheck = (db: Database, namespace: string) => boolean;
 
-/** Label keys that set a namespace's defaults. Source: containerd defaults/defaults.go, pkg/labels. */
-export const namespaceDefaultLabels = {
-  runtime: "containerd.io/defaults/runtime",
-  snapshotter: "containerd.io/defaults/snapshotter",
-  sandboxer: "containerd.io/defaults/sandboxer",
-} as const;
-
 /** The namespaces of the daemon. Names are made by clients, and by the first write into one. */
 export interface NamespaceStore {
   /** Labels of a namespace; empty for one that is not there, as containerd answers. */
@@ -36,6 +29,4 @@ export interface NamespaceStore {
    * Shape: `name` is what the refusal lists: `images`, `blobs`, `containers`, `snapshots on "overlayfs" snapshotter`.
    */
   registerOccupancy(name: string, isOccupied: OccupancyCheck): void;
-  /** What the namespace's labels say of a default; undefined when they don't. */
-  defaultOf(name: string, subject: keyof typeof namespaceDefaultLabels): string | undefined;
 }

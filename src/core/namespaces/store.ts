@@ -20,7 +20,7 @@ import {
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { Metadata, SchemaPart, Transaction } from "../metadata/index.ts";
-import { type NamespaceInfo, type NamespaceStore, namespaceDefaultLabels, type OccupancyCheck } from "./namespaces.ts";
+import { type NamespaceInfo, type NamespaceStore, type OccupancyCheck } from "./namespaces.ts";
 
 export const namespacesSchema: SchemaPart = {
   room: "namespaces",
@@ -55,7 +55,6 @@ export function createNamespaceStore({ metadata, exchange }: NamespaceStoreOptio
     registerOccupancy: (name, isOccupied) => {
       occupancy.set(name, isOccupied);
     },
-    defaultOf: (name, subject) => labelsOf(name).get(namespaceDefaultLabels[subject]),
   };
 }
 

@@ -42,26 +42,21 @@ export function readShimLog({ kernel, watcher, bundle, log }: ShimLogOptions): D
   } catch (error) {
     if (!isErrno(error, "EEXIST")) throw error;
   }
+  using stack = new DisposableStack();
   // Read-write: it never ends, whoever comes and goes.
-  const fifo = new OwnedFd(
-    kernel,
-    kernel.open(path, openFlags.readWrite | openFlags.nonBlock | archOpenFlags.noFollow),
-  );
+  const flags = openFlags.readWrite | openFlags.nonBlock | archOpenFlags.noFollow;
+  const fifo = stack.use(new OwnedFd(kernel, kernel.open(path, flags)));
   const lines = new LogLines(log);
   const buffer = new Uint8Array(lineMaxBytes);
-  const watch = watcher.watch(fifo.fd, pollEvents.readable, () => {
+  const read = (): void => {
     try {
       lines.push(buffer.subarray(0, kernel.read(fifo.fd, buffer)));
     } catch (error) {
       if (!isErrno(error, "EAGAIN")) throw error;
     }
-  });
-  return {
-    [Symbol.dispose]: () => {
-      watch[Symbol.dispose]();
-      fifo[Symbol.dispose]();
-    },
   };
+  stack.use(watcher.watch(fifo.fd, pollEvents.readable, read));
+  return stack.move();
 }
 
 /** Lines in logrus' form, each at its own level. */
