@@ -18,7 +18,7 @@ export interface ConfigState {
 
 /** Keys of the top whose change needs nothing: they say how the file is to be read, or are compared elsewhere. */
 const apart: ReadonlySet<string> = new Set(["version", "imports", "plugins", "root", "state", "debug"]);
-const liveDebugKeys: ReadonlySet<string> = new Set(["level", "format"]);
+const liveDebugKeys: ReadonlySet<string> = new Set(["level", "format", "log_trace_id"]);
 
 /** Every setting that differs, in the order in which a file has them. */
 export function configChanges(

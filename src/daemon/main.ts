@@ -74,7 +74,8 @@ export async function main(options: MainOptions): Promise<number> {
 
 async function run(options: DaemonOptions, { flavour, args, predecessor, plugins, schemas }: RunParts): Promise<void> {
   const settings = await resolveSettings(options, flavour);
-  const log = createLogger({ level: settings.logLevel, format: settings.logFormat, write: stderrSink() });
+  const { logLevel: level, logFormat: format, logTraceIds: namesTraces } = settings;
+  const log = createLogger({ level, format, namesTraces, write: stderrSink() });
   const facts = managerFacts(process.env);
   let isMain = predecessor === undefined;
   const manager = serviceManagerOf(facts, log, () => isMain);

@@ -93,18 +93,20 @@ class ConfigReloader implements Reloader {
   }
 
   /** A level that was set in another way stays while the files say what they said. */
-  #setLog({ logLevel, logFormat }: Settings): void {
+  #setLog({ logLevel, logFormat, logTraceIds }: Settings): void {
     const { log } = this.#options;
     const now = this.#now.settings;
     if (logLevel !== now.logLevel) log.setLevel(logLevel);
     if (logFormat !== now.logFormat) log.setFormat(logFormat);
+    if (logTraceIds !== now.logTraceIds) log.setNamesTraces(logTraceIds);
   }
 
   /** What needs a start is compared with what the daemon started with, each time. */
-  #inForce({ logLevel, logFormat, top }: Settings): Settings {
+  #inForce({ logLevel, logFormat, logTraceIds, top }: Settings): Settings {
     const now = this.#now.settings;
-    const debug = { ...now.top.debug, level: top.debug.level, format: top.debug.format };
-    return { ...now, logLevel, logFormat, top: { ...now.top, debug } };
+    const { level, format, log_trace_id } = top.debug;
+    const debug = { ...now.top.debug, level, format, log_trace_id };
+    return { ...now, logLevel, logFormat, logTraceIds, top: { ...now.top, debug } };
   }
 
   #tell(changes: readonly ConfigChange[]): void {

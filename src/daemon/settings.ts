@@ -13,6 +13,8 @@ export interface Settings {
   readonly temp: string;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
+  /** Lines that belong to a trace say to which. */
+  readonly logTraceIds: boolean;
   readonly takeover: DaemonOptions["takeover"];
   readonly top: TopConfig;
   readonly config: LoadedConfig;
@@ -43,6 +45,7 @@ export async function resolveSettings(options: DaemonOptions, flavour: Flavour):
     temp: config.top.temp,
     logLevel: options.logLevel ?? parseLevel(config.top.debug.level, "debug.level"),
     logFormat: logFormat(config.top.debug.format),
+    logTraceIds: config.top.debug.log_trace_id,
     takeover: options.takeover,
     top: config.top,
     config,

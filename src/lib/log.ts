@@ -12,6 +12,8 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** True where lines of that level are written. */
   writes(level: LogLevel): boolean;
+  /** Whether lines that belong to a trace say to which. */
+  readonly namesTraces: boolean;
   /** A logger that adds these fields to every line. */
   with(fields: LogFields): Logger;
 }
@@ -21,6 +23,8 @@ export type LogFormat = "text" | "json";
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
+  /** Whether lines that belong to a trace say to which; they do not where left out. */
+  readonly namesTraces?: boolean;
   /** Takes one whole line, newline included. */
   readonly write: (line: string) => void;
   readonly now?: () => Date;
@@ -29,11 +33,13 @@ export interface LoggerOptions {
 export interface LeveledLogger extends Logger {
   setLevel(level: LogLevel): void;
   setFormat(format: LogFormat): void;
+  setNamesTraces(namesTraces: boolean): void;
 }
 
-/** Makes the logger of a process. Its level and format can change while it runs; loggers made by `with` follow. */
+/** Makes the logger of a process. What it was made with can change while it runs; loggers made by `with` follow. */
 export function createLogger(options: LoggerOptions): LeveledLogger {
-  const shared = { threshold: logLevels.indexOf(options.level), format: options.format };
+  const { format, namesTraces = false } = options;
+  const shared = { threshold: logLevels.indexOf(options.level), format, namesTraces };
   const now = options.now ?? (() => new Date());
   const make = (base: LogFields): LeveledLogger => {
     const emit = (level: LogLevel, message: string, fields?: LogFields): void => {
@@ -50,12 +56,18 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
       warn: (message, fields) => emit("warn", message, fields),
       error: (message, fields) => emit("error", message, fields),
       writes: (level) => logLevels.indexOf(level) >= shared.threshold,
+      get namesTraces() {
+        return shared.namesTraces;
+      },
       with: (fields) => make({ ...base, ...fields }),
       setLevel: (level) => {
         shared.threshold = logLevels.indexOf(level);
       },
       setFormat: (format) => {
         shared.format = format;
+      },
+      setNamesTraces: (namesTraces) => {
+        shared.namesTraces = namesTraces;
       },
     };
   };
@@ -65,6 +77,7 @@ export function createLogger(options: LoggerOptions): LeveledLogger {
 /** A logger that keeps quiet, for parts that were given none. */
 export const silentLogger: Logger = {
   writes: () => false,
+  namesTraces: false,
   trace: () => {},
   debug: () => {},
   info: () => {},

@@ -36,9 +36,9 @@ describe("parseTraceparent", () => {
 });
 
 describe("logFor", () => {
-  const lineOf = (ctx: Ctx, format: "json" | "text"): string => {
+  const lineOf = (ctx: Ctx, format: "json" | "text", namesTraces = true): string => {
     let line = "";
-    const log = createLogger({ level: "info", format, write: (text) => void (line = text) });
+    const log = createLogger({ level: "info", format, namesTraces, write: (text) => void (line = text) });
     logFor(ctx, log).info("here", { id: "c1" });
     return line;
   };
@@ -48,6 +48,11 @@ describe("logFor", () => {
     expect(lineOf(ctx, "text")).toEndWith(` msg="here" trace_id=${traceId} id=c1\n`);
     expect(JSON.parse(lineOf(ctx, "json"))).toMatchObject({ msg: "here", trace_id: traceId, id: "c1" });
     expect(lineOf(createCtx(), "text")).toEndWith(' msg="here" id=c1\n');
+  });
+
+  test("keeps quiet about it where the log is not to say so", () => {
+    const ctx = createCtx({ metadata: new Map([["traceparent", parent]]) });
+    expect(lineOf(ctx, "text", false)).toEndWith(' msg="here" id=c1\n');
   });
 
   test("takes the trace that the call was given before the caller's", () => {

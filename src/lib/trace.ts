@@ -76,8 +76,8 @@ function traceIdOf({ trace, metadata }: Pick<Ctx, "trace" | "metadata">): string
   return trace?.traceId ?? parseTraceparent(metadata.get("traceparent"))?.traceId;
 }
 
-/** A room's own log for what it says of a call: with the call's trace, where it belongs to one. */
+/** A room's own log for what it says of a call: with the call's trace, where it belongs to one and the log is to say so. */
 export function logFor(ctx: Ctx, log: Logger): Logger {
-  const traceId = traceIdOf(ctx);
+  const traceId = log.namesTraces ? traceIdOf(ctx) : undefined;
   return traceId === undefined ? log : log.with({ trace_id: traceId });
 }

@@ -45,7 +45,7 @@ describe("SIGHUP", () => {
       expect(await pauseThreshold(daemon)).toBe("0.02");
       const log = await reload(
         daemon,
-        'oom_score = 7\nstate = "/flag/holds"\n[debug]\nlevel = "debug"\nformat = "json"\n' +
+        'oom_score = 7\nstate = "/flag/holds"\n[debug]\nlevel = "debug"\nformat = "json"\nlog_trace_id = true\n' +
           '[proxy_plugins.far]\ntype = "snapshot"\naddress = "/far.sock"\n' +
           '[plugins."io.containerd.shim.v1.manager"]\nenv = ["A=b"]\nsocket_dir = "/run/x"\n' +
           '[plugins."io.containerd.service.v1.tasks-service"]\nrdt_config_fiel = ""\n' +
@@ -56,7 +56,7 @@ describe("SIGHUP", () => {
       expect(first).toMatch(/level=info msg="reading the configuration again" path=\S+config.toml$/);
       const warning = rest.shift();
       expect(warning).toMatch(
-        /level=warning msg=".*config.toml:14: unknown key .*rdt_config_fiel is ignored; did you mean/,
+        /level=warning msg=".*config.toml:15: unknown key .*rdt_config_fiel is ignored; did you mean/,
       );
       const lines = rest.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => "key" in line);
       const told = (of: boolean): unknown[] =>
@@ -72,6 +72,7 @@ describe("SIGHUP", () => {
       expect(told(false)).toEqual([
         ["debug.level", "", "debug"],
         ["debug.format", "text", "json"],
+        ["debug.log_trace_id", false, true],
         ['plugins."io.containerd.gc.v1.scheduler".pause_threshold', 0.02, 0.25],
         [`${manager}.env`, [], ["A=b"]],
       ]);

@@ -1,4 +1,4 @@
-import { heapSize, heapStats } from "bun:jsc";
+import { heapSize } from "bun:jsc";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Exchange } from "../../core/events/index.ts";
 import type { GarbageCollector } from "../../core/gc/index.ts";
@@ -181,7 +181,6 @@ function ownGauges({ tasks, metadata, exchange, missing }: FigureSources): reado
   });
   return [
     one("heap_bytes", "Memory of the JavaScript heap.", heapSize),
-    one("heap_objects", "Objects on the JavaScript heap.", () => heapStats().objectCount),
     one("tasks", "Tasks that are known, of all namespaces.", () => tasks?.all().length ?? 0),
     one("containers_not_measured_total", "Containers that a page had to leave out.", missing, true),
     {

@@ -50,7 +50,12 @@ export class CallBed implements AsyncDisposable {
         },
       }),
     ];
-    const log = createLogger({ level: "debug", format: "text", write: (line) => this.logged.push(line) });
+    const log = createLogger({
+      level: "debug",
+      format: "text",
+      namesTraces: true,
+      write: (line) => this.logged.push(line),
+    });
     this.server = createGrpcServer({ services: this.services, log, observer });
   }
 
