@@ -30,6 +30,8 @@ export interface DaemonParts {
   /** The tables of all of them: those of metadata that is taken over. */
   readonly schemas: readonly SchemaPart[];
   readonly settings: Settings;
+  /** The settings of every plugin, by URI, where they are not what the files said: they changed while a daemon of before ran. */
+  readonly inForce?: ReadonlyMap<string, unknown> | undefined;
   readonly listeners: Listeners;
   /** Waits until the predecessor has let go; answers how many subscribers it cut off, undefined where there is none. */
   readonly turn: () => Promise<number | undefined>;
@@ -63,6 +65,7 @@ export async function startDaemon({
   plugins: own,
   schemas,
   settings,
+  inForce,
   listeners,
   turn,
   upgrades,
@@ -71,7 +74,7 @@ export async function startDaemon({
   const proxies = proxyPlugins(settings.top.proxy_plugins);
   const plugins = [...proxies.plugins, ...own];
   const ordered = orderPlugins(plugins, new Set(settings.top.disabled_plugins));
-  const configs = decodePlugins(plugins, settings.config);
+  const configs = inForce === undefined ? decodePlugins(plugins, settings.config) : { byUri: inForce, notes: [] };
   for (const note of [...settings.config.notes, ...configs.notes]) log[note.level](noteText(note));
   const kernel = createKernel();
   const subscribers = await turn();

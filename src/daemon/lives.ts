@@ -1,19 +1,23 @@
 import type { Logger } from "../lib/log.ts";
 import { shrinkWhenIdle } from "../sys/index.ts";
+import type { ConfigState } from "./config-changes.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import type { Predecessor } from "./handover.ts";
 import type { ServiceManager } from "./notify.ts";
+import type { ReloadDesk } from "./reload-desk.ts";
+import type { Settings } from "./settings.ts";
 import type { Successor } from "./successor.ts";
 import type { UpgradeDesk } from "./upgrades.ts";
 
-export interface LifeParts extends Omit<DaemonParts, "turn"> {
+export interface LifeParts extends Omit<DaemonParts, "turn" | "inForce"> {
   readonly predecessor: Predecessor | undefined;
   readonly manager: ServiceManager;
   readonly desk: UpgradeDesk;
+  readonly reloads: ReloadDesk;
   /** Fires when the process is told to end. */
   readonly stop: AbortSignal;
-  /** Called each time that the daemon serves. */
-  readonly onServing: (daemon: Daemon) => void;
+  /** Called each time that the daemon serves, with what it was started by. */
+  readonly onServing: (daemon: Daemon, settings: Settings) => void;
   readonly log: Logger;
 }
 
@@ -25,9 +29,10 @@ export interface LifeParts extends Omit<DaemonParts, "turn"> {
 export async function live(parts: LifeParts): Promise<void> {
   const { manager, desk, listeners, stop, log } = parts;
   let { settings, predecessor } = parts;
+  let inForce: DaemonParts["inForce"];
   let turn: DaemonParts["turn"] = async () => predecessor?.prepared(manager.isThere);
   for (;;) {
-    const ended = await serve({ ...parts, settings, predecessor }, turn);
+    const ended = await serve({ ...parts, settings, predecessor }, { turn, inForce });
     if (ended === undefined) return;
     await using successor = ended.successor;
     const failure = await successor.takeOver(ended.subscribers, stop);
@@ -36,6 +41,8 @@ export async function live(parts: LifeParts): Promise<void> {
       // Told before this process ends: a manager that sees its main process end without it starts another.
       manager.succeededBy(successor.pid);
       successor.confirm();
+      // Whoever asked meanwhile has changed files that it had read already.
+      if (parts.reloads.askedSinceMark) process.kill(successor.pid, "SIGHUP");
       log.info("another program has taken over", { pid: successor.pid });
       return;
     }
@@ -43,27 +50,40 @@ export async function live(parts: LifeParts): Promise<void> {
     desk.failed(failure);
     predecessor = undefined;
     turn = async () => ended.subscribers;
-    settings = { ...settings, takeover: settings.takeover === "again" ? "auto" : settings.takeover };
+    // What came into force while it lived stays in force, whatever the files say by now.
+    inForce = ended.now?.byUri ?? inForce;
+    settings = onceMore(ended.now?.settings ?? settings);
   }
+}
+
+/** What was to be done once has been done. */
+function onceMore(settings: Settings): Settings {
+  return { ...settings, takeover: settings.takeover === "again" ? "auto" : settings.takeover };
 }
 
 interface Ended {
   readonly successor: Successor;
   /** How many subscribers were cut off, and will be back. */
   readonly subscribers: number;
+  /** The settings that were in force. */
+  readonly now: ConfigState | undefined;
 }
 
 /** One life: from the start of the daemon until everything of it is closed. Answers undefined when it was told to stop. */
-async function serve(parts: LifeParts, turn: DaemonParts["turn"]): Promise<Ended | undefined> {
+async function serve(
+  parts: LifeParts,
+  { turn, inForce }: Pick<DaemonParts, "turn" | "inForce">,
+): Promise<Ended | undefined> {
   const { predecessor, manager, desk, listeners, stop, log } = parts;
   let successor: Successor | undefined;
   let daemon: Daemon;
+  let now: ConfigState | undefined;
   {
-    await using started = await startDaemon({ ...parts, turn, upgrades: desk });
+    await using started = await startDaemon({ ...parts, turn, inForce, upgrades: desk });
     daemon = started;
     await predecessor?.serves(manager.isThere);
     listeners.keepFiles(true);
-    parts.onServing(daemon);
+    parts.onServing(daemon, parts.settings);
     using _watch = shrinkWhenIdle();
     successor = await Promise.race([stopped(stop), desk.next]);
     if (successor === undefined) {
@@ -71,11 +91,12 @@ async function serve(parts: LifeParts, turn: DaemonParts["turn"]): Promise<Ended
       listeners[Symbol.dispose]();
     } else {
       await untilAllAreBack(daemon, stop);
+      now = await parts.reloads.close();
       manager.reloading("another program takes over");
       log.info("handing over", { pid: successor.pid });
     }
   }
-  return successor === undefined ? undefined : { successor, subscribers: daemon.retire() };
+  return successor === undefined ? undefined : { successor, subscribers: daemon.retire(), now };
 }
 
 function stopped(stop: AbortSignal): Promise<undefined> {

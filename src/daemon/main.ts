@@ -17,8 +17,9 @@ import { managerEnvironment, managerFacts, type ServiceManager, serviceManagerOf
 import { runHook } from "./oci-hook.ts";
 import { type DaemonOptions, parseOptions } from "./options.ts";
 import { publish } from "./publish.ts";
-import { createReloader, type Reloader } from "./reload.ts";
-import { resolveSettings } from "./settings.ts";
+import { createReloader } from "./reload.ts";
+import { ReloadDesk } from "./reload-desk.ts";
+import { resolveSettings, type Settings } from "./settings.ts";
 import { handleSignals } from "./signals.ts";
 import { startSuccessor } from "./successor.ts";
 import { takeOverAlone } from "./takeover.ts";
@@ -86,22 +87,20 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
   // What was to be done once, at the start, has been done.
   const again = args.filter((word) => !/^--?takeover$/.test(word));
   const successor = { program: flavour.name, args: again, env, kernel, log };
-  await using desk = new UpgradeDesk(
-    (path, stop) => startSuccessor({ ...successor, path, sockets: listeners.handed, stop }),
-    log,
-  );
+  const reloads = new ReloadDesk();
+  await using desk = new UpgradeDesk((path, stop) => {
+    reloads.mark();
+    return startSuccessor({ ...successor, path, sockets: listeners.handed, stop });
+  }, log);
   const stop = new AbortController();
   let started: StartedPlugins | undefined;
-  // Whoever asks for a reload before there is something to reload is answered when there is.
-  const first = Promise.withResolvers<Reloader>();
-  let reloader = first.promise;
   handleSignals({
     stop: () => {
       manager.stopping("stopping; containers keep running");
       stop.abort();
       desk.stop();
     },
-    reload: () => void reloader.then((made) => made.reload()),
+    reload: () => reloads.ask(),
     dump: () => {
       // Seldom wanted: a start does not load it.
       import("./diagnostics.ts").then(
@@ -116,24 +115,23 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
   using _watchdog = manager.watch();
   manager.status("starting");
   log.info(`starting ${flavour.name}`, { version: apiVersion, revision, pid: process.pid });
-  const onServing = (daemon: Daemon): void => {
+  const onServing = (daemon: Daemon, inForce: Settings): void => {
     isMain = true;
     started = daemon.plugins;
     announce(log, manager, flavour, desk.failure);
-    const made = createReloader({
+    const reloader = createReloader({
       plugins: daemon.definitions,
       started: daemon.plugins,
       log,
-      now: { settings, byUri: daemon.configs.byUri },
+      now: { settings: inForce, byUri: daemon.configs.byUri },
       read: () => resolveSettings(options, flavour),
       hasLevelFlag: options.logLevel !== undefined,
       begin: () => manager.reloading("reading the configuration again"),
       done: () => manager.ready(servingStatus("")),
     });
-    first.resolve(made);
-    reloader = Promise.resolve(made);
+    reloads.open(reloader);
   };
-  const parts = { plugins, schemas, settings, listeners, manager, desk, predecessor, onServing, log };
+  const parts = { plugins, schemas, settings, listeners, manager, desk, reloads, predecessor, onServing, log };
   await live({ ...parts, stop: stop.signal });
 }
 

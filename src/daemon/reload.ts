@@ -26,6 +26,8 @@ export interface Reloader {
   reload(): void;
   /** Settles when none runs. */
   readonly idle: Promise<void>;
+  /** What is in force: what is live as it was read last, and all else as the daemon started with it. */
+  readonly now: ConfigState;
 }
 
 /**
@@ -46,6 +48,10 @@ class ConfigReloader implements Reloader {
   constructor(options: ReloaderOptions) {
     this.#options = options;
     this.#now = options.now;
+  }
+
+  get now(): ConfigState {
+    return this.#now;
   }
 
   get idle(): Promise<void> {

@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { isAbsolute } from "node:path";
 import { FaultError, invalidArgument, messageOf, quote } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
+import { type OwnProgram, ownProgram } from "../lib/own-programs.ts";
 import { closeQuietly, type Kernel } from "../sys/index.ts";
 import { type Handover, HandoverChannel, handoverVariable } from "./handover.ts";
 import type { InheritedSocket } from "./listeners.ts";
@@ -130,23 +130,10 @@ function isTimeout(reason: unknown): boolean {
   return reason instanceof DOMException && reason.name === "TimeoutError";
 }
 
-/** Where compiled programs have their files. Source: Bun, standalone executables. */
-const compiledPrefix = "/$bunfs/";
-/** As it was at the start: a package manager that replaces the file does not change the path. */
-const executable = process.execPath;
-
 /** The program that takes over. A compiled one goes by a variable, whatever its file is called. */
-export function successorCommand(
-  path: string,
-  program: string,
-  source: string = import.meta.dir,
-): { readonly command: readonly string[]; readonly env: Readonly<Record<string, string>> } {
+function successorCommand(path: string, program: string): OwnProgram {
   const env = { LIGHTER_PROGRAM: program };
-  if (path !== "") {
-    if (!isAbsolute(path)) throw invalidArgument(`the program's path must be absolute: ${quote(path)}`);
-    return { command: [path], env };
-  }
-  if (!source.startsWith(compiledPrefix)) return { command: [resolve(source, "../../bin/lighterd")], env };
-  const beside = resolve(dirname(executable), "lighterd");
-  return { command: [existsSync(beside) ? beside : executable], env };
+  if (path === "") return { command: ownProgram("lighterd").command, env };
+  if (!isAbsolute(path)) throw invalidArgument(`the program's path must be absolute: ${quote(path)}`);
+  return { command: [path], env };
 }
