@@ -122,7 +122,8 @@ function commandOf(positionals: readonly string[], dryRun: boolean): DaemonOptio
   if (words === "publish") return "publish";
   if (words === "takeover") return "takeover";
   if (words === hookCommand) return hookCommand;
-  if (words === "help") return "help";
+  // As containerd: a command that has others below it shows what there is.
+  if (words === "help" || words === "config" || words === "config help") return "help";
   throw new FaultError("invalidArgument", `unknown command ${quote(words)}; --help shows what there is`);
 }
 

@@ -99,6 +99,16 @@ export function strictPlatform(platform: Platform): PlatformMatcher {
   return orderedPlatforms([normalizePlatform(platform)]);
 }
 
+/** What is for the system of that platform, whatever the architecture. Source: containerd/platforms compare.go, OnlyOS. */
+export function systemOfPlatform(platform: Platform): PlatformMatcher {
+  const wanted = normalizePlatform(platform);
+  const matches = (offered: Platform): boolean => {
+    const other = normalizePlatform(offered);
+    return wanted.os === other.os && hasFeatures(wanted, other);
+  };
+  return { matches, compare: orderedPlatforms([wanted]).compare };
+}
+
 /** Any of the platforms, none better than another. */
 export function anyPlatformOf(platforms: readonly Platform[]): PlatformMatcher {
   const accepted = platforms.map(normalizePlatform);
@@ -135,8 +145,12 @@ function accepts(wanted: Platform, offered: Platform): boolean {
     wanted.os === other.os &&
     wanted.architecture === other.architecture &&
     (wanted.variant ?? "") === (other.variant ?? "") &&
-    (other.osFeatures ?? []).every((feature) => (wanted.osFeatures ?? []).includes(feature))
+    hasFeatures(wanted, other)
   );
+}
+
+function hasFeatures({ osFeatures: had = [] }: Platform, { osFeatures: needed = [] }: Platform): boolean {
+  return needed.every((feature) => had.includes(feature));
 }
 
 function featureCount(platform: Platform): number {

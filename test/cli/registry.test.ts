@@ -78,6 +78,19 @@ describe("lighter and a registry", () => {
       expect(again).toMatchObject([{ name: reference, digest, fetchedBytes: 0 }]);
       expect((await lighter(daemon, ["run", "--rm", reference, "echo", "ahoy"])).stdout).toBe("ahoy\n");
       expect((await lighter(daemon, ["rmi", reference])).code).toBe(0);
+
+      // To where the daemon's transfers don't unpack, the command does.
+      const elsewhere = await lighter(daemon, ["pull", "--snapshotter", "native", reference]);
+      expect(elsewhere).toMatchObject({ code: 0, stdout: `${reference}  ${digest}\n` });
+      expect(await daemon.ctrOk(["snapshots", "--snapshotter", "native", "ls"])).toContain("Committed");
+      const flags = ["--rm", "--snapshotter", "native"];
+      expect((await lighter(daemon, ["run", ...flags, reference, "echo", "ahoy"])).stdout).toBe("ahoy\n");
+      expect((await lighter(daemon, ["rmi", reference])).code).toBe(0);
+      const nowhere = await lighter(daemon, ["pull", "--snapshotter", "none", reference]);
+      expect(nowhere).toMatchObject({ code: 1, stderr: expect.stringContaining("snapshotter") });
+      const far = await lighter(daemon, ["pull", "--snapshotter", "native", "--platform", "linux/s390x", reference]);
+      expect(far.stderr).toContain("not unpacked: linux/s390x");
+      expect((await lighter(daemon, ["rmi", reference])).code).toBe(0);
       const missing = await lighter(daemon, ["run", "--rm", "--pull", "never", reference, "true"]);
       expect(missing).toMatchObject({ code: 125, stderr: expect.stringContaining("not found") });
       const fetched = await lighter(daemon, ["run", "--rm", reference, "echo", "ahoy"]);

@@ -151,6 +151,8 @@ describe("lighterd", () => {
       return stdout;
     };
     expect(await as("lighterd", "config", "default")).toContain('imports = [ "/etc/lighter/conf.d/*.toml" ]');
+    for (const words of [["config"], ["config", "help"]])
+      expect(await as("containerd", ...words)).toContain("containerd config default");
     const ours = await as("containerd", "config", "default");
     for (const text of ["version = 4", 'root = "/var/lib/containerd"', 'imports = [ "/etc/containerd/conf.d/*.toml" ]'])
       expect(ours).toContain(text);

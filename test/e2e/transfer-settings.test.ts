@@ -11,7 +11,7 @@ import { Streaming } from "../../src/gen/containerd/services/streaming/v1/stream
 import { Transfer } from "../../src/gen/containerd/services/transfer/v1/transfer_pb.ts";
 import { ImageStoreSchema } from "../../src/gen/containerd/types/transfer/imagestore_pb.ts";
 import { OCIRegistrySchema } from "../../src/gen/containerd/types/transfer/registry_pb.ts";
-import { isFault } from "../../src/lib/faults.ts";
+import { isFault, messageOf } from "../../src/lib/faults.ts";
 import { anyOf } from "../../src/wire/any.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import { type Daemon, daemonNeeds, startDaemon, testNeeding, waitFor } from "../support/index.ts";
@@ -20,6 +20,8 @@ import { type TransferApi, transfer } from "../support/transfer.ts";
 
 const host = { os: "linux", architecture: process.arch === "arm64" ? "arm64" : "amd64" };
 const other = { os: "linux", architecture: "s390x" };
+const noTarget = "unable to initialize unpacker: no unpack platforms defined: invalid argument";
+const failureOf = (work: Promise<unknown>): Promise<string> => work.then(() => "", messageOf);
 const reference = (at: string): string => `${at}/settings/box:1`;
 
 /** An image of layers that don't compress, so that their sizes are known. */
@@ -234,16 +236,35 @@ describe("the settings of transfers", () => {
       expect([(await at.snapshots("native")).length, await at.snapshots("overlayfs")]).toEqual([1, []]);
     }
     {
-      // None at all: it is fetched, and that is it.
+      // None at all: whoever asks for it is refused, and everybody else is served.
       await using at = await bed("unpack_config = []");
-      await at.pull(registry.host, { unpack: ["overlayfs"] });
+      expect(await failureOf(at.pull(registry.host, { unpack: ["overlayfs"] }))).toBe(noTarget);
+      await at.pull(registry.host);
       expect([await at.snapshots("overlayfs"), await at.failure()]).toEqual([[], ""]);
     }
     {
       // Nothing said is overlayfs for this machine.
       await using at = await bed("");
       await at.pull(registry.host, { unpack: ["overlayfs"] });
+      expect(await failureOf(at.pull(registry.host, { unpack: ["native"] }))).toBe(noTarget);
+      expect(await failureOf(at.pull(registry.host, { unpack: ["none"] }))).toBe(noTarget);
       expect(await at.snapshots("overlayfs")).toHaveLength(1);
+    }
+  });
+
+  settingsTest("an unpack_config for systems with a feature takes images that need it, others do not", async () => {
+    const lines = 'snapshotter = "overlayfs"\ndiffer = "walking"';
+    const featured = { ...host, osFeatures: ["deck"] };
+    await using registry = serve(image(1, { ...host, "os.features": ["deck"] } as typeof host));
+    for (const [platform, count] of [
+      ["linux", 0],
+      ["linux(+deck)/s390x", 1],
+    ] as const) {
+      await using at = await bed(one(`platform = "${platform}"\n${lines}`));
+      const pulled = at.pull(registry.host, { unpack: ["overlayfs"], platform: featured });
+      expect([platform, await failureOf(pulled)]).toEqual([platform, count === 0 ? noTarget : ""]);
+      expect([platform, await at.failure()]).toEqual([platform, ""]);
+      expect([platform, (await at.snapshots("overlayfs")).length]).toEqual([platform, count]);
     }
   });
 
@@ -287,14 +308,15 @@ describe("the settings of transfers", () => {
     }
   });
 
-  settingsTest("check_platform_supported leaves images of other architectures packed", async () => {
+  settingsTest("check_platform_supported takes no images of other architectures to unpack", async () => {
     await using registry = serve(image(1, other));
     for (const [check, count] of [
       [false, 1],
       [true, 0],
     ] as const) {
       await using at = await bed(`check_platform_supported = ${check}`);
-      await at.pull(registry.host, { unpack: ["overlayfs"], platform: other });
+      const pulled = at.pull(registry.host, { unpack: ["overlayfs"], platform: other });
+      expect([check, await failureOf(pulled)]).toEqual([check, check ? noTarget : ""]);
       expect([check, (await at.snapshots("overlayfs")).length]).toEqual([check, count]);
     }
   });

@@ -1,3 +1,4 @@
+import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Platform } from "../../lib/platforms.ts";
 import type { Client } from "../client.ts";
 import type { RegistryCredentials } from "../registries/credentials.ts";
@@ -57,6 +58,14 @@ export async function pullImage(client: Client, access: RegistryAccess, options:
       : { unpacks: platforms.map((platform) => ({ platform, snapshotter: options.snapshotter })) }),
   });
   await withRegistry(client, access, (registry) => transfer(client, registry, store, options.onStep));
+}
+
+/**
+ * Whether the daemon's transfers don't unpack what was to be pulled: not to that snapshotter, or not what is for those platforms. Nothing
+ * was fetched then. Source: containerd core/unpack/unpacker.go, NewUnpacker.
+ */
+export function isUnpackedElsewhere(error: unknown): boolean {
+  return isFault(error, "invalidArgument") && messageOf(error).includes("no unpack platforms defined");
 }
 
 export interface PushOptions {

@@ -43,14 +43,15 @@ export async function verifyImage(
 
 /**
  * The targets that a client's requests come to; what nothing here unpacks is left out with a warning.
- * Source: containerd core/transfer/local/pull.go, getSupportedPlatform.
+ * Errors: invalidArgument (there are requests, and none of them comes to anything).
+ * Source: containerd core/transfer/local/pull.go, pull and getSupportedPlatform; core/unpack/unpacker.go, NewUnpacker.
  */
 export function unpackTargets(
   ctx: Ctx,
   { targets }: TransferParts,
   { unpacks }: StoreEndpoint,
 ): readonly UnpackTarget[] {
-  return unpacks.flatMap((request) => {
+  const found = unpacks.flatMap((request) => {
     const target = targetFor(targets, request);
     if (target !== undefined) return [target];
     const { snapshotter } = request;
@@ -58,6 +59,10 @@ export function unpackTargets(
     ctx.log.warn("unpack configuration is not supported, skipping", { platform, snapshotter });
     return [];
   });
+  if (unpacks.length > 0 && found.length === 0) {
+    throw invalidArgument("unable to initialize unpacker: no unpack platforms defined");
+  }
+  return found;
 }
 
 const defaultSnapshotter = "overlayfs";

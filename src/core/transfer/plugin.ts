@@ -1,7 +1,14 @@
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../lib/clock.ts";
 import { invalidArgument, notFound, quote } from "../../lib/faults.ts";
-import { formatPlatform, hostPlatform, onlyPlatform, type Platform, parsePlatform } from "../../lib/platforms.ts";
+import {
+  formatPlatform,
+  hostPlatform,
+  onlyPlatform,
+  type Platform,
+  parsePlatform,
+  systemOfPlatform,
+} from "../../lib/platforms.ts";
 import { createSlots, type Slots } from "../../lib/slots.ts";
 import {
   type ConfigSchema,
@@ -82,7 +89,7 @@ const localPlugin: PluginDefinition = definePlugin({
   init: (given, { config, plugins, log, onReload }) => {
     let now = config;
     let places = transferPlaces(config);
-    const configured = config.unpack_config ?? [defaultUnpack()];
+    const configured = config.unpack_config ?? defaultUnpacks();
     const parallel = config.max_concurrent_unpacks !== 1 && !inUserNamespace();
     const targets = configured.flatMap((one) => {
       const target = unpackTarget(
@@ -150,15 +157,15 @@ function transferPlaces(limits: Limits, before?: TransferPlaces): TransferPlaces
   };
 }
 
-function defaultUnpack(): UnpackConfig {
-  return {
-    platform: formatPlatform(hostPlatform),
-    snapshotter: "overlayfs",
-    differ: "walking",
-    config_type: "",
-    layer_types: [],
-    optional: false,
-  };
+/** Source: containerd plugins/transfer/plugin_defaults_linux.go, defaultUnpackConfig. */
+function defaultUnpacks(): readonly UnpackConfig[] {
+  const common = { config_type: "", layer_types: [] };
+  const erofs = { ...hostPlatform, osFeatures: ["erofs"] };
+  return [
+    { ...common, platform: formatPlatform(hostPlatform), snapshotter: "overlayfs", differ: "walking", optional: false },
+    // Only other processes' plugins go by that name here.
+    { ...common, platform: formatPlatform(erofs), snapshotter: "erofs", differ: "erofs", optional: true },
+  ];
 }
 
 /** Errors: notFound (snapshotter or differ), invalidArgument (platform); an optional one that cannot be is undefined. */
@@ -181,10 +188,9 @@ function unpackTarget(
     if (optional) return undefined;
     throw notFound(config.differ === "" ? "no matching diff plugins" : `diff plugin ${quote(config.differ)}`);
   }
-  const only = onlyPlatform(platform);
   const capabilities = plugins.find(SNAPSHOT.type, name)?.meta.capabilities ?? [];
   return {
-    platform: exactPlatform ? only : { ...only, matches: ({ os }) => os === platform.os },
+    platform: exactPlatform ? onlyPlatform(platform) : systemOfPlatform(platform),
     snapshotter: snapshotters.get(name),
     rebases: parallel && capabilities.includes("rebase") && differ.settle !== undefined,
     differ,

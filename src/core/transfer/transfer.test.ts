@@ -8,7 +8,7 @@ import type { Descriptor } from "../../lib/descriptor.ts";
 import { descriptorJson } from "../../lib/descriptor.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { digestOf } from "../../lib/digest.ts";
-import { FaultError } from "../../lib/faults.ts";
+import { FaultError, messageOf } from "../../lib/faults.ts";
 import { ociIndex } from "../../lib/media-types.ts";
 import { createSlots } from "../../lib/slots.ts";
 import { TarReader } from "../../lib/tar/index.ts";
@@ -187,6 +187,25 @@ requiresRoot("import", () => {
     expect(told.find(({ event }) => event === "saved")?.name).toBe(name);
     expect(asked).toContain(`import ${name}`);
     expect(bed.leases.list(bed.ctx, [])).toEqual([]);
+  });
+
+  test("is refused when it is to be unpacked to where nothing is, as one that names some place more is not", async () => {
+    const image = freshImage();
+    const name = `lighter.test/elsewhere:${count}`;
+    const archive = layoutOf([named(image.manifest, name)], image.blobs);
+    const platform = { os: "linux", architecture: "amd64" };
+    const to = (...snapshotters: string[]): StoreEndpoint =>
+      store({
+        extraReferences: [prefix("lighter.test/elsewhere")],
+        unpacks: snapshotters.map((snapshotter) => ({ platform, snapshotter })),
+      });
+    const refused = transferrer.transfer(bed.ctx, archiveSource(archive), to("native", "none"));
+    expect(await refused.then(() => "", messageOf)).toBe(
+      "unable to initialize unpacker: no unpack platforms defined: invalid argument",
+    );
+    expect(() => bed.images.get(bed.ctx, name)).toThrow("not found");
+    await transferrer.transfer(bed.ctx, archiveSource(archive), to("native", "overlayfs"));
+    expect(bed.images.get(bed.ctx, name).target?.digest).toBe(image.manifest.digest);
   });
 
   test("takes what another namespace has already", async () => {
