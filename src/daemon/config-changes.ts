@@ -1,4 +1,4 @@
-import { type ConfigPath, encodeTop, isTable, type PluginDefinition } from "../plugin/index.ts";
+import { type ConfigPath, encodeTop, isLiveTimeout, isTable, type PluginDefinition } from "../plugin/index.ts";
 import type { Settings } from "./settings.ts";
 
 /** A setting that is another than before. */
@@ -63,7 +63,7 @@ function* topChanges(now: Settings, next: Settings): Generator<ConfigChange> {
     if (!isTable(from) || !isTable(to)) yield { path: [key], from, to, isLive: false };
     else
       for (const [name, old, one] of differences(from, to))
-        yield { path: [key, name], from: old, to: one, isLive: false };
+        yield { path: [key, name], from: old, to: one, isLive: key === "timeouts" && isLiveTimeout(name) };
   }
   for (const [key, from, to] of differences(before.debug, after.debug))
     yield { path: ["debug", key], from, to, isLive: liveDebugKeys.has(key) };

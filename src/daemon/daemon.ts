@@ -6,11 +6,13 @@ import { exchangeToken } from "../core/tokens.ts";
 import { FaultError } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import {
+  createTimeLimits,
   type DaemonUpgrades,
   decodePlugins,
   orderPlugins,
   type PluginConfigs,
   type PluginDefinition,
+  type ReplaceableLimits,
   type StartedPlugins,
   startPlugins,
   token,
@@ -36,6 +38,8 @@ export interface DaemonParts {
   /** Waits until the predecessor has let go; answers how many subscribers it cut off, undefined where there is none. */
   readonly turn: () => Promise<number | undefined>;
   readonly upgrades?: DaemonUpgrades;
+  /** Fires when the process is told to end. */
+  readonly stop: AbortSignal;
   readonly log: Logger;
 }
 
@@ -50,6 +54,7 @@ export interface Daemon extends AsyncDisposable {
   /** All that might run, those of proxies too, and with what settings. */
   readonly definitions: readonly PluginDefinition[];
   readonly configs: PluginConfigs;
+  readonly timeouts: ReplaceableLimits;
   /** Stops events; answers how many subscribers that cuts off, or did. */
   retire(): number;
   /** Subscribers of a predecessor that are still waited for. */
@@ -69,6 +74,7 @@ export async function startDaemon({
   listeners,
   turn,
   upgrades,
+  stop,
   log,
 }: DaemonParts): Promise<Daemon> {
   const proxies = proxyPlugins(settings.top.proxy_plugins);
@@ -90,6 +96,7 @@ export async function startDaemon({
   await enterCgroup(settings.top.cgroup.path);
   await cleanTemporaryMounts(settings.root, kernel, log);
   for (const name of proxies.unbuilt) log.warn("proxy plugins of this type are not built, it has no effect", { name });
+  const timeouts = createTimeLimits(settings.top.timeouts);
   const started = await startPlugins({
     plugins: ordered,
     required: settings.top.required_plugins,
@@ -99,6 +106,8 @@ export async function startDaemon({
       grpcAddress,
       ttrpcAddress,
       streamProcessors: settings.top.stream_processors,
+      timeouts,
+      stop,
       returning: subscribers === undefined ? undefined : { subscribers, forMs: returnLimitMs },
       upgrades,
     },
@@ -114,10 +123,13 @@ export async function startDaemon({
     await started.get(token<ServerOf>(SERVER, id)).start(listeners);
   }
   listeners.dropUnclaimed();
-  return aliveWith({ plugins: started, definitions: plugins, configs }, stack.move());
+  return aliveWith({ plugins: started, definitions: plugins, configs, timeouts }, stack.move());
 }
 
-function aliveWith(parts: Pick<Daemon, "plugins" | "definitions" | "configs">, owned: AsyncDisposableStack): Daemon {
+function aliveWith(
+  parts: Pick<Daemon, "plugins" | "definitions" | "configs" | "timeouts">,
+  owned: AsyncDisposableStack,
+): Daemon {
   const events = parts.plugins.view.instance(exchangeToken.uri) as Exchange | undefined;
   return {
     ...parts,

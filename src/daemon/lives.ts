@@ -14,8 +14,6 @@ export interface LifeParts extends Omit<DaemonParts, "turn" | "inForce"> {
   readonly manager: ServiceManager;
   readonly desk: UpgradeDesk;
   readonly reloads: ReloadDesk;
-  /** Fires when the process is told to end. */
-  readonly stop: AbortSignal;
   /** Called each time that the daemon serves, with what it was started by. */
   readonly onServing: (daemon: Daemon, settings: Settings) => void;
   readonly log: Logger;

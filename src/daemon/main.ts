@@ -122,6 +122,7 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
     const reloader = createReloader({
       plugins: daemon.definitions,
       started: daemon.plugins,
+      timeouts: daemon.timeouts,
       log,
       now: { settings: inForce, byUri: daemon.configs.byUri },
       read: () => resolveSettings(options, flavour),

@@ -1,6 +1,13 @@
 import { messageOf } from "../lib/faults.ts";
 import type { LeveledLogger } from "../lib/log.ts";
-import { decodePlugins, dotted, type PluginDefinition, type StartedPlugins } from "../plugin/index.ts";
+import {
+  decodePlugins,
+  dotted,
+  type PluginDefinition,
+  type ReplaceableLimits,
+  type StartedPlugins,
+  withLiveTimeouts,
+} from "../plugin/index.ts";
 import { type ConfigChange, type ConfigState, configChanges, withLive } from "./config-changes.ts";
 import { noteText, type Settings } from "./settings.ts";
 
@@ -8,6 +15,7 @@ export interface ReloaderOptions {
   /** All that were decoded at the start, whether they run or not. */
   readonly plugins: readonly PluginDefinition[];
   readonly started: StartedPlugins;
+  readonly timeouts: Pick<ReplaceableLimits, "replace">;
   readonly log: LeveledLogger;
   /** What the daemon started with. */
   readonly now: ConfigState;
@@ -93,6 +101,7 @@ class ConfigReloader implements Reloader {
     const commit = await started.prepare(byUri);
     // From here on nothing waits and nothing fails.
     commit();
+    this.#options.timeouts.replace(settings.top.timeouts);
     this.#setLog(settings);
     this.#now = { settings: this.#inForce(settings), byUri };
     this.#tell(changes);
@@ -112,7 +121,8 @@ class ConfigReloader implements Reloader {
     const now = this.#now.settings;
     const { level, format, log_trace_id } = top.debug;
     const debug = { ...now.top.debug, level, format, log_trace_id };
-    return { ...now, logLevel, logFormat, logTraceIds, top: { ...now.top, debug } };
+    const timeouts = withLiveTimeouts(now.top.timeouts, top.timeouts);
+    return { ...now, logLevel, logFormat, logTraceIds, top: { ...now.top, debug, timeouts } };
   }
 
   #tell(changes: readonly ConfigChange[]): void {

@@ -3,6 +3,7 @@ import { silentLogger } from "../lib/log.ts";
 import {
   decodePlugins,
   defaultConfig,
+  defaultTimeLimits,
   definePlugin,
   kind,
   orderPlugins,
@@ -80,6 +81,7 @@ async function composedServices(
       grpcAddress: "",
       ttrpcAddress: "",
       streamProcessors: new Map(),
+      timeouts: defaultTimeLimits,
     },
     log: silentLogger,
     config: (plugin) => byUri.get(plugin.uri),

@@ -3,7 +3,6 @@ import {
   anything,
   type ConfigSchema,
   choice,
-  duration,
   flag,
   integer,
   leaf,
@@ -13,6 +12,7 @@ import {
   text,
   texts,
 } from "./schema.ts";
+import { timeoutsSchema } from "./timeouts.ts";
 
 /** The newest version of containerd's configuration that is read. Source: containerd version/version.go. */
 export const configVersion = 4;
@@ -89,7 +89,7 @@ const topFields: { readonly [K in keyof TopConfig]: ConfigSchema<TopConfig[K]> }
   proxy_plugins: mapOf(
     table({ type: text(), address: text(), platform: text(), exports: mapOf(text()), capabilities: texts() }),
   ),
-  timeouts: mapOf(duration()),
+  timeouts: timeoutsSchema,
   imports: texts([], "/etc/lighter/conf.d/*.toml"),
   stream_processors: mapOf(table({ accepts: texts(), returns: text(), path: text(), args: texts(), env: texts() })),
   plugins: mapOf(anything),

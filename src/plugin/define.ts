@@ -2,6 +2,7 @@ import type { Logger } from "../lib/log.ts";
 import type { StreamProcessorConfig } from "./config.ts";
 import type { Prepare } from "./live.ts";
 import type { ConfigSchema } from "./schema.ts";
+import type { TimeLimits } from "./timeouts.ts";
 
 /** A plugin's type, as Introspection shows it; every plugin of a kind gives a T. */
 export interface Kind<T> {
@@ -74,6 +75,10 @@ export interface DaemonFacts {
   readonly ttrpcAddress: string;
   /** The configuration's `stream_processors`, by id. */
   readonly streamProcessors: ReadonlyMap<string, StreamProcessorConfig>;
+  /** The configuration's `timeouts`, as they are just now. */
+  readonly timeouts: TimeLimits;
+  /** Fires when the daemon is told to end, also while it starts. */
+  readonly stop?: AbortSignal | undefined;
   /** Where this daemon takes the place of one that cut off its subscribers for it: how many will be back, within what time. */
   readonly returning?: { readonly subscribers: number; readonly forMs: number } | undefined;
   /** Puts another program in the daemon's place. */

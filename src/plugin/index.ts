@@ -25,3 +25,11 @@ export type { Commit, Prepare } from "./live.ts";
 export { defaultConfig, type LoadedConfig, loadConfig } from "./load-config.ts";
 export { decodePlugins, type PluginConfigs } from "./plugin-config.ts";
 export * from "./schema.ts";
+export {
+  createTimeLimits,
+  defaultTimeLimits,
+  isLiveTimeout,
+  type ReplaceableLimits,
+  type TimeLimits,
+  withLiveTimeouts,
+} from "./timeouts.ts";

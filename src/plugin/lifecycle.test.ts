@@ -4,6 +4,7 @@ import { silentLogger } from "../lib/log.ts";
 import { definePlugin, kind, optional, type PluginDefinition, SkipPlugin, token } from "./define.ts";
 import { type StartedPlugins, startPlugins } from "./lifecycle.ts";
 import { table, text } from "./schema.ts";
+import { defaultTimeLimits } from "./timeouts.ts";
 
 const A = kind<string>("t.a.v1");
 const B = kind<number>("t.b.v1");
@@ -14,7 +15,14 @@ const start = (plugins: readonly PluginDefinition[], required: readonly string[]
   startPlugins({
     plugins,
     required,
-    daemon: { root: "/r", state: "/s", grpcAddress: "/g", ttrpcAddress: "/t", streamProcessors: new Map() },
+    daemon: {
+      root: "/r",
+      state: "/s",
+      grpcAddress: "/g",
+      ttrpcAddress: "/t",
+      streamProcessors: new Map(),
+      timeouts: defaultTimeLimits,
+    },
     log: silentLogger,
     config: (plugin) => plugin.config.decode(undefined, [], { unknown: () => {}, invalid: () => {} }),
   });

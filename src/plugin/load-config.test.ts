@@ -90,7 +90,7 @@ describe("loadConfig", () => {
     expect(top.state).toBe("/s");
     expect(top.disabled_plugins).toEqual(["x.a", "x.b"]);
     expect(top.plugins.get("x.p")).toEqual({ k: 2, l: [2], m: 1 });
-    expect(Object.fromEntries(top.timeouts)).toEqual({ a: 1000, b: 2000 });
+    expect(Object.fromEntries(top.timeouts)).toMatchObject({ a: 1000, b: 2000 });
   });
   test("refuses plugin names that are no URIs", async () => {
     expect(await failure(load('version = 2\nrequired_plugins = ["x.y", "cri"]'))).toMatch(

@@ -198,16 +198,22 @@ const merging: readonly Case[] = [
     files: {
       "c.toml":
         'version = 3\nimports = ["d.toml"]\n[proxy_plugins.a]\ntype = "snapshot"\naddress = "/a"\nplatform = "linux/amd64"\n' +
-        '[proxy_plugins.b]\ntype = "diff"\naddress = "/b"\n[timeouts]\nx = "1s"\ny = "2s"\n' +
+        '[proxy_plugins.b]\ntype = "diff"\naddress = "/b"\n[timeouts]\n"io.containerd.timeout.shim.load" = "1s"\n"io.containerd.timeout.task.state" = "2s"\n' +
         '[stream_processors.p]\naccepts = ["a"]\nreturns = "b"\npath = "p"\nargs = ["-x"]\n',
       "d.toml":
-        'version = 3\n[proxy_plugins.a]\ntype = "snapshot"\naddress = "/new"\n[timeouts]\ny = "3s"\n' +
+        'version = 3\n[proxy_plugins.a]\ntype = "snapshot"\naddress = "/new"\n[timeouts]\n"io.containerd.timeout.task.state" = "3s"\n' +
         '[stream_processors.p]\naccepts = ["c"]\nreturns = "b"\npath = "q"\n',
     },
     values: [
       [["proxy_plugins", "a"], { type: "snapshot", address: "/new" }],
       [["proxy_plugins", "b"], { type: "diff", address: "/b" }],
-      [["timeouts"], { x: "1s", y: "3s" }],
+      [
+        ["timeouts"],
+        {
+          "io.containerd.timeout.shim.load": "1s",
+          "io.containerd.timeout.task.state": "3s",
+        },
+      ],
       [["stream_processors", "p"], { accepts: ["c"], returns: "b", path: "q" }],
     ],
   },
@@ -278,6 +284,18 @@ const mistyped: readonly Case[] = [
     ],
   },
   {
+    name: "timeouts; one of the CRI's is known",
+    files: {
+      "c.toml":
+        'version = 3\n[timeouts]\n"io.containerd.timeout.shim.laod" = "5s"\n' +
+        '"io.containerd.timeout.cri.defercleanup" = "1m0s"\nmine = "1s"\n',
+    },
+    warnings: [
+      'c.toml:3: unknown key timeouts."io.containerd.timeout.shim.laod" is ignored; did you mean "io.containerd.timeout.shim.load"?',
+      "c.toml:5: unknown key timeouts.mine is ignored",
+    ],
+  },
+  {
     name: "tables of older versions in version 4",
     files: { "c.toml": 'version = 4\n[metrics]\naddress = ""\n[debug]\naddress = "/d"\n' },
     warnings: [
@@ -318,10 +336,16 @@ const wrong: readonly Case[] = [
     ],
   },
   {
-    name: "timeouts without a unit",
-    files: { "c.toml": 'version = 3\n[timeouts]\n"io.containerd.timeout.shim.load" = "5"\n' },
+    name: "timeouts without a unit, or without any time",
+    files: {
+      "c.toml":
+        'version = 3\n[timeouts]\n"io.containerd.timeout.shim.load" = "5"\n' +
+        '"io.containerd.timeout.task.state" = "0s"\n"io.containerd.timeout.bolt.open" = "0s"\nmine = 5\n',
+    },
     errors: [
       'c.toml:3: timeouts."io.containerd.timeout.shim.load": expected a duration with units (ns, us, ms, s, m, h), got the string "5"; for example "io.containerd.timeout.shim.load" = "10s"',
+      'c.toml:4: timeouts."io.containerd.timeout.task.state": expected a duration of more than 0, got the string "0s"; for example "io.containerd.timeout.task.state" = "10s"',
+      'c.toml:6: timeouts.mine: expected a duration with units (ns, us, ms, s, m, h), got the number 5; for example mine = "10s"',
     ],
   },
   {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonPlugins } from "../../src/daemon/index.ts";
-import { defaultConfig, encodeTop, isTable, type PluginDefinition } from "../../src/plugin/index.ts";
+import { defaultConfig, encodeTop, isLiveTimeout, isTable, type PluginDefinition } from "../../src/plugin/index.ts";
 
 interface Row {
   readonly default: string;
@@ -63,6 +63,16 @@ describe("docs/configuration.md", () => {
       key === "debug" || key === "cgroup" ? Object.keys(value as object).map((name) => `${key}.${name}`) : [key],
     );
     expect([...rows.keys(), "plugins"].toSorted()).toEqual(keys.toSorted());
+  });
+
+  test("has every limit of [timeouts], with its default and whether it is live", () => {
+    const rows = [...(tables.get("Timeouts") ?? [])].filter(([key]) => key !== "cri.defercleanup");
+    const limits = encodeTop(defaultConfig().top).timeouts as Readonly<Record<string, string>>;
+    const told = Object.entries(limits).map(([key, value]) => [
+      key.replace("io.containerd.timeout.", ""),
+      { default: `\`"${value}"\``, live: isLiveTimeout(key) ? "yes" : "no" },
+    ]);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(told));
   });
 
   test("names no plugin that is not there", () => {

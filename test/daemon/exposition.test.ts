@@ -206,7 +206,8 @@ function bedOf(stats: Readonly<Record<string, Stats>>, limits: { oneLimitMs?: nu
     containers: { get: () => create(ContainerSchema, { runtime: { name: "io.containerd.runc.v2" } }) },
     exchange,
     log: silentLogger,
-    ...limits,
+    timeouts: { shimStatsMs: limits.oneLimitMs ?? 2000 },
+    ...(limits.allLimitMs === undefined ? {} : { allLimitMs: limits.allLimitMs }),
   });
   return {
     figures,

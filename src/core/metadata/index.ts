@@ -1,3 +1,4 @@
+export { openMetadataPatiently } from "./lock-patience.ts";
 export type {
   Metadata,
   MetadataOptions,

@@ -69,6 +69,8 @@ export interface MetadataOptions {
   /** The database file; its folder exists. */
   readonly path: string;
   readonly schemas: readonly SchemaPart[];
+  /** How long another process that holds the file is waited for, with the loop standing still; a second when left out. */
+  readonly busyMs?: number | undefined;
   /** Where trouble is told that no caller waits for. */
   readonly log?: Logger | undefined;
 }

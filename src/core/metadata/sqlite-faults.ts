@@ -29,6 +29,12 @@ export function isStorageError(error: unknown): boolean {
   return error instanceof SQLiteError && causes.has(primaryCode(error));
 }
 
+/** Whether a fault of storageFault's says that another process has the file. Source: SQLITE_BUSY, SQLITE_LOCKED. */
+export function isHeldByOther(error: unknown): boolean {
+  const cause = error instanceof FaultError ? error.cause : undefined;
+  return cause instanceof SQLiteError && [5, 6].includes(primaryCode(cause));
+}
+
 /** SQLite's error as a fault that names the file and says what to do; any other error as it came. */
 export function storageFault(path: string, doing: string, error: unknown): unknown {
   if (!(error instanceof SQLiteError)) return error;

@@ -13,11 +13,9 @@ const statementCacheSize = 1000;
 /**
  * How the file is used. EXCLUSIVE: no second process, no shared memory file, and reads cost half. NORMAL:
  * SQLite syncs what migrations need, and leaves the sync of each commit to wal-sync.ts; log-checkpoint.ts takes the rest over.
- * busy_timeout covers a predecessor that is
- * being killed. A page of 8 KiB takes a container's row whole, spec included.
+ * A page of 8 KiB takes a container's row whole, spec included.
  */
 const pragmas = [
-  "PRAGMA busy_timeout = 1000",
   "PRAGMA page_size = 8192",
   "PRAGMA locking_mode = EXCLUSIVE",
   "PRAGMA journal_mode = WAL",
@@ -26,6 +24,9 @@ const pragmas = [
   "PRAGMA temp_store = MEMORY",
   "PRAGMA trusted_schema = OFF",
 ];
+
+/** Covers a predecessor that is being killed. */
+const busyMs = 1000;
 
 /**
  * Opens the metadata database, makes it where there is none, and brings its tables up to date.
@@ -39,6 +40,7 @@ export function openMetadata(options: MetadataOptions): Metadata {
   using stack = new DisposableStack();
   try {
     const db = stack.adopt(new Database(path, { create: true, strict: true }), (opened) => opened.close(true));
+    db.run(`PRAGMA busy_timeout = ${options.busyMs ?? busyMs}`);
     for (const pragma of pragmas) db.run(pragma);
     migrate(db, path, options.schemas);
     const sync = stack.use(openWalSync(path));

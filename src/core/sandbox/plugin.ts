@@ -40,6 +40,7 @@ const shimControllerPlugin: PluginDefinition = definePlugin({
         shims: tasks.shims,
         bundles: createBundles({ state: daemon.state, folder, unmountTree, log }),
         diedUnder,
+        timeouts: daemon.timeouts,
         endpoint: { address: `ttrpc+unix://${hostSocketPath(daemon.state)}`, version: shimVersion },
         log,
       }),

@@ -6,19 +6,19 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import { defaultTimeLimits, type TimeLimits } from "../../plugin/index.ts";
 import { anyIs } from "../../wire/any.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import { type RunningSandbox, RunningSandboxes, type RunningSandboxesOptions } from "./running-sandboxes.ts";
 import { writeRecord } from "./sandbox-records.ts";
 import type { SandboxController, SandboxCreation, SandboxEndpoint, SandboxStatus } from "./sandboxes.ts";
 
-/** How long taking down a sandbox that failed may take. Source: containerd plugins/sandbox/controller.go, cleanupShim. */
-const cleanupTimeoutMs = 5_000;
-
 export interface ShimControllerOptions extends RunningSandboxesOptions {
   /** Where the shared host takes calls. */
   readonly endpoint: SandboxEndpoint;
   readonly clock?: Clock | undefined;
+  /** containerd's defaults when left out. */
+  readonly timeouts?: Pick<TimeLimits, "shimCleanupMs"> | undefined;
 }
 
 /**
@@ -198,7 +198,8 @@ class ShimController implements SandboxController, AsyncDisposable {
   async #takeDown(sandbox: RunningSandbox): Promise<void> {
     const { namespace, id } = sandbox.bundle;
     try {
-      const call = { namespace, timeoutMs: cleanupTimeoutMs };
+      const { shimCleanupMs: timeoutMs } = this.#options.timeouts ?? defaultTimeLimits;
+      const call = { namespace, timeoutMs };
       await this.#running.callRepeatable(sandbox, (client) => client.shutdownSandbox({ sandboxId: id }, call));
     } catch (error) {
       if (!isFault(error, "notFound")) this.#options.log.error("failed to shutdown sandbox", { id, error });

@@ -12,21 +12,24 @@ export interface OpenedShim extends ShimConnection {
   readonly version: number;
 }
 
-/** To the first answer. Source: containerd core/runtime/v2/shim.go, loadTimeout. */
-const answerLimitMs = 5_000;
-
 /**
  * Connects to a shim, and asks whether it serves the version that it says: a program may be newer than the process that
  * it sends its callers to, which then speaks the older one.
+ * Shape: `answerLimitMs` is for the connection, and again for the answer.
  * Errors: unavailable (nobody answers in time), notImplemented (no unix socket), unknown.
  * Source: containerd core/runtime/v2/shim.go, makeConnection and clientVersionDowngrader.
  */
-export async function connectShim(id: string, namespace: string, bootstrap: Bootstrap): Promise<OpenedShim> {
+export async function connectShim(
+  id: string,
+  namespace: string,
+  bootstrap: Bootstrap,
+  answerLimitMs: number,
+): Promise<OpenedShim> {
   const path = socketPathOf(bootstrap);
-  const raw = await open(path, bootstrap.protocol);
+  const raw = await open(path, bootstrap.protocol, answerLimitMs);
   try {
     const { version } = bootstrap;
-    const serves = version === 2 || (await servesNewest(raw, id, namespace));
+    const serves = version === 2 || (await servesNewest(raw, { id, namespace, answerLimitMs }));
     return new Opened(raw, serves ? version : 2);
   } catch (error) {
     await raw[Symbol.asyncDispose]();
@@ -34,7 +37,7 @@ export async function connectShim(id: string, namespace: string, bootstrap: Boot
   }
 }
 
-async function open(path: string, protocol: string): Promise<ClientConnection> {
+async function open(path: string, protocol: string, answerLimitMs: number): Promise<ClientConnection> {
   const opening = protocol === "grpc" ? connectGrpc({ path }) : connectTtrpc({ path });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -51,7 +54,10 @@ async function open(path: string, protocol: string): Promise<ClientConnection> {
 }
 
 /** Any answer but "not implemented" says that the service is there. */
-async function servesNewest(raw: ClientConnection, id: string, namespace: string): Promise<boolean> {
+async function servesNewest(
+  raw: ClientConnection,
+  { id, namespace, answerLimitMs }: { readonly id: string; readonly namespace: string; readonly answerLimitMs: number },
+): Promise<boolean> {
   try {
     await raw.client(TaskV3).connect({ id }, { namespace, timeoutMs: answerLimitMs });
   } catch (error) {

@@ -4,14 +4,12 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import { systemClock } from "../../lib/clock.ts";
 import { isFault, messageOf, notFound, wrapFault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { connectShim, type OpenedShim } from "./connect-shim.ts";
 import type { OwnShim, Shim, ShimEnd, ShimEndpoint } from "./shim.ts";
 import { readBootstrap, writeBootstrap } from "./shim-files.ts";
 import type { ShimIdentity, ShimProgram } from "./shim-program.ts";
-
-/** How long a shim may take to shut down. Source: containerd core/runtime/v2/shim.go, shutdownTimeout. */
-const shutdownLimitMs = 3_000;
 
 /** How long an ending daemon waits for a shim that is just being started, or answers its first call. */
 const closingGraceMs = 1_000;
@@ -33,6 +31,7 @@ export interface ProcessShimOptions extends ShimIdentity {
   readonly readLog: () => Disposable;
   /** Fires when the daemon ends: shims live on. */
   readonly closing: AbortSignal;
+  readonly timeouts: Pick<TimeLimits, "shimLoadMs" | "shimShutdownMs">;
   readonly log: Logger;
 }
 
@@ -75,11 +74,12 @@ export class ProcessShim implements Shim, OwnShim {
     if (this.#dead) await this.ended;
     if (this.#released || this.#dead) return;
     this.#released = true;
-    const { id, namespace, log } = this.#options;
+    const { id, namespace, timeouts, log } = this.#options;
     const connection = await this.#opening?.catch(() => undefined);
     if (connection === undefined) return;
     if (!connection.lost) {
-      await connection.task.shutdown({ id }, { namespace, timeoutMs: shutdownLimitMs }).catch((error: unknown) => {
+      const call = { namespace, timeoutMs: timeouts.shimShutdownMs };
+      await connection.task.shutdown({ id }, call).catch((error: unknown) => {
         // Most shims end before they answer.
         if (!isFault(error, "unavailable"))
           log.warn("failed to shutdown shim task and the shim might be leaked", { error });
@@ -135,8 +135,8 @@ export class ProcessShim implements Shim, OwnShim {
   }
 
   async #connect(bootstrap: Bootstrap): Promise<OpenedShim> {
-    const { id, namespace } = this.#options;
-    const connection = await connectShim(id, namespace, bootstrap);
+    const { id, namespace, timeouts } = this.#options;
+    const connection = await connectShim(id, namespace, bootstrap, timeouts.shimLoadMs);
     this.#endpoint = { address: `${bootstrap.protocol}+${bootstrap.address}`, version: connection.version };
     void connection.closed.then(() => this.#lost());
     return connection;

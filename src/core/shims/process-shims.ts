@@ -1,5 +1,6 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "../../lib/log.ts";
+import { defaultTimeLimits, type TimeLimits } from "../../plugin/index.ts";
 import { createFdWatcher, type FdWatcher, type Kernel } from "../../sys/index.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { isOfHost } from "./host-files.ts";
@@ -12,6 +13,8 @@ import { type DaemonFacts, type ShimIdentity, ShimProgram } from "./shim-program
 export interface ProcessShimsOptions {
   readonly daemon: DaemonFacts;
   readonly kernel: Kernel;
+  /** containerd's defaults without. */
+  readonly timeouts?: TimeLimits | undefined;
   readonly log: Logger;
 }
 
@@ -33,6 +36,7 @@ export function createProcessShims(options: ProcessShimsOptions): ProcessShims {
 
 class BundledShims implements ProcessShims {
   readonly #options: ProcessShimsOptions;
+  readonly #timeouts: TimeLimits;
   readonly #closing = new AbortController();
   readonly #programs = new Map<string, ShimProgram>();
   readonly #shims = new Set<ProcessShim>();
@@ -40,6 +44,7 @@ class BundledShims implements ProcessShims {
 
   constructor(options: ProcessShimsOptions) {
     this.#options = options;
+    this.#timeouts = options.timeouts ?? defaultTimeLimits;
   }
 
   byProgram(identity: ShimIdentity, program: string, options: Any | undefined): Shim {
@@ -91,6 +96,7 @@ class BundledShims implements ProcessShims {
       program: owner.program === undefined ? undefined : this.#program(owner.program),
       readLog: () => readShimLog({ kernel: this.#options.kernel, watcher: this.#watch(), bundle, log }),
       closing: this.#closing.signal,
+      timeouts: this.#timeouts,
       log,
       onGone: () => this.#shims.delete(shim),
     });
@@ -102,7 +108,7 @@ class BundledShims implements ProcessShims {
   #program(path: string): ShimProgram {
     const known = this.#programs.get(path);
     if (known !== undefined) return known;
-    const program = new ShimProgram(path, this.#options.daemon, this.#options.log);
+    const program = new ShimProgram(path, this.#options.daemon, this.#timeouts, this.#options.log);
     this.#programs.set(path, program);
     return program;
   }

@@ -6,6 +6,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { programVersion } from "../../lib/program-version.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import { type Bootstrap, bootstrapParams, parseBootstrap, plainOptions } from "./bootstrap.ts";
 import { runBounded } from "./run-bounded.ts";
 import type { ShimEnd } from "./shim.ts";
@@ -30,8 +31,6 @@ export interface ShimIdentity {
 
 /** A virtual machine may have to boot first. */
 const startLimitMs = 60_000;
-/** Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
-const deleteLimitMs = 5_000;
 
 /** What a shim says that takes its options where others take bootstrap parameters. Source: containerd 1.6, manager_linux.go. */
 const readsOptions = /type with url|proto: |unmarshal/i;
@@ -40,14 +39,16 @@ const readsOptions = /type with url|proto: |unmarshal/i;
 export class ShimProgram {
   readonly path: string;
   readonly #daemon: DaemonFacts;
+  readonly #timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly #log: Logger;
   readonly #isOld: boolean;
   /** The version of the program that refused the parameters. */
   #refused: string | undefined;
 
-  constructor(path: string, daemon: DaemonFacts, log: Logger) {
+  constructor(path: string, daemon: DaemonFacts, timeouts: Pick<TimeLimits, "shimCleanupMs">, log: Logger) {
     this.path = path;
     this.#daemon = daemon;
+    this.#timeouts = timeouts;
     this.#log = log;
     this.#isOld = /shim-(runc|runhcs)-v1/.test(basename(path));
   }
@@ -73,7 +74,7 @@ export class ShimProgram {
   /** Runs `delete`, which cleans up after a shim that is no more. Errors: unknown. */
   async delete(shim: ShimIdentity): Promise<ShimEnd> {
     const command = [...this.#command(shim), "-bundle", shim.bundle, "delete"];
-    const { stdout } = await this.#run(command, shim, new Uint8Array(), deleteLimitMs);
+    const { stdout } = await this.#run(command, shim, new Uint8Array(), this.#timeouts.shimCleanupMs);
     const { pid, exitStatus, exitedAt } = fromBinary(DeleteResponseSchema, stdout);
     return { pid, exitStatus, exitedAt: exitedAt ?? systemClock().toTimestamp() };
   }

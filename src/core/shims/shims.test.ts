@@ -5,6 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { BootstrapResultSchema } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
 import { failureText } from "../../lib/fault-testing.ts";
 import { createLogger, type Logger, silentLogger } from "../../lib/log.ts";
+import { createTimeLimits, defaultTimeLimits } from "../../plugin/index.ts";
 import { createKernel } from "../../sys/index.ts";
 import { parseBootstrap, socketPathOf } from "./bootstrap.ts";
 import { createProcessShims } from "./index.ts";
@@ -52,7 +53,7 @@ describe("socketPathOf", () => {
 
 describe("a shim's program", () => {
   /** What comes of a shim whose program is this script. */
-  const start = async (script: string, log: Logger = silentLogger): Promise<string> => {
+  const start = async (script: string, log: Logger = silentLogger, timeouts = defaultTimeLimits): Promise<string> => {
     const folder = await mkdtemp("/tmp/lighter-shims-");
     const program = join(folder, "containerd-shim-x-v1");
     const bundle = join(folder, "bundle");
@@ -61,13 +62,27 @@ describe("a shim's program", () => {
       await Bun.write(program, `#!/bin/sh\ncase "$*" in *delete) exit 1;; esac\n${script}\n`);
       await chmod(program, 0o755);
       const daemon = { grpcAddress: "/g", ttrpcAddress: "/t", publishBinary: "/p", socketDir: "/s", env: process.env };
-      await using shims = createProcessShims({ daemon, kernel: createKernel(), log });
+      await using shims = createProcessShims({ daemon, kernel: createKernel(), timeouts, log });
       const shim = shims.byProgram({ namespace: "ns", id: "c1", bundle }, program, undefined);
       return await failureText(() => shim.connection());
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   };
+
+  test("whose shim is silent has the time that is configured", async () => {
+    const folder = await mkdtemp("/tmp/lighter-silent-");
+    const socket = join(folder, "s.sock");
+    using _silent = Bun.listen({ unix: socket, socket: { data: () => {} } });
+    const short = createTimeLimits(new Map([["io.containerd.timeout.shim.load", 100]]));
+    const answer = `{"version":3,"protocol":"ttrpc","address":"unix://${socket}"}`;
+    try {
+      const said = await start(`echo '${answer}'`, silentLogger, short);
+      expect(said).toStartWith("deadlineExceeded: start failed: ");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
 
   test("that fails is an error with its words", async () => {
     expect(await start("echo out; echo err >&2; exit 3")).toBe("unknown: start failed: out\nerr: exit status 3");

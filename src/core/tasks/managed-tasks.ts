@@ -7,6 +7,7 @@ import { alreadyExists, FaultError, isFault, unavailable, wrapFault } from "../.
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { logFor, traced } from "../../lib/trace.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -26,8 +27,6 @@ import type { DaemonFailpoint } from "./steps.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
 import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
 
-/** How long cleaning up after a failure may take. Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
-const cleanupTimeoutMs = 5_000;
 /** Creations and deletions of one task that wait for each other. */
 const waitingMax = 64;
 const noEndpoint: ShimEndpoint = { address: "", version: 0 };
@@ -50,6 +49,7 @@ export interface ManagedTasksOptions {
   readonly figures: TaskFigures;
   readonly failpoint: DaemonFailpoint;
   readonly deprecated: (deprecation: Deprecation) => void;
+  readonly timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly log: Logger;
   /** Ends waits, lets go of the shims. */
   readonly close: () => Promise<void>;
@@ -116,7 +116,7 @@ export class ManagedTasks implements TaskManager {
     using _lock = await this.#lock(ctx, namespace, id);
     const task = this.#known(namespace, id);
     try {
-      await task.abandon(cleanupTimeoutMs);
+      await task.abandon(this.#options.timeouts.shimCleanupMs);
     } catch (error) {
       if (!isFault(error, "notFound")) throw error;
     }
@@ -245,7 +245,7 @@ export class ManagedTasks implements TaskManager {
     const { orphans } = this.#options.table;
     const key = taskKey(task.namespace, task.id);
     try {
-      await task.abandon(cleanupTimeoutMs);
+      await task.abandon(this.#options.timeouts.shimCleanupMs);
     } catch (error) {
       if (!isFault(error, "notFound")) {
         logFor(ctx, this.#options.log).warn("clean up after a failed task", { id: task.id, error });

@@ -4,15 +4,13 @@ import { createCtx } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
 import type { ProcessShims, Shim, ShimEnd } from "../shims/index.ts";
 import type { Bundle, Bundles } from "./bundles.ts";
 import type { ShimTask } from "./shim-task.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
-
-/** How long a shim of the last life may take to take down what was never made. Source: shim.go, cleanupTimeout. */
-const cleanupTimeoutMs = 5_000;
 
 export interface OwnShimsOptions {
   readonly shims: Pick<ProcessShims, "ofBundle">;
@@ -21,6 +19,7 @@ export interface OwnShimsOptions {
   readonly locks: KeyedMutex;
   readonly exchange: Pick<Exchange, "publish">;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
+  readonly timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly log: Logger;
 }
 
@@ -98,7 +97,7 @@ export class OwnShims {
     if (await isThere(task)) return;
     log.info("cleaning leaked shim process", { namespace, id });
     table.remove(task);
-    await task.abandon(cleanupTimeoutMs).catch((error: unknown) => {
+    await task.abandon(this.#options.timeouts.shimCleanupMs).catch((error: unknown) => {
       if (!isFault(error, "notFound")) log.warn("clean up a leaked shim", { namespace, id, error });
     });
     await shim.own?.release();

@@ -7,6 +7,7 @@ import { isFault } from "../../lib/faults.ts";
 import { checkIdentifier } from "../../lib/identifiers.ts";
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import { isErrno } from "../../sys/index.ts";
 import { anyOf } from "../../wire/any.ts";
 import type { Exchange } from "../events/index.ts";
@@ -30,6 +31,7 @@ export interface ReconcilerOptions {
   /** Tells bundles of the last life that are other shims': they are none of the host's business. */
   readonly ownShims: Pick<OwnShims, "has" | "known">;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; broken?: string }) => ShimTask;
+  readonly timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly log: Logger;
   /** Fires when the daemon ends. */
   readonly closing: AbortSignal;
@@ -39,8 +41,6 @@ export interface ReconcilerOptions {
 const settlePauseMs = 20;
 const settlePauseMaxMs = 500;
 
-/** How long cleaning up after a failure may take. Source: containerd core/runtime/v2/shim.go, cleanupTimeout. */
-const cleanupTimeoutMs = 5_000;
 /** How long a host may take to say what it has. */
 const listLimitMs = 10_000;
 
@@ -151,7 +151,7 @@ export class Reconciler {
     const { log, table } = this.#options;
     const { namespace, id } = task;
     try {
-      await task.abandon(cleanupTimeoutMs);
+      await task.abandon(this.#options.timeouts.shimCleanupMs);
     } catch (error) {
       if (!isFault(error, "notFound")) return log.warn("clean up after a failed task", { namespace, id, error });
     }

@@ -3,6 +3,7 @@ import { type ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.
 import { unlessAborted } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
 import type { RecentExits } from "./recent-exits.ts";
@@ -10,8 +11,6 @@ import { callOnce, callRepeatable, diedUnder, livesMax, through } from "./shim-c
 import { answered, type CallTimes, type DaemonFailpoint, type ShimCall } from "./steps.ts";
 import type { ExecCreation, ExitInfo, ProcessState, Signal, Task, TaskCreation } from "./tasks.ts";
 
-/** How long a shim may take to tell a state. Source: containerd plugins/services/tasks/local.go, stateTimeout. */
-const stateTimeoutMs = 2_000;
 const sigkill = 9;
 
 export interface ShimTaskOptions {
@@ -23,6 +22,7 @@ export interface ShimTaskOptions {
   readonly log: Logger;
   /** Fires when the daemon ends: waits end with it. */
   readonly closing: AbortSignal;
+  readonly timeouts: Pick<TimeLimits, "taskStateMs">;
   readonly failpoint: DaemonFailpoint;
   readonly timed?: CallTimes | undefined;
   /** Why the shim can't read the task's state, if so. */
@@ -54,6 +54,7 @@ export class ShimTask implements Task {
   readonly #call: CallOptions;
   readonly #log: Logger;
   readonly #closing: AbortSignal;
+  readonly #timeouts: ShimTaskOptions["timeouts"];
   readonly #steps: Parameters<typeof answered>[0];
   /** One wait a process at the shim, however many clients wait. */
   readonly #waits = new Map<string, Promise<WaitAnswer>>();
@@ -68,6 +69,7 @@ export class ShimTask implements Task {
     this.#call = { namespace: options.namespace };
     this.#log = options.log;
     this.#closing = options.closing;
+    this.#timeouts = options.timeouts;
     this.#steps = { failpoint: options.failpoint, timed: options.timed };
   }
 
@@ -107,10 +109,11 @@ export class ShimTask implements Task {
 
   async state(execId: string): Promise<ProcessState> {
     if (this.broken !== undefined) return unknownState;
+    const timeoutMs = this.#timeouts.taskStateMs;
     try {
       const call = (task: TaskClient): ReturnType<TaskClient["state"]> =>
-        task.state({ id: this.id, execId }, { ...this.#call, timeoutMs: stateTimeoutMs });
-      const state = await callRepeatable(this.shim, call, stateTimeoutMs);
+        task.state({ id: this.id, execId }, { ...this.#call, timeoutMs });
+      const state = await callRepeatable(this.shim, call, timeoutMs);
       return { ...state, exitedAt: state.exitedAt };
     } catch (error) {
       if (isFault(error, "notFound") || isFault(error, "unavailable")) throw error;

@@ -3,6 +3,7 @@ import { createCtx } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
+import { defaultTimeLimits, type TimeLimits } from "../../plugin/index.ts";
 import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/index.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
@@ -43,6 +44,8 @@ export interface TaskManagerOptions {
   readonly kernel?: Kernel | undefined;
   /** Where shims of other runtimes are looked for; PATH when left out. */
   readonly path?: string | undefined;
+  /** containerd's defaults when left out. */
+  readonly timeouts?: TimeLimits | undefined;
   /** Where a test may have the daemon die; nowhere when left out. */
   readonly failpoint?: DaemonFailpoint | undefined;
   /** Hears of what a client did in a way that will go. */
@@ -66,14 +69,22 @@ const sandboxFolder = "io.containerd.sandbox.controller.v1.shim";
  * idle daemon has no host.
  */
 export function createTaskManager(options: TaskManagerOptions): TaskManager {
-  const { root, state, log, exchange, failpoint = () => {}, deprecated = () => {} } = options;
+  const {
+    root,
+    state,
+    log,
+    exchange,
+    failpoint = () => {},
+    deprecated = () => {},
+    timeouts = defaultTimeLimits,
+  } = options;
   const path = options.path ?? process.env["PATH"] ?? "";
   const closing = new AbortController();
   const table = new TaskTable();
   const locks = new KeyedMutex();
   const kernel = options.kernel ?? createKernel();
   const bundles = createBundles({ state, log, unmountTree: treeUnmounter(kernel) });
-  const shims = createProcessShims({ daemon: options.shims, kernel, log });
+  const shims = createProcessShims({ daemon: options.shims, kernel, timeouts, log });
   const { hostShim } = options.shims;
   const hostFiles = createHostFiles({ kernel, folder: join(state, runtimeFolder), program: hostShim, log });
   const scratch = createScratch(root);
@@ -85,15 +96,16 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const ingest = new EventIngest({ exchange, exits, log, failpoint });
   const host = new SupervisedHost({
     launcher: options.launcher,
+    timeouts,
     log,
     needed: () =>
       table.all().some((task) => task.shim.own === undefined) || table.orphans.size > 0 || !recovery.settled,
     attach: (connection) => attach(connection),
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
-    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, failpoint, timed });
-  const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, log });
-  const shared = { bundles, scratch, table, locks, exchange, newTask, log };
+    new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, timeouts, failpoint, timed });
+  const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, timeouts, log });
+  const shared = { bundles, scratch, table, locks, exchange, newTask, timeouts, log };
   const reconciler = new Reconciler({ ...shared, ownShims, closing: closing.signal });
   const recovery = new Recovery({ bundles, host, hostFiles, reconciler, ownShims, log, closing: closing.signal });
   const attach = async (connection: HostConnection): Promise<void> => {
@@ -127,6 +139,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     watchShim: (task) => ownShims.watch(task),
     recovery,
     figures: figuresOf({ table, locks, host, watchers }),
+    timeouts,
     failpoint,
     deprecated,
     log,

@@ -13,15 +13,14 @@ import {
 import { createCtx } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { TimeLimits } from "../../plugin/index.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
 import { figuresV1 } from "./cgroup-v1.ts";
 import { figuresV2 } from "./cgroup-v2.ts";
 import type { Family, Sample } from "./exposition.ts";
 import type { Figure } from "./figure.ts";
 
-/** How long one container's figures may take. Source: containerd core/metrics/metrics.go, ShimStatsRequestTimeout. */
-const oneLimitMs = 2000;
-/** For how long shims are asked: the last answers then come within eight seconds, and a scraper waits for ten by its own default. */
+/** For how long shims are asked: by the default limit of one, the last answers then come within eight seconds, and a scraper waits for ten by its own default. */
 const allLimitMs = 6000;
 const askedAtOnce = 16;
 
@@ -30,7 +29,8 @@ export interface ContainerFiguresOptions {
   readonly containers: Pick<ContainerStore, "get">;
   readonly exchange: Pick<Exchange, "observe">;
   readonly log: Logger;
-  readonly oneLimitMs?: number;
+  /** How long one container's figures may take. */
+  readonly timeouts: Pick<TimeLimits, "shimStatsMs">;
   readonly allLimitMs?: number;
 }
 
@@ -90,7 +90,7 @@ export class ContainerFigures implements Disposable {
 
   async #measure(task: Task, v1: Measured<MetricsV1>[], v2: Measured<MetricsV2>[]): Promise<void> {
     try {
-      const any = await task.stats(this.#options.oneLimitMs ?? oneLimitMs);
+      const any = await task.stats(this.#options.timeouts.shimStatsMs);
       if (any === undefined || this.#ended.has(task)) return;
       const labels = this.#labelsOf(task);
       if (anyIs(any, MetricsV2Schema)) add(v2, labels, anyTo(any, MetricsV2Schema));

@@ -9,6 +9,7 @@ export interface MetricsPageOptions extends Omit<FigureSources, "missing"> {
   readonly calls: CallCounts | undefined;
   /** Undefined when figures of containers are switched off. */
   readonly containers: ContainerFiguresOptions["containers"] | undefined;
+  readonly timeouts: ContainerFiguresOptions["timeouts"];
   readonly log: Logger;
 }
 
@@ -19,11 +20,11 @@ export class MetricsPage implements Disposable {
   readonly #containers: ContainerFigures | undefined;
 
   constructor(options: MetricsPageOptions) {
-    const { tasks, containers, exchange, log } = options;
+    const { tasks, containers, exchange, timeouts, log } = options;
     this.#options = options;
     this.#own = new OwnFigures({ ...options, missing: () => this.#containers?.failures ?? 0 });
     if (tasks === undefined || containers === undefined || exchange === undefined) return;
-    this.#containers = new ContainerFigures({ tasks, containers, exchange, log });
+    this.#containers = new ContainerFigures({ tasks, containers, exchange, timeouts, log });
   }
 
   [Symbol.dispose](): void {

@@ -74,7 +74,7 @@ const metricsServer: PluginDefinition = definePlugin({
     uid: ownerId(process.geteuid?.() ?? 0),
     gid: ownerId(process.getegid?.() ?? 0),
   }),
-  init: async ({ monitor, tasks, containers, ...sources }, { config, log, scope }): Promise<MetricsServer> => {
+  init: async ({ monitor, tasks, containers, ...sources }, { config, daemon, log, scope }): Promise<MetricsServer> => {
     if (config.address === "") throw new SkipPlugin("no address");
     // A daemon without this page does not load what makes it.
     const { CallCounts, MetricsPage, serveMetrics } = await import("./index.ts");
@@ -88,6 +88,7 @@ const metricsServer: PluginDefinition = definePlugin({
             tasks: tasks?.figures,
             containers: monitor?.isExported === true ? containers : undefined,
             calls,
+            timeouts: daemon.timeouts,
             log,
           }),
         );

@@ -2,6 +2,7 @@ import { Task as TaskApi } from "../../../gen/containerd/task/v3/shim_pb.ts";
 import { Host } from "../../../gen/lighter/shim/v1/host_pb.ts";
 import { FaultError, isFault, messageOf, unavailable } from "../../../lib/faults.ts";
 import type { Logger } from "../../../lib/log.ts";
+import type { TimeLimits } from "../../../plugin/index.ts";
 import type { ClientConnection } from "../../../wire/service.ts";
 import { adviceFor, CallWatch } from "./call-watch.ts";
 import { type HostConnection, type HostLauncher, hostProtocol, type LaunchedHost, type SharedHost } from "./host.ts";
@@ -13,10 +14,10 @@ const healthyLifeMs = 5_000;
 const crashDelayMaxMs = 5_000;
 /** From the start of the process to the first answer. */
 const startLimitMs = 10_000;
-const answerLimitMs = 5_000;
 
 export interface SupervisedHostOptions {
   readonly launcher: HostLauncher;
+  readonly timeouts: Pick<TimeLimits, "shimLoadMs">;
   readonly log: Logger;
   /** Whether a dead host has to be replaced though nobody calls: there are tasks, or may be. */
   readonly needed: () => boolean;
@@ -132,9 +133,10 @@ export class SupervisedHost implements SharedHost {
   /** Makes a raw connection the current one, once its other end proved to be a host. */
   async #adopt(raw: ClientConnection): Promise<HostConnection> {
     const host = raw.client(Host);
-    const info = await host.info({}, { timeoutMs: answerLimitMs }).catch(async (error: unknown) => {
+    const timeoutMs = this.#options.timeouts.shimLoadMs;
+    const info = await host.info({}, { timeoutMs }).catch(async (error: unknown) => {
       await raw[Symbol.asyncDispose]();
-      throw isFault(error, "deadlineExceeded") ? this.#silent() : error;
+      throw isFault(error, "deadlineExceeded") ? this.#silent(timeoutMs) : error;
     });
     if (info.protocol !== hostProtocol) {
       await raw[Symbol.asyncDispose]();
@@ -152,14 +154,11 @@ export class SupervisedHost implements SharedHost {
   }
 
   /** Errors of a process that takes connections and says nothing. */
-  #silent(): FaultError {
+  #silent(limitMs: number): FaultError {
     const pid = this.#options.launcher.holder?.();
     const who = pid === undefined ? "a process" : `process ${pid}`;
     const advice = pid === undefined ? "" : `; ${adviceFor(pid)}`;
-    return new FaultError(
-      "deadlineExceeded",
-      `${who} has its socket and did not answer in ${answerLimitMs} ms${advice}`,
-    );
+    return new FaultError("deadlineExceeded", `${who} has its socket and did not answer in ${limitMs} ms${advice}`);
   }
 
   #lost(connection: HostConnection): void {
