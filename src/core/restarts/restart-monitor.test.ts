@@ -156,6 +156,21 @@ describe("the restart monitor", () => {
     expect(life.tasks.tasks.size).toBe(0);
   });
 
+  test("waits for no client where the task's own shim took it along", async () => {
+    await using life = await running(onFailure);
+    const before = life.tasks.tasks.get(box)?.pid;
+    life.tasks.lose(box, 137);
+    await restarted(life, 100);
+    expect([life.count(box), life.tasks.tasks.get(box)?.pid === before]).toEqual(["1", false]);
+    // Also one that was never looked at before.
+    await life.container("n/b", onFailure);
+    life.tasks.run("n/b");
+    life.tasks.lose("n/b", 255);
+    await until(() => life.record("n/b")?.state === "waiting" && life.timers.waits.includes(100), "the decision");
+    await life.timers.advance(100);
+    await until(() => life.tasks.statusOf("n/b") === Status.RUNNING, "the restart");
+  });
+
   test("goes on when the client that deleted the task does no more", async () => {
     await using life = await running();
     life.tasks.exit(box, 1);

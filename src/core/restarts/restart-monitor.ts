@@ -15,7 +15,7 @@ import { lifeOf, newWatched, noteEvent, type Watched } from "./watched.ts";
 
 export interface RestartMonitorOptions {
   readonly containers: Pick<ContainerStore, "findSupervised" | "relabel" | "supervised">;
-  readonly tasks: Pick<TaskManager, "abandon" | "create" | "delete" | "get" | "recovered">;
+  readonly tasks: Pick<TaskManager, "abandon" | "create" | "delete" | "get" | "onLost" | "recovered">;
   readonly snapshotters: Pick<Snapshotters, "get">;
   readonly exchange: Pick<Exchange, "observe">;
   /** Between two looks at everything, for what no event told. */
@@ -56,7 +56,7 @@ class RestartMonitor implements AsyncDisposable {
   readonly #timers: Timers;
   readonly #closing = new AbortController();
   readonly #keeper: Keeper;
-  readonly #observing: Disposable;
+  readonly #observing = new DisposableStack();
   readonly #watched = new Map<string, Watched>();
   /** Names that were there when the daemon began, until they are looked at. */
   readonly #atStart = new Set<string>();
@@ -79,7 +79,9 @@ class RestartMonitor implements AsyncDisposable {
       failpoint: options.failpoint ?? (() => {}),
       look: (watched) => this.#mark(watched),
     });
-    this.#observing = options.exchange.observe((envelope) => this.#hear(envelope));
+    this.#observing.use(options.exchange.observe((envelope) => this.#hear(envelope)));
+    // The events that follow tell of its end.
+    this.#observing.use(options.tasks.onLost((lost) => this.#note({ ...lost, what: "lost" }, lost)));
   }
 
   async begin(): Promise<void> {
@@ -136,8 +138,10 @@ class RestartMonitor implements AsyncDisposable {
   /** Takes note of an event; what follows from it is done later. */
   #hear(envelope: Envelope): void {
     const told = readTaskEvent(envelope);
-    if (told === undefined) return;
-    const name = { namespace: envelope.namespace, id: told.id };
+    if (told !== undefined) this.#note(told, { namespace: envelope.namespace, id: told.id });
+  }
+
+  #note(told: Told, name: ContainerName): void {
     const watched = this.#watched.get(keyOf(name));
     if (watched !== undefined) noteEvent(watched, told, this.#timers.now(), this.#keeper.graceMs);
     this.#mark(name, watched === undefined ? told : undefined);

@@ -6,7 +6,7 @@ import { anyToOrNone } from "../../wire/any.ts";
 /** What an event tells of a container. */
 export interface Told {
   readonly id: string;
-  readonly what: "started" | "exited" | "deleted" | "changed";
+  readonly what: "started" | "exited" | "deleted" | "changed" | "lost";
   readonly pid: number;
   readonly exitStatus: number;
 }

@@ -26,7 +26,7 @@ export interface Watched extends ContainerName {
   dueAt: number | undefined;
   /** What was decided and written down for the end that is waited for. */
   paid: WaitingRestart | undefined;
-  /** The task that the monitor itself deleted last. */
+  /** The task that the monitor itself deleted last, or that its shim took with it: no client has anything in mind then. */
   deletedPid: number | undefined;
   /** It was killed because it shall be stopped; when it is killed again, if need be. */
   killAgainAt: number | undefined;
@@ -94,7 +94,7 @@ export function noteEnded(watched: Watched, now: number): void {
  * restart lets it go first, for `graceMs`. What is told late, of a deletion in the daemon's last life, is of no interest.
  */
 export function noteEvent(watched: Watched, told: Told, now: number, graceMs: number): void {
-  if (told.what === "started" || told.what === "exited") watched.pid = told.pid;
+  if (told.what !== "deleted" && told.what !== "changed") watched.pid = told.pid;
   if (told.what === "started") {
     noteEnded(watched, now);
     watched.startedAt = now;
@@ -102,6 +102,8 @@ export function noteEvent(watched: Watched, told: Told, now: number, graceMs: nu
   } else if (told.what === "exited") {
     noteEnded(watched, now);
     watched.heardExit = told.exitStatus;
+  } else if (told.what === "lost") {
+    watched.deletedPid = told.pid;
   } else if (told.what === "deleted" && told.pid === watched.pid && told.pid !== watched.deletedPid) {
     watched.idleSince = now;
     if (watched.dueAt !== undefined) watched.dueAt = Math.max(watched.dueAt, now + graceMs);

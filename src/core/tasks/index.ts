@@ -17,6 +17,7 @@ export { createTaskManager, type ProcessShimsConfig, type TaskManagerOptions, tr
 export type {
   ExecCreation,
   ExitInfo,
+  OnLostTask,
   ProcessIo,
   ProcessState,
   Signal,

@@ -25,7 +25,7 @@ import type { Scratch } from "./scratch.ts";
 import type { ShimTask } from "./shim-task.ts";
 import type { DaemonFailpoint } from "./steps.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
-import type { ExitInfo, Task, TaskCreation, TaskManager } from "./tasks.ts";
+import type { ExitInfo, OnLostTask, Task, TaskCreation, TaskManager } from "./tasks.ts";
 
 /** Creations and deletions of one task that wait for each other. */
 const waitingMax = 64;
@@ -45,6 +45,8 @@ export interface ManagedTasksOptions {
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
   /** Sees to it that a task whose own shim dies is buried. */
   readonly watchShim: (task: ShimTask) => void;
+  /** Who hears of tasks that are lost. */
+  readonly losses: Set<OnLostTask>;
   readonly recovery: Pick<Recovery, "settled" | "firstTry" | "trouble">;
   readonly figures: TaskFigures;
   readonly failpoint: DaemonFailpoint;
@@ -71,6 +73,13 @@ export class ManagedTasks implements TaskManager {
 
   addSandboxEndpoints(lookup: SandboxEndpointLookup): void {
     this.#options.sandboxEndpoints.add(lookup);
+  }
+
+  onLost(listener: OnLostTask): Disposable {
+    const { losses } = this.#options;
+    const own: OnLostTask = (lost) => listener(lost);
+    losses.add(own);
+    return { [Symbol.dispose]: () => void losses.delete(own) };
   }
 
   async create(ctx: Ctx, creation: TaskCreation): Promise<number> {

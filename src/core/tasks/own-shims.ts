@@ -11,6 +11,7 @@ import type { ProcessShims, Shim, ShimEnd } from "../shims/index.ts";
 import type { Bundle, Bundles } from "./bundles.ts";
 import type { ShimTask } from "./shim-task.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
+import type { OnLostTask } from "./tasks.ts";
 
 export interface OwnShimsOptions {
   readonly shims: Pick<ProcessShims, "ofBundle">;
@@ -18,6 +19,7 @@ export interface OwnShimsOptions {
   readonly table: TaskTable;
   readonly locks: KeyedMutex;
   readonly exchange: Pick<Exchange, "publish">;
+  readonly lost: OnLostTask;
   readonly newTask: (parts: { namespace: string; id: string; bundle: string; shim: Shim }) => ShimTask;
   readonly timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly log: Logger;
@@ -105,10 +107,11 @@ export class OwnShims {
   }
 
   async #bury(task: ShimTask, end: ShimEnd): Promise<void> {
-    const { bundles, exchange, locks, table } = this.#options;
+    const { bundles, exchange, locks, lost, table } = this.#options;
     const { namespace, id } = task;
     // One that was deleted meanwhile, or never made, needs no word.
     if (table.get(namespace, id) !== task) return;
+    lost({ namespace, id, pid: end.pid, exitStatus: end.exitStatus });
     publishEnd(exchange, namespace, id, end);
     using _lock = await locks.lock(taskKey(namespace, id));
     if (table.get(namespace, id) !== task) return;

@@ -27,7 +27,7 @@ import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
 import type { CallTimes, DaemonFailpoint } from "./steps.ts";
 import { TaskTable } from "./task-table.ts";
-import type { TaskManager } from "./tasks.ts";
+import type { OnLostTask, TaskManager } from "./tasks.ts";
 
 export interface TaskManagerOptions {
   /** The daemon's root and state folders. */
@@ -104,7 +104,11 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   });
   const newTask = (parts: { namespace: string; id: string; bundle: string; shim?: Shim; broken?: string }): ShimTask =>
     new ShimTask({ shim: host, ...parts, exits, log, closing: closing.signal, timeouts, failpoint, timed });
-  const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, newTask, timeouts, log });
+  const losses = new Set<OnLostTask>();
+  const lost: OnLostTask = (task) => {
+    for (const listener of losses) listener(task);
+  };
+  const ownShims = new OwnShims({ shims, bundles, table, locks, exchange, lost, newTask, timeouts, log });
   const shared = { bundles, scratch, table, locks, exchange, newTask, timeouts, log };
   const reconciler = new Reconciler({ ...shared, ownShims, closing: closing.signal });
   const recovery = new Recovery({ bundles, host, hostFiles, reconciler, ownShims, log, closing: closing.signal });
@@ -137,6 +141,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     locks,
     newTask,
     watchShim: (task) => ownShims.watch(task),
+    losses,
     recovery,
     figures: figuresOf({ table, locks, host, watchers }),
     timeouts,

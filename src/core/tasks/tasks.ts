@@ -81,6 +81,16 @@ export interface Task {
   wait(execId: string, signal: AbortSignal): Promise<Omit<ExitInfo, "pid">>;
 }
 
+/** A task that its shim took with it, or that was found gone with it. */
+export interface LostTask {
+  readonly namespace: string;
+  readonly id: string;
+  readonly pid: number;
+  readonly exitStatus: number;
+}
+
+export type OnLostTask = (lost: LostTask) => void;
+
 /** The tasks of every namespace; each call acts in the context's one. */
 export interface TaskManager extends AsyncDisposable {
   /**
@@ -116,6 +126,11 @@ export interface TaskManager extends AsyncDisposable {
    * Source: containerd plugins/services/tasks/local.go, Checkpoint.
    */
   checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]>;
+  /**
+   * Hears, until disposed, of tasks that their own shims took with them: right before the events of their exit and deletion, which
+   * look as if a client had deleted them.
+   */
+  onLost(listener: OnLostTask): Disposable;
   /** What there is to watch about tasks, of all namespaces. */
   readonly figures: TaskFigures;
   /** Errors: invalidArgument (a filter that doesn't parse). One that can't be measured is left out. */

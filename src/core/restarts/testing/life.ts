@@ -49,6 +49,7 @@ export class TestLife implements AsyncDisposable {
       },
       tasks: {
         recovered: tasks.recovered,
+        onLost: (listener) => tasks.onLost((lost) => !life.dead && listener(lost)),
         create: (ctx, creation) => alive(() => tasks.create(ctx, creation)),
         delete: (ctx, id) => alive(() => tasks.delete(ctx, id)),
         abandon: (ctx, id) => alive(() => tasks.abandon(ctx, id)),

@@ -7,7 +7,7 @@ import { alreadyExists, fault, notFound } from "../../../lib/faults.ts";
 import type { Timers } from "../../../lib/timers.ts";
 import { anyOf } from "../../../wire/any.ts";
 import type { Exchange } from "../../events/index.ts";
-import type { ExitInfo, Task, TaskCreation, TaskManager } from "../../tasks/index.ts";
+import type { ExitInfo, OnLostTask, Task, TaskCreation, TaskManager } from "../../tasks/index.ts";
 
 /** A clock that stands until it is told to go on. */
 export class TestTimers implements Timers {
@@ -53,7 +53,7 @@ interface FakeTask {
 }
 
 /** Tasks without processes: states and events as those of real ones. They outlive a daemon. */
-export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "delete" | "get" | "recovered"> {
+export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "delete" | "get" | "onLost" | "recovered"> {
   readonly recovered: Promise<void> = Promise.resolve();
   readonly tasks: Map<string, FakeTask> = new Map();
   /** What was called, in order: `create n/a`. */
@@ -63,6 +63,7 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
   exchange: Exchange | undefined;
   /** Tasks that ran when they were abandoned: each is an end, too. */
   abandonedRunning = 0;
+  readonly #losses = new Set<OnLostTask>();
   #pids = 100;
   #ends = 0;
 
@@ -93,6 +94,20 @@ export class FakeTasks implements Pick<TaskManager, "abandon" | "create" | "dele
     this.tasks.delete(name);
     const facts = { containerId: idOf(name), pid };
     this.exchange?.publish(ctxOf(name), "/tasks/delete", anyOf(TaskDeleteSchema, create(TaskDeleteSchema, facts)));
+  }
+
+  /** Its shim dies and takes it along. */
+  lose(name: string, exitStatus: number): void {
+    const { pid } = this.#task(name);
+    const [namespace = "", id = ""] = name.split("/");
+    for (const listener of this.#losses) listener({ namespace, id, pid, exitStatus });
+    this.exit(name, exitStatus);
+    this.remove(name);
+  }
+
+  onLost(listener: OnLostTask): Disposable {
+    this.#losses.add(listener);
+    return { [Symbol.dispose]: () => void this.#losses.delete(listener) };
   }
 
   statusOf(name: string): Status | undefined {
