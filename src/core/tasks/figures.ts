@@ -9,6 +9,8 @@ export interface TaskFigures {
   find(namespace: string, id: string): Task | undefined;
   /** Tells how long each call to a shim takes that changes something, from now on, until disposed. */
   watchCalls(watcher: CallTimes): Disposable;
+  /** How many wait for the ends of processes. */
+  readonly waiting: number;
   /** Locks of tasks that are held, and calls that a host which is silent keeps waiting. */
   readonly locksHeld: number;
   readonly callsHeldBack: number;

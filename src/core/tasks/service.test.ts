@@ -2,11 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
+import { fault } from "../../lib/faults.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { connectGrpc, createGrpcServer } from "../../wire/grpc/index.ts";
 import type { ServiceClient } from "../../wire/service.ts";
 import { createTasksService } from "./service.ts";
-import { failure, TestDaemon } from "./test-daemon.ts";
+import { failure, TestDaemon, until } from "./test-daemon.ts";
 import { FakeHost } from "./testing.ts";
 
 interface Bench extends AsyncDisposable {
@@ -98,6 +99,15 @@ describe("the tasks service", () => {
     const patient = b.tasks.wait({ containerId: "c1" });
     const hasty = b.tasks.wait({ containerId: "c1" }, { timeoutMs: 20 });
     expect(await failure(hasty)).toContain("deadline exceeded");
+    for (let n = 0; n < 20; n++) {
+      const caller = new AbortController();
+      const wait = b.tasks.wait({ containerId: "c1" }, { signal: caller.signal });
+      await until(() => b.daemon.tasks.figures.waiting === 2, "the wait");
+      caller.abort(fault("canceled", "left"));
+      expect(await failure(wait)).toContain("left");
+    }
+    // Of those that left nothing is kept while the container runs.
+    await until(() => b.daemon.tasks.figures.waiting === 1, "the wait");
     b.host.exit("default", "c1", "", 1);
     expect(await patient).toMatchObject({ exitStatus: 1 });
   });

@@ -1,8 +1,8 @@
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { type ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
-import { unlessAborted } from "../../lib/ctx.ts";
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import { SharedWait } from "../../lib/shared-wait.ts";
 import type { TimeLimits } from "../../plugin/index.ts";
 import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
@@ -57,7 +57,7 @@ export class ShimTask implements Task {
   readonly #timeouts: ShimTaskOptions["timeouts"];
   readonly #steps: Parameters<typeof answered>[0];
   /** One wait a process at the shim, however many clients wait. */
-  readonly #waits = new Map<string, Promise<WaitAnswer>>();
+  readonly #waits = new Map<string, SharedWait<WaitAnswer>>();
 
   constructor(options: ShimTaskOptions) {
     this.namespace = options.namespace;
@@ -196,10 +196,15 @@ export class ShimTask implements Task {
   async wait(execId: string, signal: AbortSignal): Promise<WaitAnswer> {
     let shared = this.#waits.get(execId);
     if (shared === undefined) {
-      shared = this.#waitForExit(execId).finally(() => this.#waits.delete(execId));
+      shared = new SharedWait(this.#waitForExit(execId).finally(() => this.#waits.delete(execId)));
       this.#waits.set(execId, shared);
     }
-    return unlessAborted(shared, signal);
+    return shared.wait(signal);
+  }
+
+  /** How many wait for the end of one of its processes. */
+  get waiting(): number {
+    return this.#waits.values().reduce((sum, { count }) => sum + count, 0);
   }
 
   #once<T>(verb: ShimCall, call: (task: TaskClient) => Promise<T>): Promise<T> {

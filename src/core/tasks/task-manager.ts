@@ -179,6 +179,9 @@ function figuresOf({
       watchers.add(own);
       return { [Symbol.dispose]: () => void watchers.delete(own) };
     },
+    get waiting() {
+      return table.all().reduce((sum, task) => sum + task.waiting, 0);
+    },
     get locksHeld() {
       return locks.size;
     },

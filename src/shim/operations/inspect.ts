@@ -9,7 +9,6 @@ import type {
 } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
-import { unlessAborted } from "../../lib/ctx.ts";
 import { anyOf } from "../../wire/any.ts";
 import { cgroupPids } from "../cgroup/cgroup-files.ts";
 import type { TaskProcess } from "../process/process.ts";
@@ -42,7 +41,7 @@ export async function waitForExit(
   ctx: Ctx,
   process: TaskProcess,
 ): Promise<MessageInitShape<typeof WaitResponseSchema>> {
-  if (process.status !== "stopped") await unlessAborted(process.exited, ctx.signal);
+  if (process.status !== "stopped") await process.exitWait.wait(ctx.signal);
   return exitOf(process);
 }
 

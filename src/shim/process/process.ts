@@ -1,4 +1,5 @@
 import { Instant } from "../../lib/instant.ts";
+import { SharedWait } from "../../lib/shared-wait.ts";
 import type { OwnedFd } from "../../sys/index.ts";
 import { drawers, type Kept } from "../keeper/kept.ts";
 import type { PidRecord, ProcessRecord, ProcessStatus, StdioRecord } from "../state/records.ts";
@@ -27,6 +28,8 @@ export class TaskProcess {
   logger: PidRecord | undefined;
   /** What of it outlives this host. */
   kept: Kept | undefined;
+  /** For callers, who may give up. */
+  readonly exitWait: SharedWait<void>;
   readonly #settleExited: () => void;
 
   constructor(execId: string, stdio: StdioRecord) {
@@ -34,6 +37,7 @@ export class TaskProcess {
     this.stdio = stdio;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.exited = promise;
+    this.exitWait = new SharedWait(promise);
     this.#settleExited = resolve;
   }
 
