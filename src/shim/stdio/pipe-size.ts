@@ -7,15 +7,22 @@ import { type Fd, type Kernel, SysError } from "../../sys/index.ts";
  */
 export const outputPipeBytes: number = 256 * 1024;
 
+/** What stdin's FIFO holds. Few processes have one, and what feeds them is mostly a file, in blocks as large as they come. */
+export const inputPipeBytes: number = 1024 * 1024;
+
 /**
- * Makes an output's pipe hold more, so that its writer and its reader take turns less often.
+ * Makes a stream's pipe hold more, so that its writer and its reader take turns less often.
  * Shape: one that holds as much already, or more, is left alone. Undefined when it is done, else why it stays as it is: a bound
  * of the system's is no failure of a process's.
  * Source: pipe(7), "Pipe capacity"; a holder of CAP_SYS_RESOURCE is not bound.
  */
-export function enlargePipe(kernel: Pick<Kernel, "pipeSize" | "setPipeSize">, fd: Fd): string | undefined {
+export function enlargePipe(
+  kernel: Pick<Kernel, "pipeSize" | "setPipeSize">,
+  fd: Fd,
+  bytes: number,
+): string | undefined {
   try {
-    if (kernel.pipeSize(fd) < outputPipeBytes) kernel.setPipeSize(fd, outputPipeBytes);
+    if (kernel.pipeSize(fd) < bytes) kernel.setPipeSize(fd, bytes);
     return undefined;
   } catch (error) {
     if (!(error instanceof SysError)) throw error;

@@ -7,7 +7,7 @@ import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags, pollEven
 import type { ChildStdio } from "../runtime/spawner.ts";
 import type { PidRecord, StdioRecord } from "../state/records.ts";
 import { startLogger } from "./logger-process.ts";
-import { enlargePipe } from "./pipe-size.ts";
+import { enlargePipe, inputPipeBytes, outputPipeBytes } from "./pipe-size.ts";
 import { type OutputTarget, parseOutput } from "./stdio-uri.ts";
 
 export interface OpenIoOptions {
@@ -100,6 +100,7 @@ class OpenStreams {
     // A process that runs before there is a writer would find its input ended.
     if (this.#stdinIsFifo && this.#options.waits !== true) this.#stdinWriter = this.#openStdinWriter();
     kernel.setNonBlocking(fd, false);
+    if (this.#stdinIsFifo) this.#enlarge(fd, path, inputPipeBytes);
     return fd;
   }
 
@@ -145,14 +146,14 @@ class OpenStreams {
     if (!statSync(path).isFIFO()) return this.#keep(kernel.open(path, openFlags.writeOnly | openFlags.append));
     const fd = this.#keep(kernel.open(path, openFlags.readWrite | openFlags.nonBlock));
     kernel.setNonBlocking(fd, false);
-    this.#enlarge(fd, path);
+    this.#enlarge(fd, path, outputPipeBytes);
     return fd;
   }
 
-  #enlarge(fd: Fd, path: string): void {
+  #enlarge(fd: Fd, path: string, bytes: number): void {
     const { kernel, log } = this.#options;
-    const reason = enlargePipe(kernel, fd);
-    if (reason !== undefined) log.debug("an output's pipe keeps its size", { path, reason });
+    const reason = enlargePipe(kernel, fd, bytes);
+    if (reason !== undefined) log.debug("a stream's pipe keeps its size", { path, reason });
   }
 
   #openFile(path: string): Fd {
