@@ -1,40 +1,81 @@
 // The floor under every daemon: the OCI runtime alone, on a root that is there already.
-// usage: bun bench/bare-loop.ts RUNTIME COUNT IN_FLIGHT; prints containers a second.
+// usage: bun bench/bare-loop.ts RUNTIME COUNT IN_FLIGHT [life|exec]; prints containers a second, or execs in one of them.
 // Run in a process of its own, so that it can be put into the mount namespace that crun wants.
 import fs from "node:fs/promises";
 import path from "node:path";
+import { createFdWatcher, createKernel, OwnedFd, pollEvents } from "../src/sys/index.ts";
 import { createWorkspace, runOk, writeBusyboxRootfs } from "../test/support/index.ts";
 import { perSecond } from "./sides.ts";
 
-const [runtime = "runc", count = "20", inFlight = "1"] = process.argv.slice(2);
-await using workspace = await createWorkspace();
+const [runtime = "runc", count = "20", inFlight = "1", work = "life"] = process.argv.slice(2);
+const kernel = createKernel();
+// What a runtime leaves running is this process's child then, as it is a shim's, and its end is told at once.
+kernel.becomeSubreaper();
+const watcher = createFdWatcher({ kernel, onError: (error) => console.error(error) });
+const workspace = await createWorkspace();
 const rootfs = await writeBusyboxRootfs(path.join(workspace.folder, "rootfs"));
 const state = path.join(workspace.folder, "state");
-const spec = JSON.parse(await specText());
+const spec = await readSpec();
+try {
+  console.log(work === "exec" ? await execs() : await perSecond(Number(count), Number(inFlight), life));
+} finally {
+  await workspace[Symbol.asyncDispose]();
+}
+// What the watcher waits on keeps the loop up.
+process.exit();
 
-const rate = await perSecond(Number(count), Number(inFlight), async (index) => {
+async function life(index: number): Promise<void> {
   const id = `bare${index}`;
+  const pid = await createAndStart(id, ["true"]);
+  await untilOver(pid);
+  await runtimeOk(["delete", id]);
+}
+
+async function execs(): Promise<number> {
+  const id = "bare";
+  const init = await createAndStart(id, ["sleep", "1000"]);
+  const processFile = path.join(workspace.folder, "process.json");
+  await fs.writeFile(processFile, JSON.stringify({ ...spec.process, args: ["true"] }));
+  try {
+    return await perSecond(Number(count), Number(inFlight), async (index) => {
+      const pidFile = path.join(workspace.folder, `exec${index}.pid`);
+      await runtimeOk(["exec", "--process", processFile, "--pid-file", pidFile, "--detach", id]);
+      await untilOver(Number(await fs.readFile(pidFile, "utf8")));
+    });
+  } finally {
+    kernel.kill(init, 9);
+    await untilOver(init);
+    await runtimeOk(["delete", id]);
+  }
+}
+
+async function createAndStart(id: string, args: readonly string[]): Promise<number> {
   const bundle = path.join(workspace.folder, id);
   await fs.mkdir(bundle);
-  const own = { ...spec, linux: { ...spec.linux, cgroupsPath: `/${workspace.token}/${id}` } };
+  const own = {
+    ...spec,
+    process: { ...spec.process, args },
+    linux: { ...spec.linux, cgroupsPath: `/${workspace.token}/${id}` },
+  };
   await fs.writeFile(path.join(bundle, "config.json"), JSON.stringify(own));
   const pidFile = path.join(bundle, "pid");
   await runtimeOk(["create", "--bundle", bundle, "--pid-file", pidFile, id]);
   await runtimeOk(["start", id]);
-  const pid = await fs.readFile(pidFile, "utf8");
-  while (!(await isOver(pid))) await Bun.sleep(1);
-  await runtimeOk(["delete", id]);
-});
-console.log(rate);
+  return Number(await fs.readFile(pidFile, "utf8"));
+}
 
-async function specText(): Promise<string> {
+interface Spec {
+  readonly process: Readonly<Record<string, unknown>>;
+  readonly linux: Readonly<Record<string, unknown>>;
+}
+
+async function readSpec(): Promise<Spec> {
   await runOk([runtime, "spec"], { cwd: workspace.folder });
-  const text = await fs.readFile(path.join(workspace.folder, "config.json"), "utf8");
-  const value = JSON.parse(text);
+  const value = JSON.parse(await fs.readFile(path.join(workspace.folder, "config.json"), "utf8"));
   value.root = { path: rootfs, readonly: false };
-  value.process = { ...value.process, args: ["true"], terminal: false };
+  value.process = { ...value.process, terminal: false };
   value.mounts = value.mounts.filter((mount: { type: string }) => !mount.type.startsWith("cgroup"));
-  return JSON.stringify(value);
+  return value;
 }
 
 async function runtimeOk(args: readonly string[]): Promise<void> {
@@ -43,7 +84,11 @@ async function runtimeOk(args: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`${runtime} ${args.join(" ")} ended with ${code}`);
 }
 
-async function isOver(pid: string): Promise<boolean> {
-  const stat = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => ""); // gone
-  return stat === "" || /\) Z /.test(stat);
+/** Waits for the end of a child that no longer has the runtime for its parent, and reaps it. */
+async function untilOver(pid: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  using pidfd = new OwnedFd(kernel, kernel.pidfdOpen(pid));
+  using _watch = watcher.watch(pidfd.fd, pollEvents.readable, () => resolve());
+  await promise;
+  kernel.reap(pid);
 }

@@ -82,6 +82,7 @@ async function measureRound(plan: Plan, runtime: RuntimeName, sides: readonly Si
     }
   }
   for (const { inFlight, count } of plan.exec) {
+    record.add(metrics.exec(inFlight), "/s", runtime, "bare", await bareLoop(runtime, count, inFlight, "exec"));
     for (const side of sides) {
       record.add(metrics.exec(inFlight), "/s", runtime, side.name, await measureExec(side, count, inFlight));
     }
@@ -97,9 +98,15 @@ function addDensity(plan: Plan, side: Side, density: Density, record: Record): v
   record.add(metrics.loaded(plan.sleepers), "MB", side.runtime, side.name, density.loaded);
 }
 
-/** Containers a second of the runtime alone, in a process of its own. */
-export async function bareLoop(runtime: RuntimeName, count: number, inFlight: number): Promise<number> {
-  const command = [process.execPath, `${import.meta.dir}/bare-loop.ts`, runtime, String(count), String(inFlight)];
+/** Containers, or execs in one of them, a second of the runtime alone, in a process of its own. */
+export async function bareLoop(
+  runtime: RuntimeName,
+  count: number,
+  inFlight: number,
+  work: "life" | "exec" = "life",
+): Promise<number> {
+  const numbers = [count, inFlight].map(String);
+  const command = [process.execPath, `${import.meta.dir}/bare-loop.ts`, runtime, ...numbers, work];
   const whole = runtime === "crun" ? await insideLegacyCgroups(command) : command;
   return Number(await runOk(whole, { timeoutMs: 300_000 }));
 }

@@ -54,8 +54,9 @@ const full: Plan = {
     { inFlight: 16, count: 160 },
   ],
   exec: [
-    { inFlight: 1, count: 20 },
-    { inFlight: 4, count: 40 },
+    { inFlight: 1, count: 120 },
+    { inFlight: 4, count: 240 },
+    { inFlight: 16, count: 240 },
   ],
   stdoutMebibytes: 2048,
   sleepers: 100,
