@@ -3,9 +3,10 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { Leases } from "../../src/gen/containerd/services/leases/v1/leases_pb.ts";
 import { Mounts } from "../../src/gen/containerd/services/mounts/v1/mounts_pb.ts";
+import { Tasks } from "../../src/gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { failureText } from "../../src/lib/fault-testing.ts";
 import { connectGrpc } from "../../src/wire/grpc/index.ts";
-import { missing, startLighter } from "../support/index.ts";
+import { busyboxImage, importBusybox, missing, startLighter, writeBusyboxRootfs } from "../support/index.ts";
 
 const lacks = missing(["lighterd", "root"]);
 
@@ -58,5 +59,40 @@ describe.skipIf(lacks !== undefined)(`mounts${lacks === undefined ? "" : ` (${la
     await connection.client(Leases, { namespace }).delete({ id: "held", sync: true });
     expect(await Array.fromAsync(client.list({}))).toEqual([]);
     expect(await fs.exists(point)).toBe(false);
+  }, 60_000);
+
+  test("that no runtime makes are made for a task, outlive the daemon by force, and go with the task", async () => {
+    await using daemon = await startLighter();
+    const { namespace, root } = daemon;
+    await importBusybox(daemon);
+    await daemon.ctrOk(["containers", "create", busyboxImage, "c1", "cp", "/etc/passwd", "/made"]);
+    const tree = await writeBusyboxRootfs(path.join(daemon.workspace.folder, "tree"));
+    const upper = path.join(root, "rw");
+    await fs.mkdir(upper);
+    const folders = ["upper", "work"].map((name) => `X-containerd.mkdir.path=${upper}/${name}:755`);
+    const layers = ["lowerdir={{ mount 0 }}", `upperdir=${upper}/upper`, `workdir=${upper}/work`];
+    const rootfs = [
+      { type: "bind", source: tree, options: ["rbind", "ro"] },
+      { type: "format/mkdir/overlay", source: "overlay", options: [...folders, ...layers] },
+    ];
+    {
+      await using connection = await connectGrpc({ path: daemon.address });
+      await connection.client(Tasks, { namespace }).create({ containerId: "c1", rootfs });
+    }
+    await daemon.kill();
+    await daemon.start();
+    await using connection = await connectGrpc({ path: daemon.address });
+    const [client, tasks] = [connection.client(Mounts, { namespace }), connection.client(Tasks, { namespace })];
+    const { info } = await client.info({ name: "c1" });
+    const point = info?.active[0]?.mountPoint ?? "";
+    expect(info).toMatchObject({ active: [{ mount: { source: tree } }], system: [{ type: "overlay" }] });
+    await tasks.start({ containerId: "c1" });
+    expect((await tasks.wait({ containerId: "c1" })).exitStatus).toBe(0);
+    expect(await fs.readFile(`${upper}/upper/made`)).toEqual(await fs.readFile(`${tree}/etc/passwd`));
+    expect(await fs.exists(path.join(point, "bin"))).toBe(true);
+    await tasks.delete({ containerId: "c1" });
+    expect(await failureText(() => client.info({ name: "c1" }))).toBe('notFound: mount "c1" not found');
+    expect(await fs.exists(point)).toBe(false);
+    await daemon.ctrOk(["containers", "rm", "c1"]);
   }, 60_000);
 });

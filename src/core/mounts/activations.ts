@@ -1,6 +1,7 @@
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Instant } from "../../lib/instant.ts";
 import type { Collectable } from "../gc/index.ts";
+import type { AllowedTypes } from "./mount-plan.ts";
 import type { MountSpec } from "./mount-spec.ts";
 
 /** A mount that the daemon made, outside of any container. */
@@ -23,6 +24,8 @@ export interface ActivationRequest {
   readonly labels: ReadonlyMap<string, string>;
   /** Makes all of the mounts; what is left is one that binds the last. */
   readonly temporary: boolean;
+  /** What the caller makes itself; nothing when left out. */
+  readonly allowed?: AllowedTypes | undefined;
 }
 
 /**
@@ -41,6 +44,8 @@ export interface MountManager extends AsyncDisposable {
   deactivate(ctx: Ctx, name: string): Promise<void>;
   /** Errors: notFound. */
   info(ctx: Ctx, name: string): Promise<Activation>;
+  /** Whether there is one by that name, be it half made. */
+  has(ctx: Ctx, name: string): Promise<boolean>;
   /** Shape: by name. Filters have no effect, as in containerd. */
   list(ctx: Ctx, filters: readonly string[]): Promise<readonly Activation[]>;
   /** The activations, as garbage collection sees them. */

@@ -61,7 +61,7 @@ class StoredMounts implements MountManager {
     checkName(request.name);
     const { name } = request;
     using _lock = await this.#locks.lock(`${namespace}\n${name}`);
-    const plan = planMounts(request.mounts, request.temporary);
+    const plan = planMounts(request.mounts, request.temporary, request.allowed);
     await this.#ready;
     const labels = labelMap(labelRecord(request.labels));
     const fresh = { namespace, name, lease: ctx.lease ?? "", labels };
@@ -104,6 +104,12 @@ class StoredMounts implements MountManager {
     const found = this.#options.metadata.read((db) => findActivation(db, namespace, name));
     if (found === undefined) throw new FaultError("notFound", `mount ${quote(name)} not found`);
     return found.activation ?? { name, active: [], system: [], labels: new Map() };
+  }
+
+  async has(ctx: Ctx, name: string): Promise<boolean> {
+    const namespace = requireNamespace(ctx);
+    await this.#ready;
+    return this.#options.metadata.read((db) => findActivation(db, namespace, name)) !== undefined;
   }
 
   async list(ctx: Ctx, _filters: readonly string[]): Promise<readonly Activation[]> {

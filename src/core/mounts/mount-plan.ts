@@ -17,6 +17,11 @@ const handledTypes: ReadonlySet<string> = new Set(["erofs"]);
 
 const transformNames: ReadonlySet<string> = new Set<MountTransform>(["format", "mkdir", "mkfs"]);
 
+/** Types that whoever takes what is left can do itself; `format/*` stands for all that are to be formatted. */
+export type AllowedTypes = ReadonlySet<string>;
+
+const noTypes: AllowedTypes = new Set();
+
 /** containerd keeps the number of each mount in one byte. */
 const maxMounts = 255;
 
@@ -26,12 +31,16 @@ const maxMounts = 255;
  * Errors: notImplemented (none is), invalidArgument (too many; a target that leads out of its mount point).
  * Source: containerd core/mount/manager/manager.go, Activate.
  */
-export function planMounts(mounts: readonly MountSpec[], temporary: boolean): MountPlan {
+export function planMounts(
+  mounts: readonly MountSpec[],
+  temporary: boolean,
+  allowed: AllowedTypes = noTypes,
+): MountPlan {
   let first = -1;
   const steps = mounts.map((mount, at) => {
-    const { step, prepared } = stepOf(mount);
+    const { step, prepared } = stepOf(mount, allowed);
     if (prepared) first = at;
-    if (temporary || handledTypes.has(step.request.type)) first = at + 1;
+    if (temporary || isHandled(step.request.type, allowed)) first = at + 1;
     return step;
   });
   if (first === -1) throw notImplemented("");
@@ -47,18 +56,32 @@ export function planMounts(mounts: readonly MountSpec[], temporary: boolean): Mo
   };
 }
 
+/** Whether a container's runtime could not make these alone: whether `planMounts` has a plan for them. */
+export function needsManager(mounts: readonly MountSpec[], allowed: AllowedTypes = noTypes): boolean {
+  return mounts.some((mount) => {
+    const { step, prepared } = stepOf(mount, allowed);
+    return prepared || isHandled(step.request.type, allowed);
+  });
+}
+
+function isHandled(type: string, allowed: AllowedTypes): boolean {
+  return handledTypes.has(type) && !allowed.has(type);
+}
+
 /** `format/mkdir/overlay` is an overlay that is to be formatted and to have folders made for it first. */
-function stepOf(mount: MountSpec): { readonly step: MountStep; readonly prepared: boolean } {
+function stepOf(mount: MountSpec, allowed: AllowedTypes): { readonly step: MountStep; readonly prepared: boolean } {
   const transforms: MountTransform[] = [];
+  let prepared = false;
   let type = mount.type;
   for (let slash = type.indexOf("/"); slash >= 0; slash = type.indexOf("/")) {
     const name = type.slice(0, slash);
     if (!transformNames.has(name)) break;
     transforms.push(name as MountTransform);
+    prepared ||= !allowed.has(`${name}/*`) && !allowed.has(mount.type);
     type = type.slice(slash + 1);
   }
   const { source, target, options } = mount;
-  return { step: { request: { type, source, target, options }, transforms }, prepared: transforms.length > 0 };
+  return { step: { request: { type, source, target, options }, transforms }, prepared };
 }
 
 function checkCounts(active: number, system: number): void {

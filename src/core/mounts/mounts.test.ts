@@ -22,7 +22,7 @@ import { type Metadata, openMetadata } from "../metadata/index.ts";
 import { openTestMetadata } from "../metadata/testing.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
 import { type ActivationRequest, createMountManager, type MountManager, mountsSchema } from "./index.ts";
-import { planMounts } from "./mount-plan.ts";
+import { needsManager, planMounts } from "./mount-plan.ts";
 import type { MountSpec } from "./mount-spec.ts";
 import { completeActivation, findActivation, insertActivation } from "./store.ts";
 
@@ -35,11 +35,10 @@ const mount = (type: string, more: Partial<MountSpec> = {}): MountSpec => ({
 });
 
 describe("planMounts", () => {
-  const summary = (temporary: boolean, ...types: string[]): unknown => {
-    const { steps, last, rest } = planMounts(
-      types.map((type) => mount(type)),
-      temporary,
-    );
+  const summary = (how: boolean | string[], ...types: string[]): unknown => {
+    const mounts = types.map((type) => mount(type));
+    const { steps, last, rest } =
+      typeof how === "boolean" ? planMounts(mounts, how) : planMounts(mounts, false, new Set(how));
     const made = steps.map(({ request, folder, transforms }) => [...transforms, request.type, folder].join(" "));
     return [
       made,
@@ -55,6 +54,30 @@ describe("planMounts", () => {
     expect(summary(false, "format/bind", "bind")).toEqual([[], "format bind", ["bind"]]);
     expect(summary(false, "format/erofs")).toEqual([["format erofs 1"], "", []]);
     expect(summary(true, "bind", "odd/bind")).toEqual([["bind 2", "odd/bind 1"], "", []]);
+  });
+
+  test("leaves what the caller says that it makes itself, unless something above needs it", async () => {
+    expect(summary(["format/*"], "format/bind", "erofs", "format/overlay")).toEqual([
+      ["format bind 2", "erofs 1"],
+      "format overlay",
+      [],
+    ]);
+    expect(summary(["erofs"], "erofs", "format/overlay")).toEqual([["erofs 1"], "format overlay", []]);
+    expect(summary(["format/overlay", "erofs"], "mkdir/bind", "format/overlay")).toEqual([
+      [],
+      "mkdir bind",
+      ["format/overlay"],
+    ]);
+    for (const allowed of [
+      ["erofs", "format/*"],
+      ["erofs", "format/mkdir/overlay", "mkdir/*"],
+    ]) {
+      const types = ["erofs", "format/mkdir/overlay"].slice(0, allowed.length - 1);
+      expect(await failureText(() => summary(allowed, ...types))).toBe("notImplemented: not implemented");
+      const mounts = types.map((type) => mount(type));
+      expect([needsManager(mounts), needsManager(mounts, new Set(allowed))]).toEqual([true, false]);
+    }
+    expect(needsManager([mount("bind"), mount("odd/bind")])).toBe(false);
   });
 
   test("is nothing for the manager where runtimes can do it all", async () => {

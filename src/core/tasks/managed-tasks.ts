@@ -24,6 +24,7 @@ import type { SandboxEndpointLookup } from "./runtimes.ts";
 import type { Scratch } from "./scratch.ts";
 import type { ShimTask } from "./shim-task.ts";
 import type { DaemonFailpoint } from "./steps.ts";
+import type { TaskMounts } from "./task-mounts.ts";
 import { type TaskTable, taskKey } from "./task-table.ts";
 import type { ExitInfo, OnLostTask, Task, TaskCreation, TaskManager } from "./tasks.ts";
 
@@ -37,6 +38,7 @@ export interface ManagedTasksOptions {
   readonly bundles: Bundles;
   readonly hostFiles: Pick<HostFiles, "link">;
   readonly scratch: Scratch;
+  readonly mounts: TaskMounts;
   readonly resolver: RuntimeResolver;
   readonly sandboxEndpoints: Set<SandboxEndpointLookup>;
   readonly runtimeInfo: RuntimeInfoSource;
@@ -195,7 +197,7 @@ export class ManagedTasks implements TaskManager {
   }
 
   async #createLocked(ctx: Ctx, namespace: string, container: Container, creation: TaskCreation): Promise<number> {
-    const { bundles, hostFiles, scratch, log, table } = this.#options;
+    const { bundles, hostFiles, mounts, scratch, log, table } = this.#options;
     const { id } = creation;
     const runtime = creation.runtimePath === "" ? (container.runtime?.name ?? "") : creation.runtimePath;
     const options = chooseOptions(container.runtime?.name ?? "", creation.options, container.runtime?.options);
@@ -207,6 +209,9 @@ export class ManagedTasks implements TaskManager {
     const connecting = shim.own === undefined ? shim.connection() : undefined;
     connecting?.catch(() => undefined);
     await using undo = new AsyncDisposableStack();
+    ctx.step = `makes the mounts of ${id}`;
+    const { rootfs, isNew } = await mounts.make(ctx, id, runtime, creation.rootfs);
+    if (isNew) undo.defer(() => mounts.takeAway(ctx, id));
     undo.defer(() => scratch.remove(namespace, id));
     ctx.step = `prepares the bundle of ${id}`;
     const checkpoint = await this.#checkpointFor(ctx, namespace, creation);
@@ -227,7 +232,7 @@ export class ManagedTasks implements TaskManager {
     undo.defer(() => this.#abandon(ctx, task));
     ctx.step = `waits for the shim to create ${id}`;
     const pid = await traced(ctx, "shim create", { "container.id": id, runtime }, () =>
-      createAtShim(task, creation, checkpoint, options),
+      createAtShim(task, { ...creation, rootfs }, checkpoint, options),
     );
     // Whoever asked for it is gone, and nobody else knows of it.
     if (ctx.aborted) throw abortFault(ctx.signal);
@@ -267,7 +272,7 @@ export class ManagedTasks implements TaskManager {
   }
 
   async #forget(ctx: Ctx, task: ShimTask): Promise<void> {
-    const { bundles, scratch, table, log, failpoint } = this.#options;
+    const { bundles, mounts, scratch, table, log, failpoint } = this.#options;
     const { namespace, id } = task;
     table.remove(task);
     await task.shim.own?.release();
@@ -275,6 +280,7 @@ export class ManagedTasks implements TaskManager {
       logFor(ctx, log).error("failed to delete bundle", { id, error });
     });
     failpoint("daemon.delete.hidden");
+    await mounts.takeAway(ctx, id);
     await scratch.remove(namespace, id);
   }
 }

@@ -19,6 +19,7 @@ import {
   containersToken,
   exchangeToken,
   GRPC,
+  mountManagerToken,
   optToken,
   RUNTIME,
   SERVICE,
@@ -122,16 +123,17 @@ const managerPlugin: PluginDefinition = definePlugin({
     containers: containersToken,
     content: contentToken,
     exchange: exchangeToken,
+    mounts: mountManagerToken,
     warnings: warningsToken,
   },
   config: table({ platforms: texts() }),
-  init: ({ manager, containers, content, exchange, warnings }, { daemon, log, meta, scope }) => {
+  init: ({ manager, containers, content, exchange, mounts, warnings }, { daemon, log, meta, scope }) => {
     meta.platforms.push({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, variant: "" });
     meta.exports.set("log-uri-schemes", logSchemes);
     const { root, state, timeouts } = daemon;
     const failpoint: DaemonFailpoint = createFailpoint(process.env[failpointVariable]);
     if (!cgroupsUnified()) warnings.emit("cgroup-v1");
-    const given = { root, state, ...manager, containers, content, exchange, timeouts, failpoint, log };
+    const given = { root, state, ...manager, containers, content, exchange, mounts, timeouts, failpoint, log };
     return scope.use(createTaskManager({ ...given, deprecated: (deprecation) => warnings.emit(deprecation) }));
   },
 });

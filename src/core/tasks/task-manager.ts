@@ -8,6 +8,7 @@ import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/inde
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import type { Exchange } from "../events/index.ts";
+import type { MountManager } from "../mounts/index.ts";
 import { createHostFiles, createProcessShims, type DaemonFacts, type Shim } from "../shims/index.ts";
 import type { Deprecation } from "../warnings/index.ts";
 import { createBundles, runtimeFolder } from "./bundles.ts";
@@ -26,6 +27,7 @@ import { createRuntimeResolver, type SandboxEndpointLookup } from "./runtimes.ts
 import { createScratch } from "./scratch.ts";
 import { ShimTask } from "./shim-task.ts";
 import type { CallTimes, DaemonFailpoint } from "./steps.ts";
+import { TaskMounts } from "./task-mounts.ts";
 import { TaskTable } from "./task-table.ts";
 import type { OnLostTask, TaskManager } from "./tasks.ts";
 
@@ -36,6 +38,8 @@ export interface TaskManagerOptions {
   readonly containers: ContainerStore;
   readonly content: ContentStore;
   readonly exchange: Exchange;
+  /** Makes the mounts that shims can't make. */
+  readonly mounts: MountManager;
   readonly launcher: HostLauncher;
   /** What shims of other people are told of the daemon, and which runtimes get one though the host could run them. */
   readonly shims: ProcessShimsConfig;
@@ -115,6 +119,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const attach = async (connection: HostConnection): Promise<void> => {
     await Promise.all([recovery.reconcile(connection), ingest.run(connection)]);
   };
+  const runtimeInfo = createRuntimeInfo({ path, runtimeBinary: () => options.launcher.runtimeBinary });
   const sandboxEndpoints = new Set<SandboxEndpointLookup>();
   const recovering = recovery.run();
   const watching = prepareOnDemand(exchange, closing.signal, log, host);
@@ -125,6 +130,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     bundles,
     hostFiles,
     scratch,
+    mounts: new TaskMounts({ manager: options.mounts, runtimeInfo, log }),
     resolver: createRuntimeResolver({
       host,
       shims,
@@ -136,7 +142,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
       sandboxBundle: (namespace, id) => join(state, sandboxFolder, namespace, id),
     }),
     sandboxEndpoints,
-    runtimeInfo: createRuntimeInfo({ path, runtimeBinary: () => options.launcher.runtimeBinary }),
+    runtimeInfo,
     table,
     locks,
     newTask,

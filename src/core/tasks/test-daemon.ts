@@ -13,6 +13,7 @@ import { type ContentStore, contentSchema, openContentStore } from "../content/i
 import { createExchange, type Exchange } from "../events/index.ts";
 import { createLeaseManager, type LeaseManager, leasesSchema } from "../leases/index.ts";
 import { type Metadata, openMetadata, type SchemaPart } from "../metadata/index.ts";
+import { createMountManager, type MountManager, mountsSchema } from "../mounts/index.ts";
 import { namespacesSchema } from "../namespaces/index.ts";
 import type { HostLauncher } from "./host/host.ts";
 import { createTaskManager } from "./task-manager.ts";
@@ -32,6 +33,7 @@ export class TestDaemon implements AsyncDisposable {
   readonly #schemas: readonly SchemaPart[];
   #life: AsyncDisposableStack | undefined;
   #tasks: TaskManager | undefined;
+  #mounts: MountManager | undefined;
   #content: ContentStore | undefined;
   #exchange: Exchange | undefined;
   #metadata: Metadata | undefined;
@@ -62,6 +64,10 @@ export class TestDaemon implements AsyncDisposable {
     return inLife(this.#content);
   }
 
+  get mounts(): MountManager {
+    return inLife(this.#mounts);
+  }
+
   get exchange(): Exchange {
     return inLife(this.#exchange);
   }
@@ -86,7 +92,7 @@ export class TestDaemon implements AsyncDisposable {
   async up({ watch = true }: { readonly watch?: boolean } = {}): Promise<void> {
     const log = this.logger;
     const life = new AsyncDisposableStack();
-    const schemas = [namespacesSchema, leasesSchema, contentSchema, ...this.#schemas];
+    const schemas = [namespacesSchema, leasesSchema, contentSchema, mountsSchema, ...this.#schemas];
     const metadata = life.use(openMetadata({ path: join(this.folder, "meta.db"), schemas }));
     const exchange = createExchange({ log });
     const leases = createLeaseManager({ metadata });
@@ -94,14 +100,17 @@ export class TestDaemon implements AsyncDisposable {
     const content = life.use(
       await openContentStore({ root: join(this.folder, "root"), metadata, exchange, leases, log }),
     );
+    const root = join(this.folder, "root");
+    const mounts = life.use(createMountManager({ metadata, targets: join(this.state, "t"), roots: [root], log }));
     if (watch) life.use(this.#watch(exchange));
     this.#tasks = life.use(
       createTaskManager({
-        root: join(this.folder, "root"),
+        root,
         state: this.state,
         containers: this.containerStore(),
         content,
         exchange,
+        mounts,
         launcher: this.#launcher,
         shims: {
           grpcAddress: join(this.folder, "none.sock"),
@@ -115,6 +124,7 @@ export class TestDaemon implements AsyncDisposable {
         path: "/usr/bin",
       }),
     );
+    this.#mounts = mounts;
     this.#content = content;
     this.#exchange = exchange;
     this.#metadata = metadata;

@@ -12,7 +12,8 @@ import {
   TaskResumedSchema,
   TaskStartSchema,
 } from "../../gen/containerd/events/task_pb.ts";
-import { Task as TaskApi } from "../../gen/containerd/task/v3/shim_pb.ts";
+import { type CreateTaskRequest, Task as TaskApi } from "../../gen/containerd/task/v3/shim_pb.ts";
+import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import { type Event, EventSchema, Host } from "../../gen/lighter/shim/v1/host_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
@@ -38,6 +39,7 @@ interface FakeTask {
   readonly bundle: string;
   readonly checkpoint: string;
   readonly options: Any | undefined;
+  readonly rootfs: readonly Mount[];
   readonly processes: Map<string, FakeProcess>;
 }
 
@@ -261,12 +263,12 @@ export class FakeHost implements AsyncDisposable {
 
   #create(
     namespace: string,
-    request: { id: string; bundle: string; checkpoint: string; options?: Any | undefined } & FakeProcess["io"],
+    request: Pick<CreateTaskRequest, "id" | "bundle" | "checkpoint" | "options" | "rootfs"> & FakeProcess["io"],
   ): number {
-    const { id, bundle, checkpoint, options, stdin, stdout, stderr, terminal } = request;
+    const { id, bundle, checkpoint, options, rootfs, stdin, stdout, stderr, terminal } = request;
     if (this.tasks.has(`${namespace}/${id}`)) throw alreadyExists(`container "${id}"`);
     const init = this.#newProcess({ stdin, stdout, stderr, terminal });
-    const task = { namespace, id, bundle, checkpoint, options, processes: new Map([["", init]]) };
+    const task = { namespace, id, bundle, checkpoint, options, rootfs, processes: new Map([["", init]]) };
     this.tasks.set(`${namespace}/${id}`, task);
     this.emit(namespace, "/tasks/create", TaskCreateSchema, { containerId: id, bundle, pid: init.pid });
     return init.pid;
