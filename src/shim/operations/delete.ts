@@ -32,6 +32,8 @@ export async function deleteProcess(parts: HostParts, task: Task, execId: string
 
 async function deleteExec(parts: HostParts, task: Task, exec: TaskProcess): Promise<void> {
   using _lock = await task.lock.shared();
+  // One that is removed while the runtime makes it would run on, and nobody would know of it.
+  await exec.begun;
   requireDeletable(task, exec);
   await releaseProcess(parts, exec);
   removeExecFiles(task, exec.execId);

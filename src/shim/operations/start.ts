@@ -72,7 +72,9 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
   if (task.initExit !== undefined || task.init.status === "stopped") {
     throw new FaultError("failedPrecondition", `container ${task.id} init process is not running: failed precondition`);
   }
+  const begun = Promise.withResolvers<void>();
   exec.starting = true;
+  exec.begun = begun.promise;
   try {
     await runExec(parts, task, exec);
     exec.status = "running";
@@ -94,6 +96,7 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
     throw error;
   } finally {
     exec.starting = false;
+    begun.resolve();
     watchExit(parts, task, exec);
     publishInitExitIfLast(parts, task);
   }

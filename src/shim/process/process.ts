@@ -22,6 +22,8 @@ export class TaskProcess {
   stdinClosed = false;
   /** An exec whose start is under way counts as running: init's exit waits for its. */
   starting = false;
+  /** Settles when a start that is under way is over, however it went. */
+  begun: Promise<void> | undefined;
   handle: ProcessHandle | undefined;
   terminal: Terminal | undefined;
   stdinWriter: OwnedFd | undefined;
