@@ -19,16 +19,23 @@ const [created, running, stopped, paused] = [1, 2, 3, 4];
  */
 export async function destroyContainer(context: CommandContext, container: Container, force: boolean): Promise<void> {
   const { client } = context;
-  const task = await getTask(client, container.id);
+  let task = await getTask(client, container.id);
   if (!force) requireEnded(container, task);
   const supervised = isSupervised(container.labels);
-  if (supervised) await letGo(client, container.id);
+  if (supervised) {
+    await letGo(client, container.id);
+    // A restart may have put one in place until then; what it does from now on it undoes itself.
+    if (force) task = await getTask(client, container.id);
+  }
   if (task !== undefined) await endTask(context, container.id, task, supervised ? restartsMax : 0);
   await removeContainer(client, container);
   removeLog(logOf(context, container));
 }
 
-/** With `restarts`, a restart that was under way may put another task in its place, so often at most: that one is ended as well. */
+/**
+ * With `restarts`, a restart that was under way may put another task in its place, or start one that was only made, so often at
+ * most: that one is ended as well.
+ */
 async function endTask(context: CommandContext, id: string, task: Process, restarts: number): Promise<void> {
   const { client } = context;
   if (task.status !== stopped) await killTask(context, id, task);
@@ -36,7 +43,7 @@ async function endTask(context: CommandContext, id: string, task: Process, resta
     await deleteTask(client, id);
   } catch (error) {
     const next = restarts === 0 ? undefined : await getTask(client, id);
-    if (next === undefined || next.pid === task.pid) throw error;
+    if (next === undefined || (next.pid === task.pid && next.status === task.status)) throw error;
     await endTask(context, id, next, restarts - 1);
   }
   forgetFifos(context, task);
