@@ -2,7 +2,8 @@ import { writeFile } from "node:fs/promises";
 import type { Exchange } from "../core/events/index.ts";
 import type { SchemaPart } from "../core/metadata/index.ts";
 import { proxyPlugins } from "../core/proxies/plugin.ts";
-import { exchangeToken } from "../core/tokens.ts";
+import type { TaskManager } from "../core/tasks/index.ts";
+import { exchangeToken, tasksToken } from "../core/tokens.ts";
 import { FaultError } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import {
@@ -19,10 +20,11 @@ import {
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
+import type { HeardBefore } from "./handover.ts";
 import type { Listeners } from "./listeners.ts";
 import { enterCgroup } from "./own-cgroup.ts";
 import { lockFolder } from "./root-lock.ts";
-import { SERVER } from "./server.ts";
+import { type Begin, SERVER, type Server } from "./server.ts";
 import { noteText, type Settings } from "./settings.ts";
 import { socketPath } from "./sockets.ts";
 import { takeOverRoot } from "./takeover.ts";
@@ -35,8 +37,8 @@ export interface DaemonParts {
   /** The settings of every plugin, by URI, where they are not what the files said: they changed while a daemon of before ran. */
   readonly inForce?: ReadonlyMap<string, unknown> | undefined;
   readonly listeners: Listeners;
-  /** Waits until the predecessor has let go; answers how many subscribers it cut off, undefined where there is none. */
-  readonly turn: () => Promise<number | undefined>;
+  /** Waits until the predecessor has let go; answers whom it cut off, undefined where there is none. */
+  readonly turn: () => Promise<HeardBefore | undefined>;
   readonly upgrades?: DaemonUpgrades;
   /** Fires when the process is told to end. */
   readonly stop: AbortSignal;
@@ -55,8 +57,8 @@ export interface Daemon extends AsyncDisposable {
   readonly definitions: readonly PluginDefinition[];
   readonly configs: PluginConfigs;
   readonly timeouts: ReplaceableLimits;
-  /** Stops events; answers how many subscribers that cuts off, or did. */
-  retire(): number;
+  /** Stops events; answers whom that cuts off, or did. Complete once the daemon is disposed of. */
+  retire(): HeardBefore;
   /** Subscribers of a predecessor that are still waited for. */
   readonly awaited: number;
 }
@@ -83,12 +85,12 @@ export async function startDaemon({
   const configs = inForce === undefined ? decodePlugins(plugins, settings.config) : { byUri: inForce, notes: [] };
   for (const note of [...settings.config.notes, ...configs.notes]) log[note.level](noteText(note));
   const kernel = createKernel();
-  const subscribers = await turn();
+  const heard = await turn();
   await makeFolders(settings);
   await using stack = new AsyncDisposableStack();
   // Two daemons on one state would drive the same shim host, and recover each other's tasks.
   for (const what of ["root", "state"] as const)
-    stack.use(await lockFolder(what, settings[what], kernel, subscribers === undefined ? 0 : lockPatienceMs));
+    stack.use(await lockFolder(what, settings[what], kernel, heard === undefined ? 0 : lockPatienceMs));
   const [grpcAddress, ttrpcAddress] = [addressOf(configs, "grpc"), addressOf(configs, "ttrpc")];
   for (const path of [grpcAddress, ttrpcAddress]) await listeners.claim(path);
   stack.use(await takeOverRoot({ settings, configs, schemas, kernel, log }));
@@ -108,7 +110,7 @@ export async function startDaemon({
       streamProcessors: settings.top.stream_processors,
       timeouts,
       stop,
-      returning: subscribers === undefined ? undefined : { subscribers, forMs: returnLimitMs },
+      returning: heard === undefined ? undefined : { ...heard, forMs: returnLimitMs },
       upgrades,
     },
     log,
@@ -117,12 +119,13 @@ export async function startDaemon({
   stack.use(started);
   // The main socket comes after those of debug and metrics: whoever finds it answering finds the others there. Without it a daemon is of no
   // use to anybody: its failure stops it.
-  for (const id of ["debug", "metrics", "grpc", "ttrpc", "grpc-tcp"]) {
+  const begins: Begin[] = [];
+  for (const id of serverIds) {
     const record = started.view.find(SERVER.type, id);
     if (id !== "grpc" && (record === undefined || record.failure !== undefined)) continue;
-    await started.get(token<ServerOf>(SERVER, id)).start(listeners);
+    begins.push(await started.get(token<Server>(SERVER, id)).open(listeners));
   }
-  listeners.dropUnclaimed();
+  for (const begin of begins) begin();
   return aliveWith({ plugins: started, definitions: plugins, configs, timeouts }, stack.move());
 }
 
@@ -131,17 +134,53 @@ function aliveWith(
   owned: AsyncDisposableStack,
 ): Daemon {
   const events = parts.plugins.view.instance(exchangeToken.uri) as Exchange | undefined;
+  const tasks = parts.plugins.view.instance(tasksToken.uri) as TaskManager | undefined;
   return {
     ...parts,
-    retire: () => events?.retire() ?? 0,
+    retire: () => ({ subscribers: events?.retire() ?? 0, passedOn: tasks?.passedOn }),
     get awaited() {
       return events?.awaited ?? 0;
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      await closeServers(parts.plugins, () => events?.retire());
+      await owned.disposeAsync();
+    },
   };
 }
 
-type ServerOf = NonNullable<(typeof SERVER)["gives"]>;
+/** In the order in which they begin. */
+const serverIds = ["debug", "metrics", "grpc", "ttrpc", "grpc-tcp"] as const;
+const apiIds: ReadonlySet<string> = new Set(["grpc", "grpc-tcp"]);
+
+/**
+ * Has all servers take no more clients, and waits until those that they have were answered. Subscribers hear all that came of the
+ * calls that have just ended, whichever socket they came by, and nothing is taken that they would not hear of.
+ */
+async function closeServers({ view }: StartedPlugins, retire: () => void): Promise<void> {
+  const isServer = (instance: unknown): instance is Server => typeof instance === "object" && instance !== null;
+  const servers = serverIds
+    .map((id) => ({ id, server: view.instance(`${SERVER.type}.${id}`) }))
+    .filter((one): one is { id: (typeof serverIds)[number]; server: Server } => isServer(one.server));
+  const loud = new Set(servers.filter(({ id }) => apiIds.has(id)).map(({ server }) => server));
+  const allQuiet = Promise.withResolvers<void>();
+  const quieted = (server: Server): Promise<void> => {
+    if (loud.delete(server) && loud.size === 0) {
+      retire();
+      allQuiet.resolve();
+    }
+    return allQuiet.promise;
+  };
+  await Promise.all(
+    servers.map(async ({ server }) => {
+      try {
+        await server.close?.(() => quieted(server));
+      } finally {
+        // One that fails keeps nobody waiting.
+        void quieted(server);
+      }
+    }),
+  );
+}
 
 function addressOf(configs: PluginConfigs, id: string): string {
   const config = configs.byUri.get(`${SERVER.type}.${id}`);

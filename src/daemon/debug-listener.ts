@@ -1,21 +1,19 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { messageOf } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PluginView } from "../plugin/index.ts";
+import type { Fd } from "../sys/index.ts";
 import { debugAnswer } from "./debug-answers.ts";
-import { addressOf, closeHttp, type HttpPlace, listenHttp } from "./http-listener.ts";
+import { HttpService } from "./http-listener.ts";
 
-/** Answers requests to the debug socket until it is disposed of. Errors: those of claimSocket, and of listening. */
-export async function serveDebug(place: HttpPlace, plugins: PluginView, log: Logger): Promise<AsyncDisposable> {
-  const server = createServer((request, response) => {
+/** Answers requests to the debug socket until it is closed. Effects: owns the descriptor. */
+export function serveDebug(fd: Fd, plugins: PluginView, log: Logger): HttpService {
+  return new HttpService(fd, (request, response) => {
     answer(plugins, request, response).catch((error: unknown) => {
       log.warn("debug request", { error: messageOf(error) });
       response.destroy();
     });
   });
-  await listenHttp(server, place);
-  log.info("serving debug", { address: addressOf(server) });
-  return { [Symbol.asyncDispose]: () => closeHttp(server) };
 }
 
 async function answer(plugins: PluginView, request: IncomingMessage, response: ServerResponse): Promise<void> {

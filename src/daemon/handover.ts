@@ -1,14 +1,18 @@
 import { FaultError, messageOf } from "../lib/faults.ts";
 import type { Logger } from "../lib/log.ts";
+import type { ReturningSubscribers } from "../plugin/index.ts";
 import { createFdWatcher, type Fd, isErrno, type Kernel, OwnedFd, pollEvents } from "../sys/index.ts";
 import type { InheritedSocket } from "./listeners.ts";
+
+/** What subscribers have heard of a daemon that has let go. */
+export type HeardBefore = Omit<ReturningSubscribers, "forMs">;
 
 /** What a daemon and its successor say to each other, a message a line of thought. A version that knows others adds to it. */
 export type HandoverMessage =
   /** The successor has read its configuration and could begin. */
   | { readonly type: "prepared" }
   /** The daemon has let go of everything. */
-  | { readonly type: "go"; readonly subscribers: number }
+  | ({ readonly type: "go" } & HeardBefore)
   /** The successor serves. */
   | { readonly type: "ready" }
   /** The service manager knows of the successor: the daemon ends. */
@@ -112,11 +116,10 @@ export interface Predecessor extends Disposable {
   readonly pid: number;
   readonly sockets: readonly InheritedSocket[];
   /**
-   * Says that this process could begin, and waits until the other has let go of everything. Answers how many subscribers it cut
-   * off. A predecessor that dies meanwhile has let go as well. Errors: failedPrecondition where a service manager looks after
+   * Says that this process could begin, and waits until the other has let go of everything. Answers whom it cut off. A predecessor that dies meanwhile has let go as well. Errors: failedPrecondition where a service manager looks after
    * it, and starts another daemon in its place.
    */
-  prepared(isManaged: boolean): Promise<number>;
+  prepared(isManaged: boolean): Promise<HeardBefore>;
   /** Says that this process serves, and waits until it is the service. Errors: as prepared. */
   serves(isManaged: boolean): Promise<void>;
   /** Says why this process ends. */
@@ -149,10 +152,10 @@ export function predecessorOf(
     prepared: async (isManaged) => {
       channel.send({ type: "prepared" });
       const message = await channel.next();
-      if (message?.type === "go") return message.subscribers;
+      if (message?.type === "go") return { subscribers: message.subscribers, passedOn: message.passedOn };
       if (isManaged) throw new FaultError("failedPrecondition", gone);
       log.warn("the daemon that was to hand over is gone; going on without", { pid });
-      return 0;
+      return { subscribers: 0 };
     },
     serves: async (isManaged) => {
       channel.send({ type: "ready" });

@@ -1,7 +1,9 @@
-import { chmodSync } from "node:fs";
-import type { Server as HttpServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { claimSocket, handOver, socketPath } from "./sockets.ts";
+import { createServer as createHttpServer, type RequestListener, type ServerResponse } from "node:http";
+import { type Server as Acceptor, createServer, type Socket } from "node:net";
+import type { Fd } from "../sys/index.ts";
+import type { Listeners } from "./listeners.ts";
+import { socketPath } from "./sockets.ts";
+import { openTcpPlace, tcpPlaceOf } from "./tcp-place.ts";
 
 /** Where a page is served: a path, or HOST:PORT, as containerd takes them. */
 export interface HttpPlace {
@@ -12,45 +14,91 @@ export interface HttpPlace {
   readonly isOpen?: boolean;
 }
 
-/** Has a server listen there; a socket file is its owner's alone, and its group's. Errors: those of claimSocket, and of listening. */
-export async function listenHttp(server: HttpServer, { address, uid, gid, isOpen = false }: HttpPlace): Promise<void> {
-  const tcp = /^(?:tcp:\/\/)?([^/]*):(\d+)$/.exec(address);
-  if (tcp !== null) {
-    const host = (tcp[1] || (isOpen ? "" : "127.0.0.1")).replace(/^\[|\]$/g, "");
-    await listening(server, () => (host === "" ? server.listen(Number(tcp[2])) : server.listen(Number(tcp[2]), host)));
-    return;
+/**
+ * A socket to serve a page on, for its taker to close; a file is its owner's alone, and its group's. `name` tells the sockets of one
+ * daemon apart. Errors: those of claimSocket, and of listening.
+ */
+export async function openHttpPlace(listeners: Listeners, name: string, place: HttpPlace): Promise<Fd> {
+  const { address, uid, gid, isOpen = false } = place;
+  const tcp = tcpPlaceOf(address.replace(/^tcp:\/\//, ""));
+  if (tcp !== undefined) {
+    const host = tcp.host || (isOpen ? "" : "127.0.0.1");
+    return openTcpPlace(listeners, name, { host, port: tcp.port });
   }
   const path = socketPath(address);
-  await claimSocket(path);
-  await listening(server, () => {
-    // The socket exists from bind on; the mask keeps others out until chmod gave it its mode. Both are synchronous.
-    const mask = process.umask(0o177);
-    try {
-      server.listen(path);
-    } finally {
-      process.umask(mask);
+  await listeners.claim(path);
+  return listeners.open(path, { mode: 0o660, uid, gid });
+}
+
+interface Visit {
+  readonly since: number;
+  underWay: number;
+  answered: boolean;
+}
+
+/** How long one who has connected may say nothing when the server closes. */
+const silenceMs = 1_000;
+/** For how long a connection that nobody uses is kept. */
+const idleMs = 120_000;
+const drainTickMs = 5;
+
+/** Answers requests on a socket that listens already, until it is closed. Whoever has connected by then is still answered. */
+export class HttpService implements AsyncDisposable {
+  readonly #acceptor: Acceptor;
+  readonly #visits = new Map<Socket, Visit>();
+  #closing: Promise<void> | undefined;
+
+  /** Begins at once. Effects: owns the descriptor. */
+  constructor(fd: Fd, answer: RequestListener) {
+    const http = createHttpServer((request, response) => {
+      this.#count(request.socket, response);
+      answer(request, response);
+    });
+    // An HTTP server of this runtime listens on no descriptor, but serves the connections that it is given.
+    this.#acceptor = createServer((socket) => {
+      this.#visits.set(socket, { since: performance.now(), underWay: 0, answered: false });
+      socket.once("close", () => void this.#visits.delete(socket));
+      socket.setTimeout(idleMs, () => socket.destroy());
+      http.emit("connection", socket);
+    });
+    this.#acceptor.listen({ fd });
+  }
+
+  /** Takes no more connections, gives those that there are so long to have their answers, and hangs up. */
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close(0);
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    const begun = performance.now();
+    this.#acceptor.close();
+    for (;;) {
+      const now = performance.now();
+      for (const [socket, visit] of this.#visits)
+        if (isIdle(visit, now) && socket.writableLength === 0) socket.destroy();
+      if (this.#visits.size === 0 || now - begun >= graceMs) break;
+      await Bun.sleep(drainTickMs);
     }
-  });
-  chmodSync(path, 0o660);
-  await handOver(path, uid, gid);
+    for (const socket of this.#visits.keys()) socket.destroy();
+  }
+
+  #count(socket: Socket, response: ServerResponse): void {
+    const visit = this.#visits.get(socket);
+    if (visit === undefined) return;
+    if (this.#closing !== undefined) response.setHeader("connection", "close");
+    visit.underWay += 1;
+    response.once("close", () => {
+      visit.underWay -= 1;
+      visit.answered = true;
+    });
+  }
 }
 
-function listening(server: HttpServer, begin: () => void): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject);
-  server.once("listening", () => resolve());
-  begin();
-  return promise.finally(() => server.off("error", reject));
-}
-
-/** Where it listens, for people. */
-export function addressOf(server: HttpServer): string {
-  const address = server.address() as AddressInfo | string | null;
-  return typeof address === "string" ? address : `${address?.address}:${address?.port}`;
-}
-
-/** Hangs up on everybody and stops to listen. */
-export function closeHttp(server: HttpServer): Promise<void> {
-  server.closeAllConnections();
-  return new Promise((resolve) => server.close(() => resolve()));
+function isIdle({ underWay, answered, since }: Visit, now: number): boolean {
+  return underWay === 0 && (answered || now - since > silenceMs);
 }

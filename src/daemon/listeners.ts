@@ -6,9 +6,14 @@ import { claimSocket, handOver } from "./sockets.ts";
 /** A listening socket that comes from another process, or goes to one. */
 export interface InheritedSocket {
   readonly fd: Fd;
-  /** The file is ours to remove at the end; one of a service manager's stays. */
+  /** There is a file, which a daemon made and whoever is the last to have the socket removes; one of a service manager's stays. */
   readonly ownsFile: boolean;
+  /** Of TCP with a port of the kernel's choice: by whom and for what it was asked for. */
+  readonly asked?: string | undefined;
 }
+
+/** Where the sockets came from that this process was started with. */
+export type SocketSource = "a service manager" | "the daemon before";
 
 export interface SocketAccess {
   readonly mode: number;
@@ -26,13 +31,19 @@ export interface Listeners extends Disposable {
   claim(path: string): Promise<void>;
   /** A descriptor to serve on, for its taker to close. One that a service manager made keeps its mode and owner. */
   open(path: string, access: SocketAccess): Promise<Fd>;
-  /** As `open`, of TCP; `host` is an address in numbers. Errors: what listening says, EADDRINUSE among it. */
-  openTcp(host: string, port: number): Fd;
-  /** Lets go of what was inherited and no server opened. */
+  /**
+   * As `open`, of TCP; `host` is an address in numbers. A port of 0 is the kernel's choice, which stays for whoever asks under the
+   * same `name`. Errors: what listening says, EADDRINUSE among it.
+   */
+  openTcp(name: string, host: string, port: number): Fd;
+  /** Lets go of what no server has opened since this was called last. */
   dropUnclaimed(): void;
   /** Those that a successor goes on with. */
   readonly handed: readonly InheritedSocket[];
-  /** Says whether the files are this process's to remove: not once a successor has them, nor before a predecessor gave them. */
+  /**
+   * Says whether the files of sockets that two daemons have are this process's to remove: not once a successor serves on them, nor
+   * before a predecessor is gone.
+   */
   keepFiles(ours: boolean): void;
 }
 
@@ -44,26 +55,36 @@ type SocketKernel = Pick<
 /** As many clients as the kernel lets wait; it takes net.core.somaxconn where that is less. */
 const backlog = 4096;
 
+export interface ListenersOptions {
+  readonly inherited: readonly InheritedSocket[];
+  readonly from: SocketSource;
+  readonly kernel: SocketKernel;
+  readonly log: Logger;
+}
+
 /** Makes the set of listening sockets, with those that were inherited already in it. */
-export function createListeners(inherited: readonly InheritedSocket[], kernel: SocketKernel, log: Logger): Listeners {
-  return new ProcessListeners(inherited, kernel, log);
+export function createListeners(options: ListenersOptions): Listeners {
+  return new ProcessListeners(options);
 }
 
 interface Listener {
   readonly socket: OwnedFd;
-  readonly ownsFile: boolean;
+  /** Whose its file is; a `shared` one is another daemon's, too. */
+  file: "ours" | "shared" | "none";
+  readonly asked?: string | undefined;
   opened: boolean;
 }
 
 class ProcessListeners implements Listeners {
   readonly #kernel: SocketKernel;
   readonly #log: Logger;
+  readonly #from: SocketSource;
   readonly #listeners = new Map<string, Listener>();
-  #hasFiles = true;
 
-  constructor(inherited: readonly InheritedSocket[], kernel: SocketKernel, log: Logger) {
+  constructor({ inherited, from, kernel, log }: ListenersOptions) {
     this.#kernel = kernel;
     this.#log = log;
+    this.#from = from;
     for (const one of inherited) this.#adopt(one);
   }
 
@@ -74,35 +95,46 @@ class ProcessListeners implements Listeners {
   async open(path: string, access: SocketAccess): Promise<Fd> {
     const known = this.#known(path) ?? this.#make(path);
     known.opened = true;
-    if (known.ownsFile) {
+    if (known.file !== "none") {
       chmodSync(path, access.mode);
       await handOver(path, access.uid, access.gid);
     }
     return this.#kernel.duplicate(known.socket.fd);
   }
 
-  openTcp(host: string, port: number): Fd {
-    const name = internetNameOf(host, port);
-    const known = (name === undefined ? undefined : this.#listeners.get(name)) ?? this.#makeTcp(host, port);
-    known.opened = true;
-    return this.#kernel.duplicate(known.socket.fd);
+  openTcp(name: string, host: string, port: number): Fd {
+    const place = internetNameOf(host, port) ?? "";
+    const asked = port === 0 ? `${name} ${place}` : undefined;
+    const known = asked === undefined ? this.#listeners.get(place) : this.#askedFor(asked);
+    const listener = known ?? this.#makeTcp(host, port, asked);
+    listener.opened = true;
+    return this.#kernel.duplicate(listener.socket.fd);
   }
 
   dropUnclaimed(): void {
     for (const [path, listener] of this.#listeners) {
-      if (listener.opened) continue;
-      this.#log.warn("a socket was handed over that nothing here serves", { address: path });
+      const wanted = listener.opened;
+      listener.opened = false;
+      if (wanted) continue;
+      if (this.#from === "a service manager")
+        this.#log.warn("a socket was handed over that nothing here serves", { address: path });
+      else this.#log.info("nothing serves this socket of the daemon before any more", { address: path });
       this.#listeners.delete(path);
       this.#end(path, listener);
     }
   }
 
   get handed(): readonly InheritedSocket[] {
-    return [...this.#listeners.values()].map(({ socket, ownsFile }) => ({ fd: socket.fd, ownsFile }));
+    return [...this.#listeners.values()].map(({ socket, file, asked }) => ({
+      fd: socket.fd,
+      ownsFile: file !== "none",
+      asked,
+    }));
   }
 
   keepFiles(ours: boolean): void {
-    this.#hasFiles = ours;
+    const [from, to] = ours ? (["shared", "ours"] as const) : (["ours", "shared"] as const);
+    for (const listener of this.#listeners.values()) if (listener.file === from) listener.file = to;
   }
 
   [Symbol.dispose](): void {
@@ -111,7 +143,7 @@ class ProcessListeners implements Listeners {
   }
 
   /** A copy that closes on exec takes the place of what was inherited, which would not. */
-  #adopt({ fd, ownsFile }: InheritedSocket): void {
+  #adopt({ fd, ownsFile, asked }: InheritedSocket): void {
     const path = this.#kernel.listeningPath(fd) ?? this.#kernel.listeningAddress(fd);
     if (path === undefined || this.#listeners.has(path)) {
       this.#log.warn("what was handed over is no socket that listens", { fd });
@@ -119,7 +151,7 @@ class ProcessListeners implements Listeners {
       const socket = new OwnedFd(this.#kernel, this.#kernel.duplicate(fd));
       // A service manager's block, and accept is called until there is nothing more.
       this.#kernel.setNonBlocking(socket.fd, true);
-      this.#listeners.set(path, { socket, ownsFile, opened: false });
+      this.#listeners.set(path, { socket, file: ownsFile ? "shared" : "none", asked, opened: false });
     }
     closeQuietly(this.#kernel, fd);
   }
@@ -127,7 +159,7 @@ class ProcessListeners implements Listeners {
   /** A socket whose file somebody removed is out of reach for everybody, and of no use. */
   #known(path: string): Listener | undefined {
     const known = this.#listeners.get(path);
-    if (known === undefined || !known.ownsFile || existsSync(path)) return known;
+    if (known === undefined || known.file === "none" || existsSync(path)) return known;
     known.socket[Symbol.dispose]();
     return undefined;
   }
@@ -137,7 +169,7 @@ class ProcessListeners implements Listeners {
     const mask = process.umask(0o177);
     try {
       const socket = new OwnedFd(this.#kernel, this.#kernel.listenUnix(path, backlog));
-      const listener = { socket, ownsFile: true, opened: false };
+      const listener: Listener = { socket, file: "ours", opened: false };
       this.#listeners.set(path, listener);
       return listener;
     } finally {
@@ -145,17 +177,21 @@ class ProcessListeners implements Listeners {
     }
   }
 
-  /** Named by where it is in fact: a port of 0 is the kernel's choice. */
-  #makeTcp(host: string, port: number): Listener {
+  #askedFor(asked: string): Listener | undefined {
+    return [...this.#listeners.values()].find((listener) => listener.asked === asked);
+  }
+
+  /** Named by where it is in fact. */
+  #makeTcp(host: string, port: number, asked: string | undefined): Listener {
     const socket = new OwnedFd(this.#kernel, this.#kernel.listenTcp(host, port, backlog));
-    const listener = { socket, ownsFile: false, opened: false };
+    const listener: Listener = { socket, file: "none", asked, opened: false };
     this.#listeners.set(this.#kernel.listeningAddress(socket.fd) ?? "", listener);
     return listener;
   }
 
   /** The file goes first: whoever comes then finds nobody, and is not left waiting for one who never accepts. */
-  #end(path: string, { socket, ownsFile }: Listener): void {
-    if (ownsFile && this.#hasFiles) rmSync(path, { force: true });
+  #end(path: string, { socket, file }: Listener): void {
+    if (file === "ours") rmSync(path, { force: true });
     socket[Symbol.dispose]();
   }
 }

@@ -2,7 +2,7 @@ import type { Logger } from "../lib/log.ts";
 import { shrinkWhenIdle } from "../sys/index.ts";
 import type { ConfigState } from "./config-changes.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
-import type { Predecessor } from "./handover.ts";
+import type { HeardBefore, Predecessor } from "./handover.ts";
 import type { ServiceManager } from "./notify.ts";
 import type { ReloadDesk } from "./reload-desk.ts";
 import type { Settings } from "./settings.ts";
@@ -33,7 +33,7 @@ export async function live(parts: LifeParts): Promise<void> {
     const ended = await serve({ ...parts, settings, predecessor }, { turn, inForce });
     if (ended === undefined) return;
     await using successor = ended.successor;
-    const failure = await successor.takeOver(ended.subscribers, stop);
+    const failure = await successor.takeOver(ended.heard, stop);
     if (failure === undefined) {
       listeners.keepFiles(false);
       // Told before this process ends: a manager that sees its main process end without it starts another.
@@ -47,7 +47,7 @@ export async function live(parts: LifeParts): Promise<void> {
     if (stop.aborted) return;
     desk.failed(failure);
     predecessor = undefined;
-    turn = async () => ended.subscribers;
+    turn = async () => ended.heard;
     // What came into force while it lived stays in force, whatever the files say by now.
     inForce = ended.now?.byUri ?? inForce;
     settings = onceMore(ended.now?.settings ?? settings);
@@ -61,8 +61,7 @@ function onceMore(settings: Settings): Settings {
 
 interface Ended {
   readonly successor: Successor;
-  /** How many subscribers were cut off, and will be back. */
-  readonly subscribers: number;
+  readonly heard: HeardBefore;
   /** The settings that were in force. */
   readonly now: ConfigState | undefined;
 }
@@ -81,6 +80,7 @@ async function serve(
     daemon = started;
     await predecessor?.serves(manager.isThere);
     listeners.keepFiles(true);
+    listeners.dropUnclaimed();
     parts.onServing(daemon, parts.settings);
     using _watch = shrinkWhenIdle();
     successor = await Promise.race([stopped(stop), desk.next]);
@@ -94,7 +94,7 @@ async function serve(
       log.info("handing over", { pid: successor.pid });
     }
   }
-  return successor === undefined ? undefined : { successor, subscribers: daemon.retire(), now };
+  return successor === undefined ? undefined : { successor, heard: daemon.retire(), now };
 }
 
 function stopped(stop: AbortSignal): Promise<undefined> {

@@ -81,8 +81,9 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
   let isMain = predecessor === undefined;
   const manager = serviceManagerOf(facts, log, () => isMain);
   const kernel = createKernel();
-  using listeners = createListeners(predecessor?.sockets ?? activatedSockets(process.env), kernel, log);
-  listeners.keepFiles(predecessor === undefined);
+  const inherited = predecessor?.sockets ?? activatedSockets(process.env);
+  const from = predecessor === undefined ? "a service manager" : "the daemon before";
+  using listeners = createListeners({ inherited, from, kernel, log });
   const env = { ...process.env, ...managerEnvironment(facts) };
   // What was to be done once, at the start, has been done.
   const again = args.filter((word) => !/^--?takeover$/.test(word));

@@ -1,5 +1,4 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { exchangeToken, GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
+import { GRPC, LIGHTER_GRPC, type ServedApi } from "../core/tokens.ts";
 import type { Logger } from "../lib/log.ts";
 import {
   definePlugin,
@@ -12,22 +11,20 @@ import {
   text,
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
-import { createGrpcServer, type Ending, observers } from "../wire/grpc/index.ts";
+import { createGrpcServer, observers } from "../wire/grpc/index.ts";
 import { createLookout } from "../wire/http2/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
 import { createTtrpcServer } from "../wire/ttrpc/index.ts";
+import { endingOf } from "./call-endings.ts";
 import type { CallsServer } from "./calls-under-way.ts";
 import { debugServer } from "./debug-server.ts";
 import type { Listeners } from "./listeners.ts";
 import { limitsOf, messageSizes } from "./message-limits.ts";
 import { callMetricsToken, metricsPlugins } from "./metrics/plugin.ts";
-import { SERVER } from "./server.ts";
+import { type Begin, graceMs, SERVER } from "./server.ts";
 import { socketPath } from "./sockets.ts";
 import { tcpServer } from "./tcp-server.ts";
 import { tracingPlugins, tracingToken } from "./tracing/plugin.ts";
-
-/** How long a stopping daemon waits for the calls under way, but for those that wait themselves. */
-const graceMs = 5000;
 
 const uid = (): number => process.geteuid?.() ?? 0;
 const gid = (): number => process.getegid?.() ?? 0;
@@ -42,14 +39,13 @@ const grpcServer: PluginDefinition = definePlugin({
     ours: LIGHTER_GRPC,
     metrics: optional(callMetricsToken),
     tracing: optional(tracingToken),
-    exchange: optional(exchangeToken),
   },
   config: table({
     ...socketConfig,
     ...messageSizes,
   }),
   live: ["max_recv_message_size", "max_send_message_size"],
-  init: ({ apis, ours, metrics, tracing, exchange }, { config, log, scope, onReload }): CallsServer => {
+  init: ({ apis, ours, metrics, tracing }, { config, log, scope, onReload }): CallsServer => {
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
     metrics?.add(services);
     const server = createGrpcServer({
@@ -61,11 +57,11 @@ const grpcServer: PluginDefinition = definePlugin({
       limits: limitsOf(config),
     });
     onReload((next) => () => server.limitMessages(limitsOf(next)));
-    // Subscribers hear all that came of the calls that have just ended, and nothing is taken that they would not hear of.
-    scope.defer(() => server.close(graceMs, () => exchange?.retire()));
+    scope.defer(() => server.close(0));
     return {
       calls: () => server.calls(),
-      start: (listeners) => listen("gRPC", listeners, config, log, (fd) => server.listen({ fd })),
+      close: (quiet) => server.close(graceMs, quiet),
+      open: (listeners) => listen("gRPC", listeners, config, log, (fd) => server.serve({ fd })),
     };
   },
 });
@@ -81,7 +77,7 @@ const ttrpcServer: PluginDefinition = definePlugin({
     const server = createTtrpcServer({ services, log });
     scope.defer(() => server.close());
     return {
-      start: (listeners) => listen("ttrpc", listeners, config, log, (fd) => server.serve(fd)),
+      open: (listeners) => listen("ttrpc", listeners, config, log, (fd) => server.serve(fd)),
     };
   },
 });
@@ -89,19 +85,6 @@ const ttrpcServer: PluginDefinition = definePlugin({
 function ttrpcServices(apis: readonly ServedApi[]): readonly ServiceDefinition[] {
   return apis.flatMap((api) => api.ttrpc ?? []);
 }
-
-/** Calls that wait for what may be days away are cut off; subscribers to events end with the exchange. */
-function endingOf({ parent, name }: DescMethod): Ending {
-  const method = `${parent.typeName}/${name}`;
-  if (method === "containerd.services.events.v1.Events/Subscribe") return "follow";
-  return waits.has(method) ? "cut" : "finish";
-}
-
-const waits: ReadonlySet<string> = new Set([
-  "containerd.services.tasks.v1.Tasks/Wait",
-  "containerd.services.sandbox.v1.Controller/Wait",
-  "grpc.health.v1.Health/Watch",
-]);
 
 interface SocketConfig {
   readonly address: string;
@@ -116,10 +99,13 @@ async function listen(
   config: SocketConfig,
   log: Logger,
   serve: (fd: number) => unknown,
-): Promise<void> {
+): Promise<Begin> {
   const path = socketPath(config.address);
-  await serve(await listeners.open(path, config));
-  log.info(`serving ${what}`, { address: path });
+  const fd = await listeners.open(path, config);
+  return () => {
+    serve(fd);
+    log.info(`serving ${what}`, { address: path });
+  };
 }
 
 export const serverPlugins: readonly PluginDefinition[] = [

@@ -3,7 +3,7 @@ import { FaultError, invalidArgument, messageOf, quote } from "../lib/faults.ts"
 import type { Logger } from "../lib/log.ts";
 import { type OwnProgram, ownProgram } from "../lib/own-programs.ts";
 import { closeQuietly, type Kernel } from "../sys/index.ts";
-import { type Handover, HandoverChannel, handoverVariable } from "./handover.ts";
+import { type Handover, HandoverChannel, type HeardBefore, handoverVariable } from "./handover.ts";
 import type { InheritedSocket } from "./listeners.ts";
 
 /** How long another program may take to say that it could begin, and to serve once it may. */
@@ -27,7 +27,7 @@ export interface SuccessorOptions {
 export interface Successor extends AsyncDisposable {
   readonly pid: number;
   /** Lets it begin; this daemon has let go of everything. Answers why it failed, undefined when it serves. It is gone then. */
-  takeOver(subscribers: number, signal: AbortSignal): Promise<string | undefined>;
+  takeOver(heard: HeardBefore, signal: AbortSignal): Promise<string | undefined>;
   /** It is the service from now on. */
   confirm(): void;
 }
@@ -48,7 +48,7 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Success
     channel: 3,
     program,
     pid: process.pid,
-    sockets: sockets.map(({ ownsFile }, n) => ({ fd: 4 + n, ownsFile })),
+    sockets: sockets.map(({ ownsFile, asked }, n) => ({ fd: 4 + n, ownsFile, asked })),
   };
   const channel = new HandoverChannel(kernel, ours, log);
   try {
@@ -86,8 +86,8 @@ class SuccessorProcess implements Successor {
       throw new FaultError("failedPrecondition", `${program} is not fit to take over: ${failure}`);
   }
 
-  takeOver(subscribers: number, signal: AbortSignal): Promise<string | undefined> {
-    this.#channel.send({ type: "go", subscribers });
+  takeOver(heard: HeardBefore, signal: AbortSignal): Promise<string | undefined> {
+    this.#channel.send({ type: "go", ...heard });
     return this.#failure("ready", AbortSignal.any([signal, AbortSignal.timeout(startLimitMs)]));
   }
 

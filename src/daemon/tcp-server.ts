@@ -11,24 +11,24 @@ import {
   table,
   text,
 } from "../plugin/index.ts";
-import { closeQuietly, createKernel, type Fd, internetNameOf, isErrno, type Kernel } from "../sys/index.ts";
+import { closeQuietly, createKernel, type Fd, type Kernel } from "../sys/index.ts";
 import { createGrpcServer, type GrpcServer, observers, type ServerTls } from "../wire/grpc/index.ts";
+import { endingOf } from "./call-endings.ts";
 import type { CallsServer } from "./calls-under-way.ts";
 import type { Listeners } from "./listeners.ts";
 import { limitsOf, messageSizes } from "./message-limits.ts";
 import { callMetricsToken } from "./metrics/plugin.ts";
-import { SERVER } from "./server.ts";
+import { graceMs, SERVER } from "./server.ts";
+import { openTcpPlace, shownPlace, tcpPlaceOf } from "./tcp-place.ts";
 import type { TlsFiles } from "./tls-files.ts";
 import { tracingToken } from "./tracing/plugin.ts";
-
-const graceMs = 1000;
 
 /** `HOST:PORT`, `:PORT` for every address of the machine; empty for none. Source: Go's net.Listen. */
 const tcpAddress: ConfigSchema<string> = leaf({
   expects: "an address HOST:PORT",
   example: '"127.0.0.1:10010"',
   fallback: "",
-  take: (value) => (typeof value === "string" && (value === "" || placeOf(value) !== undefined) ? value : undefined),
+  take: (value) => (typeof value === "string" && (value === "" || tcpPlaceOf(value) !== undefined) ? value : undefined),
 });
 
 const settings = table({
@@ -57,8 +57,8 @@ export const tcpServer: PluginDefinition = definePlugin({
     const files = await readFiles(config, log);
     const services = [...apis.values(), ...ours.values()].flatMap((api) => api.grpc);
     const observer = observers([metrics, tracing].filter((one) => one !== undefined));
-    const server = createGrpcServer({ services, log, observer, limits: limitsOf(config) });
-    scope.defer(() => server.close(graceMs));
+    const server = createGrpcServer({ services, log, observer, ending: endingOf, limits: limitsOf(config) });
+    scope.defer(() => server.close(0));
     const socket = scope.use(new TcpSocket(server, createKernel(), tlsOf(config, files, log)));
     onReload(async (next) => {
       const tls = tlsOf(next, await readFiles(next, log), log);
@@ -69,9 +69,13 @@ export const tcpServer: PluginDefinition = definePlugin({
     });
     return {
       calls: () => server.calls(),
-      start: async (listeners) => {
-        await socket.open(listeners, config.address);
-        log.info("serving gRPC over TLS", { address: config.address });
+      close: (quiet) => server.close(graceMs, quiet),
+      open: async (listeners) => {
+        const address = await socket.open(listeners, config.address);
+        return () => {
+          socket.begin();
+          log.info("serving gRPC over TLS", { address });
+        };
       },
     };
   },
@@ -91,13 +95,17 @@ class TcpSocket implements Disposable {
     this.#tls = tls;
   }
 
-  async open(listeners: Listeners, address: string): Promise<void> {
-    const place = placeOf(address) ?? { host: "", port: 0 };
+  /** Answers the address that it has. */
+  async open(listeners: Listeners, address: string): Promise<string> {
     try {
-      this.#fd = await openPlace(listeners, place.host, place.port);
+      this.#fd = await openTcpPlace(listeners, "grpc-tcp", tcpPlaceOf(address) ?? { host: "", port: 0 });
     } catch (error) {
       throw wrapFault(`listen on tcp ${address}`, error);
     }
+    return shownPlace(this.#fd, this.#kernel);
+  }
+
+  begin(): void {
     this.#serving = this.#serve();
   }
 
@@ -156,25 +164,4 @@ function tlsOf(config: Settings, { cert, key, ca }: TlsFiles, log: Logger): Serv
     admits: (commonName) => only === "" || commonName === only,
     refused: (why, commonName) => log.warn("a client on TCP was refused", { why, commonName }),
   };
-}
-
-function placeOf(address: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(?:\[([^[\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  return match === null || port > 65_535 ? undefined : { host: match[1] ?? match[2] ?? "", port };
-}
-
-/** Without a host, every address of the machine, of IPv6 too where there is any. */
-async function openPlace(listeners: Listeners, host: string, port: number): Promise<Fd> {
-  if (host !== "") {
-    if (internetNameOf(host, port) !== undefined) return listeners.openTcp(host, port);
-    const { lookup } = await import("node:dns/promises");
-    return listeners.openTcp((await lookup(host)).address, port);
-  }
-  try {
-    return listeners.openTcp("::", port);
-  } catch (error) {
-    if (!isErrno(error, "EAFNOSUPPORT", "EADDRNOTAVAIL")) throw error;
-    return listeners.openTcp("0.0.0.0", port);
-  }
 }

@@ -80,9 +80,27 @@ export interface DaemonFacts {
   /** Fires when the daemon is told to end, also while it starts. */
   readonly stop?: AbortSignal | undefined;
   /** Where this daemon takes the place of one that cut off its subscribers for it: how many will be back, within what time. */
-  readonly returning?: { readonly subscribers: number; readonly forMs: number } | undefined;
+  readonly returning?: ReturningSubscribers | undefined;
   /** Puts another program in the daemon's place. */
   readonly upgrades?: DaemonUpgrades | undefined;
+}
+
+/** Whom a daemon cut off in order to be replaced, and what they had heard of by then. */
+export interface ReturningSubscribers {
+  readonly subscribers: number;
+  readonly forMs: number;
+  readonly passedOn?: PassedOnEvents | undefined;
+}
+
+/**
+ * Which of the shim host's events the daemon before has passed on.
+ * Shape: numbers and nanoseconds as decimals, since they go from one process to another as text; `except` has runs of numbers, both
+ * ends included, that nobody took.
+ */
+export interface PassedOnEvents {
+  readonly through: string;
+  readonly until: string;
+  readonly except: readonly (readonly [first: string, last: string])[];
 }
 
 /** How another program is put in the daemon's place. */

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serveMetrics } from "../../src/daemon/metrics/index.ts";
 import { silentLogger } from "../../src/lib/log.ts";
+import { createKernel } from "../../src/sys/index.ts";
 import { waitFor } from "../support/index.ts";
 
 test("a page that nobody reads gives its place back in time", async () => {
@@ -26,8 +27,7 @@ test("a page that nobody reads gives its place back in time", async () => {
     sent: (code: number) => void sent.push(code),
   };
   const address = join(folder, "m.sock");
-  const place = { address, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  await using _served = await serveMetrics(place, page, silentLogger, 500);
+  await using _served = serveMetrics(createKernel().listenUnix(address), page, silentLogger, 500);
   for (let n = 0; n < 8; n++) {
     const reader = connect({ path: address }).pause();
     stack.defer(() => reader.destroy());

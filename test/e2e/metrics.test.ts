@@ -33,7 +33,7 @@ async function pageAt(place: string | { readonly unix: string }): Promise<Page> 
 /** Where a daemon that was told to take any port has its page, by its log. */
 async function addressIn(daemon: Daemon): Promise<string> {
   return waitFor("the address of the metrics", async () => {
-    return /msg="serving metrics".* address=(\S+)/.exec(await daemon.logs())?.[1];
+    return /msg="serving metrics".* address="?([^\s"]+)/.exec(await daemon.logs())?.[1];
   });
 }
 

@@ -5,6 +5,8 @@ import type { Returning } from "./exchange.ts";
 export interface Absentees {
   /** How many are still waited for. */
   readonly awaited: number;
+  /** All are: nobody has been told anything that was kept. */
+  readonly isUntold: boolean;
   /** Keeps an event while somebody is waited for; answers whether it did. */
   keep(envelope: Envelope): boolean;
   /** One has come, or a stranger who is taken for one: what it missed, in order. */
@@ -30,6 +32,9 @@ export function createAbsentees(returning: Returning | undefined, maxItems: numb
   return {
     get awaited() {
       return awaited;
+    },
+    get isUntold() {
+      return awaited > 0 && awaited === returning?.subscribers;
     },
     keep: (envelope) => {
       if (awaited === 0) return false;

@@ -109,6 +109,9 @@ export function createExchange({
     get awaited() {
       return absentees.awaited;
     },
+    get isUntold() {
+      return absentees.isUntold;
+    },
     observe: (listener) => {
       // Wrapped, so that the same function may observe twice.
       const observer = (envelope: Envelope): void => listener(envelope);

@@ -36,6 +36,8 @@ export interface Exchange {
   readonly retired: boolean;
   /** Subscribers of a predecessor that have not come back yet and are still waited for. */
   readonly awaited: number;
+  /** Nobody of those has come back: what was forwarded so far lies here alone, and is lost to them if this daemon fails to serve. */
+  readonly isUntold: boolean;
 }
 
 /** Subscribers whom a predecessor cut off in order to be replaced. */

@@ -51,6 +51,68 @@ describe("events of the host", () => {
     expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit"]);
   });
 
+  test("that were passed on are not told again by the daemon that comes next, though the host never heard of that", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    host.failCall = (method) => (method === "acknowledge" ? new Error("disk full") : undefined);
+    await daemon.running("c1");
+    await daemon.event("/tasks/start");
+    let passedOn = await daemon.handOver();
+    expect(host.kept.length).toBe(2);
+    host.exit("default", "c1", "", 7);
+    daemon.events.length = 0;
+    await daemon.up({ passedOn });
+    await daemon.event("/tasks/exit");
+    // And by the one after that, of which only this one was told.
+    passedOn = await daemon.handOver();
+    expect(host.kept.length).toBe(3);
+    host.failCall = () => undefined;
+    await daemon.up({ passedOn });
+    await daemon.running("c2");
+    await daemon.event("/tasks/start");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit", "/tasks/create", "/tasks/start"]);
+  });
+
+  test("are not let go of while they lie with a daemon alone that nobody has come back to", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    const passedOn = await daemon.handOver();
+    host.exit("default", "c1", "", 7);
+    // One that fails before it serves, as a program does that took the place and gives it back.
+    await daemon.up({ watch: false, passedOn, subscribers: 1 });
+    await daemon.running("c2");
+    await until(() => daemon.tasks.passedOn?.through === "5", "all events to be taken");
+    await daemon.down();
+    expect(host.kept.length).toBe(3);
+    daemon.events.length = 0;
+    await daemon.up({ watch: false, passedOn, subscribers: 1 });
+    await until(() => daemon.tasks.passedOn?.through === "5", "all events to be taken");
+    using _back = daemon.watch();
+    await until(() => host.kept.length === 0, "acknowledgements");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit", "/tasks/create", "/tasks/start"]);
+  });
+
+  test("that nobody took are held again by the daemon that comes next, and those after them not told again", async () => {
+    await using host = await FakeHost.create();
+    await using daemon = await TestDaemon.start(host.launcher);
+    await daemon.running("c1");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    await daemon.down();
+    host.exit("default", "c1", "", 5);
+    await daemon.up({ watch: false });
+    await daemon.running("c2");
+    await until(() => host.kept.length === 3, "nothing more to be let go of");
+    daemon.events.length = 0;
+    const passedOn = await daemon.handOver();
+    await daemon.up({ passedOn });
+    await daemon.event("/tasks/exit");
+    await until(() => host.kept.length === 0, "acknowledgements");
+    expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/exit"]);
+  });
+
   test("that can't be passed on stop nothing", async () => {
     await using host = await FakeHost.create();
     await using daemon = await TestDaemon.start(host.launcher);

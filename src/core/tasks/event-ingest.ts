@@ -4,8 +4,10 @@ import type { Event } from "../../gen/lighter/shim/v1/host_pb.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { Instant } from "../../lib/instant.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { PassedOnEvents } from "../../plugin/index.ts";
 import type { Exchange } from "../events/index.ts";
 import type { HostConnection } from "./host/host.ts";
+import { PassedOnLedger } from "./passed-on.ts";
 import type { RecentExits } from "./recent-exits.ts";
 import type { DaemonFailpoint } from "./steps.ts";
 
@@ -24,11 +26,13 @@ const holdMs = 15_000;
 const holdTickMs = 25;
 
 export interface EventIngestOptions {
-  readonly exchange: Pick<Exchange, "forward" | "subscriptions" | "retired">;
+  readonly exchange: Pick<Exchange, "forward" | "isUntold" | "subscriptions" | "retired">;
   readonly exits: RecentExits;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
   readonly failpoint?: DaemonFailpoint | undefined;
+  /** What the daemon whose place this one takes has passed on. */
+  readonly passedOn?: PassedOnEvents | undefined;
 }
 
 /**
@@ -36,15 +40,19 @@ export interface EventIngestOptions {
  * The host keeps an event on its disk until it is acknowledged, and that happens after it was passed on; so one that came
  * while the daemon was down, or that was passed on just before it died, arrives after its restart. What was passed on but
  * whose acknowledgement got lost with a host is recognised when the next host brings it again. Nothing has to be stored here.
+ * What a daemon that was replaced had passed on is left out, though its acknowledgement may have been lost.
+ * While nobody has come back of those whom that one cut off, the host lets go of nothing: a daemon that fails to serve takes
+ * nothing with it.
  * An event from before the start that nobody takes is held for the clients that are about to come back.
  */
 export class EventIngest implements Disposable {
-  readonly #exchange: Pick<Exchange, "forward" | "subscriptions" | "retired">;
+  readonly #exchange: EventIngestOptions["exchange"];
   readonly #exits: RecentExits;
   readonly #log: Logger;
   readonly #failpoint: DaemonFailpoint;
   /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
   readonly #passedOn = new Map<string, bigint>();
+  readonly #ledger: PassedOnLedger;
   readonly #startedAt: Instant;
   readonly #holdUntil: number;
   #held: Held[] = [];
@@ -59,6 +67,7 @@ export class EventIngest implements Disposable {
     this.#exits = options.exits;
     this.#log = options.log;
     this.#failpoint = options.failpoint ?? (() => {});
+    this.#ledger = new PassedOnLedger(options.passedOn);
     this.#startedAt = (options.clock ?? systemClock)();
     this.#holdUntil = performance.now() + holdMs;
   }
@@ -87,9 +96,13 @@ export class EventIngest implements Disposable {
     await this.#acknowledger?.flush();
   }
 
+  /** For a daemon that takes this one's place, once the exchange has retired. */
+  get passedOn(): PassedOnEvents | undefined {
+    return this.#ledger.handover(this.#held.map(({ sequence }) => sequence));
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
-    this.#held = [];
   }
 
   #take(event: Event): void {
@@ -99,6 +112,8 @@ export class EventIngest implements Disposable {
     if (this.#passedOn.size >= unacknowledgedMax) this.#passedOn.clear();
     this.#passedOn.set(key, sequence);
     this.#exits.note(event);
+    if (this.#ledger.has(event)) return;
+    this.#ledger.note(event);
     const envelope = create(EnvelopeSchema, {
       namespace,
       topic,
@@ -109,7 +124,7 @@ export class EventIngest implements Disposable {
     if (this.#held.length > 0) this.#offerHeld();
     if (this.#passOn(envelope) > 0 || !this.#isOfBefore(envelope)) return;
     this.#held.push({ sequence, envelope });
-    this.#timer ??= setTimeout(() => this.#tick(), holdTickMs);
+    this.#tickLater();
   }
 
   /** Answers how many took it; a bad event counts as taken, for it must neither stop the others nor come again for ever. */
@@ -139,13 +154,19 @@ export class EventIngest implements Disposable {
   #tick(): void {
     this.#offerHeld();
     if (performance.now() > this.#holdUntil) this.#held = [];
+    this.#timer = undefined;
     this.#acknowledge(0n);
-    this.#timer = this.#held.length === 0 ? undefined : setTimeout(() => this.#tick(), holdTickMs);
+    if (this.#held.length > 0) this.#tickLater();
+  }
+
+  #tickLater(): void {
+    this.#timer ??= setTimeout(() => this.#tick(), holdTickMs);
   }
 
   /** Lets go of everything before the oldest one that is held. */
   #acknowledge(sequence: bigint): void {
     if (sequence > this.#highest) this.#highest = sequence;
+    if (this.#exchange.isUntold) return this.#tickLater();
     const oldestHeld = this.#held[0]?.sequence;
     this.#acknowledger?.add(oldestHeld === undefined ? this.#highest : oldestHeld - 1n);
   }

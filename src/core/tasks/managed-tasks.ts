@@ -7,7 +7,7 @@ import { alreadyExists, FaultError, isFault, unavailable, wrapFault } from "../.
 import type { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
 import { logFor, traced } from "../../lib/trace.ts";
-import type { TimeLimits } from "../../plugin/index.ts";
+import type { PassedOnEvents, TimeLimits } from "../../plugin/index.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
 import { requireNamespace } from "../required-namespace.ts";
@@ -55,6 +55,7 @@ export interface ManagedTasksOptions {
   readonly deprecated: (deprecation: Deprecation) => void;
   readonly timeouts: Pick<TimeLimits, "shimCleanupMs">;
   readonly log: Logger;
+  readonly passedOn: () => PassedOnEvents | undefined;
   /** Ends waits, lets go of the shims. */
   readonly close: () => Promise<void>;
 }
@@ -71,6 +72,10 @@ export class ManagedTasks implements TaskManager {
     this.recovered = options.recovery.firstTry;
     this.shims = options.resolver;
     this.figures = options.figures;
+  }
+
+  get passedOn(): PassedOnEvents | undefined {
+    return this.#options.passedOn();
   }
 
   addSandboxEndpoints(lookup: SandboxEndpointLookup): void {

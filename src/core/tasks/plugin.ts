@@ -130,10 +130,22 @@ const managerPlugin: PluginDefinition = definePlugin({
   init: ({ manager, containers, content, exchange, mounts, warnings }, { daemon, log, meta, scope }) => {
     meta.platforms.push({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch, variant: "" });
     meta.exports.set("log-uri-schemes", logSchemes);
-    const { root, state, timeouts } = daemon;
+    const { root, state, timeouts, returning } = daemon;
     const failpoint: DaemonFailpoint = createFailpoint(process.env[failpointVariable]);
     if (!cgroupsUnified()) warnings.emit("cgroup-v1");
-    const given = { root, state, ...manager, containers, content, exchange, mounts, timeouts, failpoint, log };
+    const given = {
+      root,
+      state,
+      ...manager,
+      containers,
+      content,
+      exchange,
+      mounts,
+      timeouts,
+      failpoint,
+      log,
+      passedOn: returning?.passedOn,
+    };
     return scope.use(createTaskManager({ ...given, deprecated: (deprecation) => warnings.emit(deprecation) }));
   },
 });

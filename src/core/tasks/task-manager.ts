@@ -3,7 +3,7 @@ import { createCtx } from "../../lib/ctx.ts";
 import { isFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
 import type { Logger } from "../../lib/log.ts";
-import { defaultTimeLimits, type TimeLimits } from "../../plugin/index.ts";
+import { defaultTimeLimits, type PassedOnEvents, type TimeLimits } from "../../plugin/index.ts";
 import { createKernel, isErrno, type Kernel, unmountFlags } from "../../sys/index.ts";
 import type { ContainerStore } from "../containers/index.ts";
 import type { ContentStore } from "../content/index.ts";
@@ -50,6 +50,8 @@ export interface TaskManagerOptions {
   readonly path?: string | undefined;
   /** containerd's defaults when left out. */
   readonly timeouts?: TimeLimits | undefined;
+  /** What the daemon whose place this one takes has passed on of the host's events. */
+  readonly passedOn?: PassedOnEvents | undefined;
   /** Where a test may have the daemon die; nowhere when left out. */
   readonly failpoint?: DaemonFailpoint | undefined;
   /** Hears of what a client did in a way that will go. */
@@ -97,7 +99,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const timed: CallTimes = (call, ms) => {
     for (const watcher of watchers) watcher(call, ms);
   };
-  const ingest = new EventIngest({ exchange, exits, log, failpoint });
+  const ingest = new EventIngest({ exchange, exits, log, failpoint, passedOn: options.passedOn });
   const host = new SupervisedHost({
     launcher: options.launcher,
     timeouts,
@@ -154,6 +156,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
     failpoint,
     deprecated,
     log,
+    passedOn: () => ingest.passedOn,
     close: async () => {
       closing.abort();
       await ingest.flush();

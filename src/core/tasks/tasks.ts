@@ -4,6 +4,7 @@ import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
+import type { PassedOnEvents } from "../../plugin/index.ts";
 import type { RuntimeResolver, ShimEndpoint } from "../shims/index.ts";
 import type { TaskFigures } from "./figures.ts";
 import type { SandboxEndpointLookup } from "./runtimes.ts";
@@ -133,6 +134,8 @@ export interface TaskManager extends AsyncDisposable {
   onLost(listener: OnLostTask): Disposable;
   /** What there is to watch about tasks, of all namespaces. */
   readonly figures: TaskFigures;
+  /** Which of the host's events were passed on, for a daemon that takes this one's place; complete once the exchange has retired. */
+  readonly passedOn: PassedOnEvents | undefined;
   /** Errors: invalidArgument (a filter that doesn't parse). One that can't be measured is left out. */
   metrics(ctx: Ctx, filters: readonly string[]): Promise<readonly Metric[]>;
 }

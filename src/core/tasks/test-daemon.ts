@@ -21,6 +21,14 @@ import type { ProcessIo, TaskCreation, TaskManager } from "./tasks.ts";
 
 export const noIo: ProcessIo = { stdin: "", stdout: "", stderr: "", terminal: false };
 
+interface UpOptions {
+  /** Whether a subscriber is there from the beginning. */
+  readonly watch?: boolean;
+  readonly passedOn?: TaskManager["passedOn"];
+  /** How many of a daemon before are to come back. */
+  readonly subscribers?: number;
+}
+
 /** The part of a daemon that a task manager needs, on folders of its own; it can be stopped and started like a daemon. */
 export class TestDaemon implements AsyncDisposable {
   readonly folder: string;
@@ -89,12 +97,12 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Starts another life of the daemon over the same folders. */
-  async up({ watch = true }: { readonly watch?: boolean } = {}): Promise<void> {
+  async up({ watch = true, passedOn, subscribers = 0 }: UpOptions = {}): Promise<void> {
     const log = this.logger;
     const life = new AsyncDisposableStack();
     const schemas = [namespacesSchema, leasesSchema, contentSchema, mountsSchema, ...this.#schemas];
     const metadata = life.use(openMetadata({ path: join(this.folder, "meta.db"), schemas }));
-    const exchange = createExchange({ log });
+    const exchange = createExchange({ log, returning: { subscribers, forMs: 15_000 } });
     const leases = createLeaseManager({ metadata });
     this.leases = leases;
     const content = life.use(
@@ -111,6 +119,7 @@ export class TestDaemon implements AsyncDisposable {
         content,
         exchange,
         mounts,
+        passedOn,
         launcher: this.#launcher,
         shims: {
           grpcAddress: join(this.folder, "none.sock"),
@@ -129,6 +138,14 @@ export class TestDaemon implements AsyncDisposable {
     this.#exchange = exchange;
     this.#metadata = metadata;
     this.#life = life;
+  }
+
+  /** As the last step before another takes the daemon's place: what that one is told of events. */
+  async handOver(): Promise<UpOptions["passedOn"]> {
+    const { tasks } = this;
+    this.exchange.retire();
+    await this.down();
+    return tasks.passedOn;
   }
 
   async down(): Promise<void> {
@@ -171,7 +188,7 @@ export class TestDaemon implements AsyncDisposable {
   #watch(exchange: Exchange): Disposable {
     const ending = new AbortController();
     const watch = async (): Promise<void> => {
-      const events = exchange.subscribe(createCtx({ signal: ending.signal }), []);
+      const events = exchange.subscribe(createCtx({ signal: ending.signal }), [], "client");
       for await (const event of events) this.events.push(event);
     };
     watch().catch((error: unknown) => {

@@ -1,10 +1,11 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
-import { addressOf, closeHttp, type HttpPlace, listenHttp } from "../http-listener.ts";
+import type { Fd } from "../../sys/index.ts";
+import { HttpService } from "../http-listener.ts";
 import { contentType } from "./exposition.ts";
 import type { MetricsPage } from "./metrics-page.ts";
 
@@ -13,15 +14,15 @@ const pagesAtOnce = 8;
 /** How long one may take, from the question to its last byte: who does not read keeps no place from others for ever. */
 const pageLimitMs = 60_000;
 
-/** Serves the page of metrics under containerd's path until it is disposed of. Errors: those of listening. */
-export async function serveMetrics(
-  place: HttpPlace,
+/** Serves the page of metrics under containerd's path until it is closed. Effects: owns the descriptor. */
+export function serveMetrics(
+  fd: Fd,
   page: Pick<MetricsPage, "text" | "sent">,
   log: Logger,
   limitMs: number = pageLimitMs,
-): Promise<AsyncDisposable> {
+): HttpService {
   let underWay = 0;
-  const server = createServer((request, response) => {
+  return new HttpService(fd, (request, response) => {
     if (request.url?.split("?")[0] !== "/v1/metrics") return refuse(response, 404, "404 page not found\n");
     if (underWay >= pagesAtOnce) {
       page.sent(503);
@@ -39,9 +40,6 @@ export async function serveMetrics(
         underWay -= 1;
       });
   });
-  await listenHttp(server, { ...place, isOpen: true });
-  log.info("serving metrics", { address: addressOf(server) });
-  return { [Symbol.asyncDispose]: () => closeHttp(server) };
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {

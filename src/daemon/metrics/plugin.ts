@@ -16,6 +16,7 @@ import {
 } from "../../plugin/index.ts";
 import type { CallObserver } from "../../wire/grpc/index.ts";
 import type { ServiceDefinition } from "../../wire/service.ts";
+import { pageServer } from "../page-server.ts";
 import { SERVER, type Server } from "../server.ts";
 
 /** What hears of the calls of the daemon's API, and is told beforehand what is served. */
@@ -79,22 +80,20 @@ const metricsServer: PluginDefinition = definePlugin({
     // A daemon without this page does not load what makes it.
     const { CallCounts, MetricsPage, serveMetrics } = await import("./index.ts");
     let calls: InstanceType<typeof CallCounts> | undefined;
-    return {
-      countCalls: (withTimes) => (calls ??= new CallCounts(withTimes)),
-      start: async () => {
-        const page = scope.use(
-          new MetricsPage({
-            ...sources,
-            tasks: tasks?.figures,
-            containers: monitor?.isExported === true ? containers : undefined,
-            calls,
-            timeouts: daemon.timeouts,
-            log,
-          }),
-        );
-        scope.use(await serveMetrics(config, page, log));
-      },
-    };
+    const server = pageServer({ name: "metrics", place: { ...config, isOpen: true }, log, scope }, async () => {
+      const page = scope.use(
+        new MetricsPage({
+          ...sources,
+          tasks: tasks?.figures,
+          containers: monitor?.isExported === true ? containers : undefined,
+          calls,
+          timeouts: daemon.timeouts,
+          log,
+        }),
+      );
+      return (fd) => serveMetrics(fd, page, log);
+    });
+    return { ...server, countCalls: (withTimes) => (calls ??= new CallCounts(withTimes)) };
   },
 });
 

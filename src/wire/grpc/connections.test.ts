@@ -73,7 +73,9 @@ describe("GrpcServer.close", () => {
     await entered.promise;
     const order: string[] = [];
     const answered = call.then((text) => order.push(text));
-    await own.close(60_000, () => order.push("quiet"));
+    await own.close(60_000, () => {
+      order.push("quiet");
+    });
     await answered;
     expect(order).toEqual(["quiet", "unavailable: the server is going away: unavailable"]);
     expect(String(reason)).toContain("unavailable");

@@ -53,9 +53,9 @@ export interface GrpcServer {
   limitMessages(limits: Pick<GrpcLimits, "maxReceiveBytes" | "maxSendBytes">): void;
   /**
    * Stops listening, lets the calls in progress end for so long, then answers the others with unavailable and hangs up.
-   * `quiet` is called in between: none but waiting calls is left then, or the grace is over.
+   * `quiet` is called in between, and waited for: none but waiting calls is left then, or the grace is over.
    */
-  close(graceMs: number, quiet?: () => void): Promise<void>;
+  close(graceMs: number, quiet?: () => void | Promise<void>): Promise<void>;
   /** The calls that are under way; for people, since it looks at every open stream. */
   calls(): readonly CallUnderWay[];
   /** How many connections there are. */
@@ -120,10 +120,10 @@ class Http2GrpcServer implements GrpcServer, ConnectionHandler {
     return streams.flatMap(({ handler }) => (handler instanceof ServerCall ? (handler.underWay() ?? []) : []));
   }
 
-  async close(graceMs: number, quiet?: () => void): Promise<void> {
+  async close(graceMs: number, quiet?: () => void | Promise<void>): Promise<void> {
     this.#http2.drain();
-    await this.#until(() => this.#pending("finish").length === 0, graceMs);
-    quiet?.();
+    await this.#until(() => this.#http2.strangers === 0 && this.#pending("finish").length === 0, graceMs);
+    await quiet?.();
     const goingAway = unavailable("the server is going away");
     for (const call of [...this.#pending("cut"), ...this.#pending("finish")]) call.interrupt(goingAway);
     await this.#until(() => this.#pending("follow").length === 0, graceMs === 0 ? 0 : lingerMs);

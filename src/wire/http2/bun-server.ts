@@ -32,9 +32,11 @@ export interface Http2Server {
   /** Errors: what listen gives (EADDRINUSE and the like). Returns the port, 0 for a path. */
   listen(endpoint: Endpoint | ListeningSocket): Promise<number>;
   readonly connections: ReadonlySet<Connection>;
+  /** How many have come over TLS and not shown yet who they are. */
+  readonly strangers: number;
   /** As `listen`; disposing ends it for those who have not come yet. */
   serve(socket: ListeningSocket): Disposable;
-  /** Takes no more connections, and no more streams on those it has. */
+  /** Takes no more connections, and no more streams on those it has, nor on those that come of who is on the way. */
   drain(): void;
   /** Stops listening, lets calls end for so long, then hangs up. */
   close(graceMs: number): Promise<void>;
@@ -60,9 +62,14 @@ class BunHttp2Server implements Http2Server {
   readonly #pingedAt = new Map<Connection, number>();
   #sweeper: ReturnType<typeof setInterval> | undefined;
   #emptied: (() => void) | undefined;
+  #draining = false;
 
   constructor(options: Http2ServerOptions) {
     this.#options = options;
+  }
+
+  get strangers(): number {
+    return this.#strangers.size;
   }
 
   async listen(endpoint: Endpoint | ListeningSocket): Promise<number> {
@@ -114,16 +121,17 @@ class BunHttp2Server implements Http2Server {
   }
 
   drain(): void {
+    this.#draining = true;
     for (const listener of this.#listeners) listener.stop(false);
     this.#listeners.clear();
-    for (const stranger of this.#strangers.keys()) stranger.terminate();
-    this.#strangers.clear();
     for (const connection of this.connections) connection.drain();
   }
 
   async close(graceMs: number): Promise<void> {
     this.drain();
     if (this.connections.size > 0 && graceMs > 0) await this.#empty(graceMs);
+    for (const stranger of this.#strangers.keys()) stranger.terminate();
+    this.#strangers.clear();
     for (const connection of this.connections) connection.terminate();
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
@@ -148,6 +156,8 @@ class BunHttp2Server implements Http2Server {
     });
     socket.data = { connection };
     this.connections.add(connection);
+    // Told to come again, to whoever serves then.
+    if (this.#draining) connection.drain();
   }
 
   #empty(graceMs: number): Promise<void> {
