@@ -16,6 +16,33 @@ export interface Trace {
   end(failure?: string): void;
 }
 
+/** The metadata by which a call to another process goes on with a trace; undefined where nobody traces. */
+export function metadataOf(trace: Trace | undefined): ReadonlyMap<string, string> | undefined {
+  return trace === undefined ? undefined : new Map([["traceparent", trace.traceparent]]);
+}
+
+/** Does a piece of work within a span of its own below another; without one, it is just done. */
+export function spanned<T>(
+  trace: Trace | undefined,
+  name: string,
+  attributes: TraceAttributes,
+  work: () => Promise<T>,
+): Promise<T> {
+  return trace === undefined ? work() : closed(trace.child(name, attributes), work);
+}
+
+/** Does a piece of work, and closes the span with what became of it. */
+async function closed<T>(span: Trace, work: () => Promise<T>): Promise<T> {
+  try {
+    const result = await work();
+    span.end();
+    return result;
+  } catch (error) {
+    span.end(messageOf(error));
+    throw error;
+  }
+}
+
 /** Does a piece of work within a span of its own; where nobody traces, it is just done. */
 export async function traced<T>(
   ctx: Ctx,
@@ -24,15 +51,7 @@ export async function traced<T>(
   work: (ctx: Ctx) => Promise<T>,
 ): Promise<T> {
   const span = ctx.trace?.child(name, attributes);
-  if (span === undefined) return work(ctx);
-  try {
-    const result = await work(within(ctx, span));
-    span.end();
-    return result;
-  } catch (error) {
-    span.end(messageOf(error));
-    throw error;
-  }
+  return span === undefined ? work(ctx) : closed(span, () => work(within(ctx, span)));
 }
 
 /** The same context below another span; what it says of its step is said of the whole. */

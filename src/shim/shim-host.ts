@@ -14,6 +14,7 @@ import { EventForwarder } from "./event-forwarder.ts";
 import type { HostOptions, ShimHost } from "./host.ts";
 import { lockFolder } from "./host-lock.ts";
 import { createHostService } from "./host-service.ts";
+import { openHostTracing } from "./host-tracing.ts";
 import { endWhenIdle } from "./idle-end.ts";
 import { Keeper } from "./keeper/keeper.ts";
 import { openNamespaceSockets } from "./namespace-sockets.ts";
@@ -61,7 +62,8 @@ export async function runShimHost(options: HostOptions): Promise<ShimHost> {
       shutdown: () => setImmediate(resolve),
     }),
   ];
-  const server = stack.use(createTtrpcServer({ services, log }));
+  const tracing = stack.use(await openHostTracing(process.env, log));
+  const server = stack.use(createTtrpcServer({ services, log, tracer: tracing?.ttrpc }));
   // Before callers see it go: a keeper that is there afterwards tells them that this host was killed.
   stack.defer(() => parts.keeper.endIdle());
   // The lock says that nobody serves there; what lies there is a dead host's.

@@ -3,6 +3,7 @@ import { Task as TaskV2 } from "../gen/containerd/task/v2/shim_pb.ts";
 import { type DeleteResponseSchema, Task as TaskV3 } from "../gen/containerd/task/v3/shim_pb.ts";
 import type { Ctx } from "../lib/ctx.ts";
 import { checkIdentifier } from "../lib/identifiers.ts";
+import type { Trace } from "../lib/trace.ts";
 import { defineService, type ServiceDefinition, type ServiceImpl } from "../wire/service.ts";
 import { namespaceOf } from "./caller.ts";
 import { checkpointTask } from "./operations/checkpoint.ts";
@@ -40,14 +41,14 @@ function createTaskImpl(parts: HostParts, version: string, broken: BrokenTasks):
   return {
     create: async (ctx, request) => {
       broken.refuse(namespaceOf(ctx), checkIdentifier(request.id));
-      const task = await createTask(parts, namespaceOf(ctx), request);
+      const task = await createTask(parts, namespaceOf(ctx), request, ctx.trace);
       return { pid: task.init.pid };
     },
-    start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId) }),
+    start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId, ctx.trace) }),
     delete: async (ctx, { id, execId }) => {
       const lost = execId === "" ? broken.find(namespaceOf(ctx), id) : undefined;
       if (lost !== undefined) return await removeBroken(parts, broken, lost);
-      return await remove(parts, find(ctx, id), execId);
+      return await remove(parts, find(ctx, id), execId, ctx.trace);
     },
     exec: async (ctx, request) => {
       await addExec(parts, find(ctx, request.id), request);
@@ -101,8 +102,9 @@ async function remove(
   parts: HostParts,
   task: Task,
   execId: string,
+  trace: Trace | undefined,
 ): Promise<MessageInitShape<typeof DeleteResponseSchema>> {
-  const process = await deleteProcess(parts, task, execId);
+  const process = await deleteProcess(parts, task, execId, trace);
   return { pid: process.pid, ...exitOf(process) };
 }
 

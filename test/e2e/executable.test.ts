@@ -17,7 +17,7 @@ import {
   type Workspace,
   waitFor,
 } from "../support/index.ts";
-import { startOtlpReceiver } from "../support/otlp-receiver.ts";
+import { startOtlpGrpcReceiver, startOtlpReceiver } from "../support/otlp-receiver.ts";
 
 // What people install is one executable, which is the daemon, the shim host, the workers and the command.
 const top = path.join(import.meta.dir, "../..");
@@ -32,16 +32,27 @@ describe("the one executable", () => {
     await built?.[Symbol.asyncDispose]();
   });
   const program = (name: string): string => path.join(built?.folder ?? "", name);
-  const inEnvironment = async (body: (daemon: Daemon) => Promise<void>): Promise<void> => {
-    using receiver = startOtlpReceiver();
+  const inEnvironment = async (
+    body: (daemon: Daemon) => Promise<void>,
+    protocol: "http/protobuf" | "grpc" = "http/protobuf",
+  ): Promise<void> => {
+    await using stack = new AsyncDisposableStack();
+    const receiver = stack.use(protocol === "grpc" ? await startOtlpGrpcReceiver() : startOtlpReceiver());
     await using daemon = await startLighter({
       program: program("lighterd"),
       config: '[metrics]\naddress = "127.0.0.1:0"',
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_BSP_SCHEDULE_DELAY: "50" },
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+        OTEL_BSP_SCHEDULE_DELAY: "50",
+      },
     });
     await importBusybox(daemon);
     await body(daemon);
-    await waitFor("a span", () => receiver.spans.some(({ name }) => name === "shim create"));
+    // One of the daemon's, and one of the shim host's.
+    for (const span of ["shim create", "runtime exec"]) {
+      await waitFor(`the span ${span}`, () => receiver.spans.some(({ name }) => name === span));
+    }
   };
 
   testNeeding(daemonNeeds(), "is daemon, shim host, worker and command", () =>
@@ -98,7 +109,7 @@ describe("the one executable", () => {
       await mounts.deactivate({ name: "m" });
       await daemon.ctrOk(["tasks", "rm", "-f", "c1"]);
       await daemon.ctrOk(["containers", "rm", "c1"]);
-    }),
+    }, "grpc"),
   );
 
   testNeeding(daemonNeeds(), "outlives a shim host that dies, which a new one of it takes the place of", () =>

@@ -13,11 +13,19 @@ import {
   testNeeding,
   waitFor,
 } from "../support/index.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/otlp-receiver.ts";
+import {
+  type OtlpReceiver,
+  type ReceivedSpan,
+  startOtlpGrpcReceiver,
+  startOtlpReceiver,
+} from "../support/otlp-receiver.ts";
 import { startRegistry } from "../support/registry.ts";
 
 const traceId = "0af7651916cd43dd8448eb211c80319c";
 const callerSpan = "b7ad6b7169203331";
+
+/** How the shim host calls itself. */
+const host = "containerd-shim-lighter-v2";
 
 /** Variables that others set for these tests would change what they see. */
 const quiet = Object.fromEntries(
@@ -29,7 +37,11 @@ function startTraced(receiver: OtlpReceiver, more: Readonly<Record<string, strin
   return startLighter({ logLevel: "info", env });
 }
 
-function received(receiver: OtlpReceiver, name: string, of: (span: ReceivedSpan) => boolean = () => true) {
+function received(
+  receiver: Pick<OtlpReceiver, "spans">,
+  name: string,
+  of: (span: ReceivedSpan) => boolean = () => true,
+) {
   return waitFor(`the span ${name}`, () => receiver.spans.find((span) => span.name === name && of(span)), 30_000);
 }
 
@@ -89,6 +101,61 @@ describe("traces", () => {
       expect(span.attributes.get("container.id")).toBe("c1");
     }
   });
+
+  testNeeding([...daemonNeeds(), "ours"], "go on in the shim host, with what its runtime did", async () => {
+    using receiver = startOtlpReceiver();
+    await using daemon = await startTraced(receiver);
+    await importBusybox(daemon);
+    await daemon.ctrOk(["run", "-d", "--null-io", ...daemon.runtimeFlags, busyboxImage, "c1", "sleep", "1000"]);
+    await daemon.ctrOk(["task", "exec", "--exec-id", "e1", "c1", "true"]);
+    await daemon.ctrOk(["task", "rm", "-f", "c1"]);
+    for (const [verb, method, what] of [
+      ["create", "Create", "create"],
+      ["start", "Start", "start"],
+      ["start", "Start", "exec"],
+      ["delete", "Delete", "delete"],
+    ] as const) {
+      const step = await received(receiver, `runtime ${what}`);
+      const call = await received(
+        receiver,
+        `containerd.task.v3.Task/${method}`,
+        ({ spanId }) => spanId === step.parentId,
+      );
+      const asked = await received(receiver, `shim ${verb}`, ({ spanId }) => spanId === call.parentId);
+      expect([step.traceId, call.traceId, call.kind]).toEqual([asked.traceId, asked.traceId, 2]);
+      expect([step.service, call.service, asked.service]).toEqual([host, host, "containerd"]);
+      expect([step.attributes.get("container.id"), call.attributes.get("rpc.system")]).toEqual(["c1", "ttrpc"]);
+    }
+    const killed = await received(receiver, "containerd.task.v3.Task/Kill");
+    await received(receiver, "containerd.services.tasks.v1.Tasks/Kill", ({ spanId }) => spanId === killed.parentId);
+    // What belongs to no trace begins none there: the daemon's own questions, and waits that many share.
+    expect(receiver.spans.filter(({ service, parentId }) => service === host && parentId === "")).toEqual([]);
+    expect(receiver.complaints).toEqual([]);
+  });
+
+  testNeeding(
+    [...daemonNeeds(), "ours"],
+    "are sent over gRPC, by daemon and host, where a variable says so",
+    async () => {
+      await using receiver = await startOtlpGrpcReceiver();
+      const env = {
+        ...quiet,
+        OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+        OTEL_EXPORTER_OTLP_HEADERS: "api-key=secret",
+        OTEL_BSP_SCHEDULE_DELAY: "50",
+      };
+      await using daemon = await startLighter({ logLevel: "info", env });
+      await importBusybox(daemon);
+      await daemon.ctrOk(["run", "--rm", "--null-io", ...daemon.runtimeFlags, busyboxImage, "c1", "true"]);
+      const step = await received(receiver, "runtime create");
+      const call = await received(receiver, "containerd.task.v3.Task/Create", ({ spanId }) => spanId === step.parentId);
+      const asked = await received(receiver, "shim create", ({ spanId }) => spanId === call.parentId);
+      await received(receiver, "containerd.services.tasks.v1.Tasks/Create", ({ spanId }) => spanId === asked.parentId);
+      expect(receiver.headers.every((headers) => headers.get("api-key") === "secret")).toBe(true);
+      expect(await daemon.logs()).not.toContain("level=warning msg=tracing");
+    },
+  );
 
   testNeeding([...daemonNeeds(), "ours", "registry"], "of a pull tell of what was fetched and unpacked", async () => {
     using receiver = startOtlpReceiver();

@@ -1,5 +1,12 @@
 import { gunzipSync } from "node:zlib";
+import { toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import {
+  ExportTraceServiceRequestSchema,
+  TraceService,
+} from "../../src/gen/opentelemetry/proto/collector/trace/v1/trace_service_pb.ts";
+import { createGrpcServer } from "../../src/wire/grpc/index.ts";
+import { defineService } from "../../src/wire/service.ts";
 
 /** A span as a collector takes it. */
 export interface ReceivedSpan {
@@ -48,6 +55,35 @@ export function startOtlpReceiver(): OtlpReceiver {
     spans,
     complaints,
     [Symbol.dispose]: () => void server.stop(true),
+  };
+}
+
+/** One that takes traces over gRPC. Source: opentelemetry-proto collector/trace/v1/trace_service.proto. */
+export interface OtlpGrpcReceiver extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly spans: readonly ReceivedSpan[];
+  /** Metadata of the calls. */
+  readonly headers: readonly ReadonlyMap<string, string>[];
+}
+
+/** Takes traces over OTLP/gRPC. */
+export async function startOtlpGrpcReceiver(): Promise<OtlpGrpcReceiver> {
+  const spans: ReceivedSpan[] = [];
+  const headers: ReadonlyMap<string, string>[] = [];
+  const service = defineService(TraceService, {
+    export: ({ metadata }, request) => {
+      headers.push(metadata);
+      spans.push(...readRequest(toBinary(ExportTraceServiceRequestSchema, request)));
+      return {};
+    },
+  });
+  const server = createGrpcServer({ services: [service] });
+  const port = await server.listen({ host: "127.0.0.1", port: 0 });
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    spans,
+    headers,
+    [Symbol.asyncDispose]: () => server.close(0),
   };
 }
 

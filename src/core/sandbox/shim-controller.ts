@@ -6,8 +6,10 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import { abortFault, type Ctx } from "../../lib/ctx.ts";
 import { FaultError, fault, isFault, quote, wrapFault } from "../../lib/faults.ts";
 import { KeyedMutex } from "../../lib/keyed-mutex.ts";
+import { metadataOf } from "../../lib/trace.ts";
 import { defaultTimeLimits, type TimeLimits } from "../../plugin/index.ts";
 import { anyIs } from "../../wire/any.ts";
+import type { CallOptions } from "../../wire/service.ts";
 import { requireNamespace } from "../required-namespace.ts";
 import { type RunningSandbox, RunningSandboxes, type RunningSandboxesOptions } from "./running-sandboxes.ts";
 import { writeRecord } from "./sandbox-records.ts";
@@ -51,7 +53,7 @@ class ShimController implements SandboxController, AsyncDisposable {
     const sandbox = await this.#prepare(namespace, creation.sandbox);
     try {
       await this.#running.callOnce(sandbox, (client) =>
-        client.createSandbox(requestOf(creation, sandbox), { namespace }),
+        client.createSandbox(requestOf(creation, sandbox), { namespace, metadata: metadataOf(ctx.trace) }),
       );
     } catch (error) {
       await this.#takeDown(sandbox);
@@ -70,7 +72,8 @@ class ShimController implements SandboxController, AsyncDisposable {
     const sandbox = this.#running.find(namespace, id);
     if (sandbox === undefined) throw new FaultError("unknown", `unable to find sandbox ${quote(id)}`);
     try {
-      const answer = await this.#running.callOnce(sandbox, (c) => c.startSandbox({ sandboxId: id }, { namespace }));
+      const call = { namespace, metadata: metadataOf(ctx.trace) };
+      const answer = await this.#running.callOnce(sandbox, (c) => c.startSandbox({ sandboxId: id }, call));
       const { pid, createdAt, spec } = answer;
       return { ...(await this.#endpoint(sandbox)), pid, createdAt: timeOr(createdAt, epoch), labels: {}, spec };
     } catch (error) {
@@ -134,8 +137,8 @@ class ShimController implements SandboxController, AsyncDisposable {
     const { sandbox, call } = await this.#find(ctx, id);
     using _lock = await this.#locks.lock(`${sandbox.bundle.namespace}/${id}`);
     try {
-      const { namespace } = call;
-      await this.#running.callRepeatable(sandbox, (client) => client.shutdownSandbox({ sandboxId: id }, { namespace }));
+      const whole = { ...call, signal: undefined };
+      await this.#running.callRepeatable(sandbox, (client) => client.shutdownSandbox({ sandboxId: id }, whole));
     } catch (error) {
       // A shim that knows it no more has nothing left of it either.
       if (isFault(error, "notFound")) await this.#running.remove(sandbox);
@@ -162,12 +165,12 @@ class ShimController implements SandboxController, AsyncDisposable {
   async #find(
     ctx: Ctx,
     id: string,
-  ): Promise<{ sandbox: RunningSandbox; call: { namespace: string; signal: AbortSignal } }> {
+  ): Promise<{ sandbox: RunningSandbox; call: CallOptions & { readonly namespace: string } }> {
     const namespace = requireNamespace(ctx);
     await this.#running.known;
     const sandbox = this.#running.find(namespace, id);
     if (sandbox === undefined) throw fault("notFound", "");
-    return { sandbox, call: { namespace, signal: ctx.signal } };
+    return { sandbox, call: { namespace, signal: ctx.signal, metadata: metadataOf(ctx.trace) } };
   }
 
   /** The bundle, with what finds the shim again; it is there before the shim has anything. */

@@ -100,13 +100,13 @@ export class ManagedTasks implements TaskManager {
   }
 
   async get(ctx: Ctx, id: string): Promise<Task> {
-    return (await this.#find(ctx, id)).task;
+    return (await this.#find(ctx, id)).task.within(ctx.trace);
   }
 
   async list(ctx: Ctx): Promise<readonly Task[]> {
     const namespace = requireNamespace(ctx);
     await this.#untilKnown(ctx);
-    return this.#options.table.inNamespace(namespace);
+    return this.#options.table.inNamespace(namespace).map((task) => task.within(ctx.trace));
   }
 
   async delete(ctx: Ctx, id: string): Promise<ExitInfo> {
@@ -115,7 +115,9 @@ export class ManagedTasks implements TaskManager {
     const task = this.#known(namespace, id);
     ctx.step = `waits for the shim to delete ${id}`;
     try {
-      const exit = await traced(ctx, "shim delete", { "container.id": id }, () => task.deleteProcess(""));
+      const exit = await traced(ctx, "shim delete", { "container.id": id }, ({ trace }) =>
+        task.within(trace).deleteProcess(""),
+      );
       ctx.step = `removes the bundle of ${id}`;
       await this.#forget(ctx, task);
       return exit;
@@ -141,7 +143,8 @@ export class ManagedTasks implements TaskManager {
 
   async checkpoint(ctx: Ctx, id: string, options: Any | undefined): Promise<readonly Descriptor[]> {
     const { content, scratch, failpoint } = this.#options;
-    const { container, task } = await this.#find(ctx, id);
+    const { container, task: found } = await this.#find(ctx, id);
+    const task = found.within(ctx.trace);
     ctx.step = `waits for the shim to checkpoint ${id}`;
     const imagePath = checkpointPathOf(container.runtime?.name ?? "", options);
     if (imagePath !== "") {
@@ -236,8 +239,8 @@ export class ManagedTasks implements TaskManager {
     undo.defer(() => table.remove(task));
     undo.defer(() => this.#abandon(ctx, task));
     ctx.step = `waits for the shim to create ${id}`;
-    const pid = await traced(ctx, "shim create", { "container.id": id, runtime }, () =>
-      createAtShim(task, { ...creation, rootfs }, checkpoint, options),
+    const pid = await traced(ctx, "shim create", { "container.id": id, runtime }, ({ trace }) =>
+      createAtShim(task.within(trace), { ...creation, rootfs }, checkpoint, options),
     );
     // Whoever asked for it is gone, and nobody else knows of it.
     if (ctx.aborted) throw abortFault(ctx.signal);

@@ -4,7 +4,9 @@ import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.ts";
 import { Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import { fault } from "../../lib/faults.ts";
 import { silentLogger } from "../../lib/log.ts";
+import type { Trace } from "../../lib/trace.ts";
 import { connectGrpc, createGrpcServer } from "../../wire/grpc/index.ts";
+import type { CallObserver } from "../../wire/observer.ts";
 import type { ServiceClient } from "../../wire/service.ts";
 import { createTasksService } from "./service.ts";
 import { failure, TestDaemon, until } from "./test-daemon.ts";
@@ -17,13 +19,14 @@ interface Bench extends AsyncDisposable {
 }
 
 /** A daemon's tasks behind a real socket. */
-async function bench(): Promise<Bench> {
+async function bench(observer?: CallObserver): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
   const host = stack.use(await FakeHost.create());
   const daemon = stack.use(await TestDaemon.start(host.launcher));
   const server = createGrpcServer({
     services: [createTasksService({ tasks: daemon.tasks, log: silentLogger })],
     log: silentLogger,
+    observer,
   });
   stack.defer(() => server.close(0));
   const path = join(daemon.folder, "d.sock");
@@ -34,7 +37,42 @@ async function bench(): Promise<Bench> {
   return { host, daemon, tasks, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+/** A trace whose spans are named after what they are of. */
+function trace(name: string): Trace {
+  return { traceId: "t", traceparent: name, child: (inner) => trace(`${name} > ${inner}`), end: () => {} };
+}
+
 describe("the tasks service", () => {
+  test("has calls to shims go on with the trace of what they are made for", async () => {
+    let call = 0;
+    const begin: CallObserver["begin"] = () => {
+      call += 1;
+      return { trace: trace(`${call}`), received: () => {}, sent: () => {}, ended: () => {} };
+    };
+    await using b = await bench({ begin });
+    b.daemon.container("c1");
+    await b.tasks.create({ containerId: "c1" });
+    await b.tasks.start({ containerId: "c1" });
+    const waiting = b.tasks.wait({ containerId: "c1" });
+    await b.tasks.exec({ containerId: "c1", execId: "e1", spec: { typeUrl: "x", value: new Uint8Array() } });
+    await b.tasks.pause({ containerId: "c1" });
+    await b.tasks.list({});
+    await b.tasks.kill({ containerId: "c1", signal: 9 });
+    await waiting;
+    await b.tasks.delete({ containerId: "c1" });
+    expect(Object.fromEntries(b.host.traceparents)).toMatchObject({
+      info: undefined,
+      create: "1 > shim create",
+      start: "2 > shim start",
+      wait: undefined, // one for all who wait
+      exec: "4 > shim exec",
+      pause: "5",
+      state: "6",
+      kill: "7",
+      delete: "8 > shim delete",
+    });
+  });
+
   test("leads a container through its life", async () => {
     await using b = await bench();
     b.daemon.container("c1");

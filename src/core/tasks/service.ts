@@ -49,7 +49,9 @@ function lifeMethods(tasks: TaskManager): Methods {
     async start(ctx, { containerId, execId }) {
       const task = await tasks.get(ctx, containerId);
       ctx.step = asks("start", containerId, execId);
-      const pid = await traced(ctx, "shim start", attributesOf(containerId, execId), () => task.start(execId));
+      const pid = await traced(ctx, "shim start", attributesOf(containerId, execId), ({ trace }) =>
+        task.within(trace).start(execId),
+      );
       return { pid };
     },
     async exec(ctx, { containerId, execId, stdin, stdout, stderr, terminal, spec }) {
@@ -61,8 +63,8 @@ function lifeMethods(tasks: TaskManager): Methods {
         throw wrapFault(`invalid exec id ${execId}`, error);
       }
       ctx.step = asks("exec", containerId, execId);
-      await traced(ctx, "shim exec", attributesOf(containerId, execId), () =>
-        task.exec({ execId, io: { stdin, stdout, stderr, terminal }, spec }),
+      await traced(ctx, "shim exec", attributesOf(containerId, execId), ({ trace }) =>
+        task.within(trace).exec({ execId, io: { stdin, stdout, stderr, terminal }, spec }),
       );
       return empty;
     },
@@ -72,7 +74,9 @@ function lifeMethods(tasks: TaskManager): Methods {
     async deleteProcess(ctx, { containerId, execId }) {
       const task = await tasks.get(ctx, containerId);
       ctx.step = asks("delete", containerId, execId);
-      const exit = await task.deleteProcess(execId);
+      const exit = await traced(ctx, "shim delete", attributesOf(containerId, execId), ({ trace }) =>
+        task.within(trace).deleteProcess(execId),
+      );
       return { id: execId, ...exitFields(exit) };
     },
     async checkpoint(ctx, { containerId, options }) {

@@ -3,6 +3,7 @@ import { type ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.
 import { isFault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { SharedWait } from "../../lib/shared-wait.ts";
+import { metadataOf, type Trace } from "../../lib/trace.ts";
 import type { TimeLimits } from "../../plugin/index.ts";
 import type { CallOptions } from "../../wire/service.ts";
 import type { Shim, ShimConnection } from "../shims/index.ts";
@@ -27,6 +28,10 @@ export interface ShimTaskOptions {
   readonly timed?: CallTimes | undefined;
   /** Why the shim can't read the task's state, if so. */
   readonly broken?: string | undefined;
+  /** The span that its calls belong to. */
+  readonly trace?: Trace | undefined;
+  /** The task of which it is a view; waits are that one's, and belong to no trace, for one is shared by all who wait. */
+  readonly whole?: ShimTask | undefined;
 }
 
 const unknownState: ProcessState = {
@@ -58,6 +63,7 @@ export class ShimTask implements Task {
   readonly #steps: Parameters<typeof answered>[0];
   /** One wait a process at the shim, however many clients wait. */
   readonly #waits = new Map<string, SharedWait<WaitAnswer>>();
+  readonly #options: ShimTaskOptions;
 
   constructor(options: ShimTaskOptions) {
     this.namespace = options.namespace;
@@ -66,11 +72,17 @@ export class ShimTask implements Task {
     this.shim = options.shim;
     this.broken = options.broken;
     this.#exits = options.exits;
-    this.#call = { namespace: options.namespace };
+    this.#call = { namespace: options.namespace, metadata: metadataOf(options.trace) };
+    this.#options = options;
     this.#log = options.log;
     this.#closing = options.closing;
     this.#timeouts = options.timeouts;
     this.#steps = { failpoint: options.failpoint, timed: options.timed };
+  }
+
+  within(trace: Trace | undefined): ShimTask {
+    if (trace === undefined) return this;
+    return new ShimTask({ ...this.#options, trace, whole: this.#options.whole ?? this });
   }
 
   /** Makes the init process. Answers its id. */
@@ -194,6 +206,8 @@ export class ShimTask implements Task {
   }
 
   async wait(execId: string, signal: AbortSignal): Promise<WaitAnswer> {
+    const { whole } = this.#options;
+    if (whole !== undefined) return whole.wait(execId, signal);
     let shared = this.#waits.get(execId);
     if (shared === undefined) {
       shared = new SharedWait(this.#waitForExit(execId).finally(() => this.#waits.delete(execId)));

@@ -4,6 +4,7 @@ import type { Metric } from "../../gen/containerd/types/metrics_pb.ts";
 import type { Mount } from "../../gen/containerd/types/mount_pb.ts";
 import type { ProcessInfo, Status } from "../../gen/containerd/v1/types/task_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
+import type { Trace } from "../../lib/trace.ts";
 import type { PassedOnEvents } from "../../plugin/index.ts";
 import type { RuntimeResolver, ShimEndpoint } from "../shims/index.ts";
 import type { TaskFigures } from "./figures.ts";
@@ -61,6 +62,8 @@ export interface Task {
   readonly namespace: string;
   readonly id: string;
   readonly bundle: string;
+  /** The same task, whose calls to its shim belong to that span. */
+  within(trace: Trace | undefined): Task;
   /** Answers the process id. */
   start(execId: string): Promise<number>;
   /** The real state; status unknown, and nothing else, where the shim fails to tell. */
@@ -111,7 +114,7 @@ export interface TaskManager extends AsyncDisposable {
    * Effects: nothing is left when it fails. Events come from the shim: /tasks/create.
    */
   create(ctx: Ctx, creation: TaskCreation): Promise<number>;
-  /** Errors: notFound (no such container, or it has no task). */
+  /** The calls of what it answers go on with the context's trace. Errors: notFound (no such container, or it has no task). */
   get(ctx: Ctx, id: string): Promise<Task>;
   list(ctx: Ctx): Promise<readonly Task[]>;
   /** Removes a task that does not run, and its bundle. Errors: notFound; what the shim says of a running one. */

@@ -20,6 +20,7 @@ import type { Ctx } from "../../lib/ctx.ts";
 import { alreadyExists, FaultError, failedPrecondition, notFound } from "../../lib/faults.ts";
 import { silentLogger } from "../../lib/log.ts";
 import { anyOf } from "../../wire/any.ts";
+import type { CallTracer } from "../../wire/observer.ts";
 import { defineService, type ServiceDefinition } from "../../wire/service.ts";
 import { connectTtrpc, createTtrpcServer, type TtrpcServer } from "../../wire/ttrpc/index.ts";
 import type { HostLauncher } from "./host/host.ts";
@@ -51,6 +52,8 @@ export class FakeHost implements AsyncDisposable {
   /** Kept until acknowledged, as on the real one's disk. */
   kept: Event[] = [];
   readonly signals: { id: string; execId: string; signal: number; all: boolean }[] = [];
+  /** The `traceparent` of each method's last call, where it had one. */
+  readonly traceparents: Map<string, string | undefined> = new Map();
   /** How often a host was started. */
   launches = 0;
   /** How often a task was said to come. */
@@ -145,7 +148,14 @@ export class FakeHost implements AsyncDisposable {
       return { pid: 1, exited: Promise.resolve(this.refuseLaunch) };
     }
     this.#instance = crypto.randomUUID();
-    const server = createTtrpcServer({ services: [this.#hostService(), this.#taskService()], log: silentLogger });
+    const tracer: CallTracer = {
+      begin: ({ method, metadata }) => {
+        this.traceparents.set(method.localName, metadata.get("traceparent"));
+        return { ended: () => {} };
+      },
+    };
+    const services = [this.#hostService(), this.#taskService()];
+    const server = createTtrpcServer({ services, log: silentLogger, tracer });
     await server.listen(this.socket);
     this.#server = server;
     return { pid: process.pid, exited: new Promise(() => {}) };

@@ -14,7 +14,7 @@ import {
   token,
 } from "../../plugin/index.ts";
 import type { CallObserver } from "../../wire/grpc/index.ts";
-import { tracingSettings } from "./settings.ts";
+import { openTracing, tracingSettings } from "../../wire/tracing/index.ts";
 
 interface OtlpConfig {
   readonly endpoint: string;
@@ -60,11 +60,9 @@ const tracing: PluginDefinition = definePlugin({
     if (place === undefined) throw new SkipPlugin("no tracing processors");
     const settings = tracingSettings(process.env, { ...place, ...config });
     if (typeof settings === "string") throw new SkipPlugin(settings);
-    // OpenTelemetry's SDK: a daemon that nobody asked for traces does not load it.
-    const { openTracing } = await import("./open-telemetry.ts");
-    const opened = scope.use(openTracing(settings, process.env, log));
+    const opened = scope.use(await openTracing(settings, process.env, log));
     log.info("tracing", { service: settings.serviceName });
-    return opened.calls;
+    return opened.grpc;
   },
 });
 

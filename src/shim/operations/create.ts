@@ -6,6 +6,7 @@ import { TaskCreateSchema } from "../../gen/containerd/events/task_pb.ts";
 import { type Options, OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { CreateTaskRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
+import { spanned, type Trace } from "../../lib/trace.ts";
 import { mountAll, OwnedFd, unmountAll } from "../../sys/index.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
 import { locateCgroup } from "../cgroup/locate.ts";
@@ -33,7 +34,12 @@ import { readPidFile } from "./pid-file.ts";
  * Errors: alreadyExists, invalidArgument (bundle, options), unknown with the runtime's own message.
  * Effects: state on disk before and after; a failure undoes every step; event /tasks/create.
  */
-export async function createTask(parts: HostParts, namespace: string, request: CreateTaskRequest): Promise<Task> {
+export async function createTask(
+  parts: HostParts,
+  namespace: string,
+  request: CreateTaskRequest,
+  trace?: Trace,
+): Promise<Task> {
   parts.moveLock.expect();
   const { task, spec } = newTask(parts, namespace, request);
   parts.tasks.add(task);
@@ -48,7 +54,7 @@ export async function createTask(parts: HostParts, namespace: string, request: C
   parts.failpoint("create.recorded");
   mountRootfs(parts, task, request, undo);
   parts.failpoint("create.mounted");
-  if (task.checkpoint === "") await createInit(parts, task, spec, undo);
+  if (task.checkpoint === "") await createInit(parts, task, spec, undo, trace);
   task.init.status = "created";
   task.phase = "ready";
   publish(parts, task, topics.create, TaskCreateSchema, {
@@ -134,6 +140,7 @@ async function createInit(
   task: Task,
   { ociVersion, cgroupsPath, root, program }: BundleSpec,
   undo: AsyncDisposableStack,
+  trace: Trace | undefined,
 ): Promise<void> {
   const { runtimeRecord: settings, bundle } = task;
   mkdirSync(settings.root, { recursive: true, mode: 0o711 });
@@ -159,7 +166,9 @@ async function createInit(
     if (await runHopeless(parts, root, program, pidFile, create)) await task.runtime.delete(task.id, { force: true });
   }
   await runWithStreams(parts, task, task.init, async (streams) => {
-    await task.runtime.create(task.id, { ...base, ...streams });
+    await spanned(trace, "runtime create", { "container.id": task.id, runtime: settings.binary }, () =>
+      task.runtime.create(task.id, { ...base, ...streams }),
+    );
     created = true;
     parts.failpoint("create.made");
     holdProcess(parts, task.init, readPidFile(pidFile));

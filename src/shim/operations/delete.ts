@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { TaskDeleteSchema } from "../../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../../lib/faults.ts";
+import { spanned, type Trace } from "../../lib/trace.ts";
 import { unmountAll } from "../../sys/index.ts";
 import { type HostParts, publish, save, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
@@ -23,10 +24,10 @@ const exitTimeoutMs = 10_000;
  * Errors: notFound, unknown "cannot delete a running process" (or a paused one), or the runtime's message.
  * Effects: everything of it is gone afterwards: the runtime's state, mounts, descriptors, files; event /tasks/delete for a task.
  */
-export async function deleteProcess(parts: HostParts, task: Task, execId: string): Promise<TaskProcess> {
+export async function deleteProcess(parts: HostParts, task: Task, execId: string, trace?: Trace): Promise<TaskProcess> {
   const process = task.process(execId);
   if (process !== task.init) await deleteExec(parts, task, process);
-  else await deleteTask(parts, task);
+  else await deleteTask(parts, task, trace);
   return process;
 }
 
@@ -44,22 +45,28 @@ async function deleteExec(parts: HostParts, task: Task, exec: TaskProcess): Prom
   parts.failpoint("exec-delete.saved");
 }
 
-async function deleteTask(parts: HostParts, task: Task): Promise<void> {
+async function deleteTask(parts: HostParts, task: Task, trace: Trace | undefined): Promise<void> {
   using _lock = await task.lock.exclusive();
   if (parts.tasks.find(task.namespace, task.id) !== task) {
     throw new FaultError("notFound", "cannot delete a deleted process: not found");
   }
   requireDeletable(task, task.init);
-  await finishDelete(parts, task);
+  await finishDelete(parts, task, { trace });
 }
 
 /** The part of a delete that the next host does when this one dies in it. */
-export async function finishDelete(parts: HostParts, task: Task, isResumed = false): Promise<void> {
+export async function finishDelete(
+  parts: HostParts,
+  task: Task,
+  { isResumed = false, trace }: { readonly isResumed?: boolean; readonly trace?: Trace | undefined } = {},
+): Promise<void> {
   const { init } = task;
   task.phase = "deleting";
   save(parts, task);
   parts.failpoint("delete.marked");
-  await forget(parts, task);
+  await spanned(trace, "runtime delete", { "container.id": task.id, runtime: task.runtimeRecord.binary }, () =>
+    forget(parts, task),
+  );
   parts.failpoint("delete.forgotten");
   if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
   for (const process of task.processes()) await releaseProcess(parts, process);

@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { TaskExecStartedSchema, TaskStartSchema } from "../../gen/containerd/events/task_pb.ts";
 import { FaultError } from "../../lib/faults.ts";
+import { spanned, type Trace, type TraceAttributes } from "../../lib/trace.ts";
 import { type HostParts, publish, save, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import { execFifoPath, releaseInit } from "../runtime/exec-fifo.ts";
@@ -18,21 +19,22 @@ import { restoreTask } from "./restore.ts";
  * Errors: unknown (wrong state, or the runtime's message), notFound (exec), failedPrecondition (init has ended).
  * Effects: event /tasks/start or /tasks/exec-started, always before the process's exit event.
  */
-export async function startProcess(parts: HostParts, task: Task, execId: string): Promise<number> {
+export async function startProcess(parts: HostParts, task: Task, execId: string, trace?: Trace): Promise<number> {
   const process = task.process(execId);
-  if (process === task.init) await startInit(parts, task);
-  else await startExec(parts, task, process);
+  if (process === task.init) await startInit(parts, task, trace);
+  else await startExec(parts, task, process, trace);
   return process.pid;
 }
 
-async function startInit(parts: HostParts, task: Task): Promise<void> {
+async function startInit(parts: HostParts, task: Task, trace: Trace | undefined): Promise<void> {
   using _lock = await task.lock.exclusive();
   const { init } = task;
   requireCreated(init);
   // Whatever becomes of init from here on is told after its start.
   init.handle?.holdExit();
   try {
-    await releaseOrStart(parts, task);
+    const name = task.checkpoint === "" ? "runtime start" : "runtime restore";
+    await spanned(trace, name, attributesOf(task), () => releaseOrStart(parts, task));
     parts.failpoint("start.released");
     init.status = "running";
     task.begunAtMs = performance.now();
@@ -66,7 +68,7 @@ async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   });
 }
 
-async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promise<void> {
+async function startExec(parts: HostParts, task: Task, exec: TaskProcess, trace: Trace | undefined): Promise<void> {
   using _lock = await task.lock.shared();
   requireCreated(exec);
   if (task.initExit !== undefined || task.init.status === "stopped") {
@@ -76,7 +78,9 @@ async function startExec(parts: HostParts, task: Task, exec: TaskProcess): Promi
   exec.starting = true;
   exec.begun = begun.promise;
   try {
-    await runExec(parts, task, exec);
+    await spanned(trace, "runtime exec", { ...attributesOf(task), "exec.id": exec.execId }, () =>
+      runExec(parts, task, exec),
+    );
     exec.status = "running";
     publish(parts, task, topics.execStarted, TaskExecStartedSchema, {
       containerId: task.id,
@@ -117,6 +121,10 @@ async function runExec(parts: HostParts, task: Task, exec: TaskProcess): Promise
   });
   keepProcess(parts, task, exec);
   parts.failpoint("exec-start.kept");
+}
+
+function attributesOf({ id, runtimeRecord }: Task): TraceAttributes {
+  return { "container.id": id, runtime: runtimeRecord.binary };
 }
 
 function requireCreated(process: TaskProcess): void {

@@ -62,7 +62,7 @@ async function recoverTask(parts: HostParts, record: TaskRecord, deadline: numbe
   parts.tasks.add(task);
   for (const exec of task.execs.values()) await adoptProcess(parts, task, exec);
   await adoptProcess(parts, task, task.init);
-  if (task.phase === "deleting") await finishDelete(parts, task, true);
+  if (task.phase === "deleting") await finishDelete(parts, task, { isResumed: true });
   else save(parts, task);
   if (task.phase === "ready" && task.dump !== undefined && task.dump.isDone !== true)
     resumeDump(parts, task, task.dump);

@@ -2,32 +2,60 @@ import type { DescMethod, DescService, MessageInitShape } from "@bufbuild/protob
 import { abortFault } from "../../lib/ctx.ts";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import { formatTimeout } from "../grpc-timeouts.ts";
-import { type Connection, connectHttp2, type Endpoint, type HeaderFields, HeaderTemplate } from "../http2/index.ts";
+import {
+  type ClientTls,
+  type Connection,
+  connectHttp2,
+  type Endpoint,
+  type HeaderFields,
+  HeaderTemplate,
+} from "../http2/index.ts";
 import type { CallOptions, ClientConnection, ServiceClient } from "../service.ts";
 import { ClientCall } from "./client-call.ts";
+import { gzipMessage } from "./gzip.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
 import { MessageEncoder } from "./message-encoder.ts";
 
 export interface GrpcClientOptions {
   readonly limits?: Partial<GrpcLimits>;
+  /** Over TCP alone; without, nothing is encrypted. */
+  readonly tls?: ClientTls | undefined;
+  /** Whether the only request of a call is sent packed. */
+  readonly gzip?: boolean | undefined;
+}
+
+/** What all calls of a connection say of it. */
+interface Manner {
+  readonly scheme: "http" | "https";
+  readonly authority: string;
+  readonly gzip: boolean;
 }
 
 type Input = MessageInitShape<DescMethod["input"]>;
 
 /**
- * Connects to a gRPC server on a unix socket or TCP, without TLS. A connection that is lost stays lost.
- * Errors: unavailable (nobody listens there).
+ * Connects to a gRPC server on a unix socket or TCP. A connection that is lost stays lost.
+ * Errors: unavailable (nobody listens there; over TLS, somebody else does).
  */
 export async function connectGrpc(endpoint: Endpoint, options: GrpcClientOptions = {}): Promise<ClientConnection> {
   const limits = { ...defaultGrpcLimits, ...options.limits };
   const closed = Promise.withResolvers<Error | undefined>();
   try {
-    const connection = await connectHttp2(endpoint, { limits, onClosed: closed.resolve });
-    return new GrpcConnection(connection, closed.promise, limits.maxReceiveBytes);
+    const connection = await connectHttp2(endpoint, { limits, onClosed: closed.resolve, tls: options.tls });
+    const manner: Manner = {
+      scheme: options.tls === undefined ? "http" : "https",
+      authority: "path" in endpoint ? "localhost" : hostAndPort(endpoint),
+      gzip: options.gzip === true,
+    };
+    return new GrpcConnection(connection, closed.promise, limits.maxReceiveBytes, manner);
   } catch (error) {
-    const where = "path" in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
+    const where = "path" in endpoint ? endpoint.path : hostAndPort(endpoint);
     throw new FaultError("unavailable", `connect to ${where}: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+function hostAndPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Why nobody answered, in the system's words; Bun says only that it failed. */
@@ -47,11 +75,13 @@ class GrpcConnection implements ClientConnection {
   readonly closed: Promise<Error | undefined>;
   readonly #connection: Connection;
   readonly #maxReceiveBytes: number;
+  readonly #manner: Manner;
 
-  constructor(connection: Connection, closed: Promise<Error | undefined>, maxReceiveBytes: number) {
+  constructor(connection: Connection, closed: Promise<Error | undefined>, maxReceiveBytes: number, manner: Manner) {
     this.#connection = connection;
     this.closed = closed;
     this.#maxReceiveBytes = maxReceiveBytes;
+    this.#manner = manner;
   }
 
   client<S extends DescService>(desc: S, defaults: CallOptions = {}): ServiceClient<S> {
@@ -67,7 +97,7 @@ class GrpcConnection implements ClientConnection {
 
   #function(method: DescMethod, defaults: CallOptions): unknown {
     // What calls with these defaults have in common is sent in a few bytes after the first.
-    const template = new HeaderTemplate(requestFields(method, { ...defaults, timeoutMs: undefined }));
+    const template = new HeaderTemplate(requestFields(method, { ...defaults, timeoutMs: undefined }, this.#manner));
     const encoder = new MessageEncoder(method.input);
     const open = (options: CallOptions | undefined): ClientCall => this.#open(method, template, defaults, options);
     const sendOne = (request: Input, options: CallOptions | undefined): ClientCall => {
@@ -81,8 +111,17 @@ class GrpcConnection implements ClientConnection {
       void call.sendAll(requests, encoder);
       return call;
     };
+    const sendPacked = async (request: Input, options: CallOptions | undefined): Promise<ClientCall> => {
+      const bytes = await gzipMessage(encoder.encode(request));
+      const call = open(options);
+      call.stream?.sendData(bytes);
+      call.stream?.end();
+      return call;
+    };
     switch (method.methodKind) {
       case "unary":
+        if (this.#manner.gzip)
+          return async (request: Input, options?: CallOptions) => onlyAnswer(await sendPacked(request, options));
         return async (request: Input, options?: CallOptions) => onlyAnswer(sendOne(request, options));
       case "server_streaming":
         return (request: Input, options?: CallOptions) => sendOne(request, options).answers;
@@ -107,7 +146,7 @@ class GrpcConnection implements ClientConnection {
       return call;
     }
     const plain = options.timeoutMs === undefined && sameHeaders(options, defaults);
-    call.stream = this.#connection.open(plain ? template : requestFields(method, options), call);
+    call.stream = this.#connection.open(plain ? template : requestFields(method, options, this.#manner), call);
     return call;
   }
 
@@ -136,16 +175,16 @@ function sameHeaders(a: CallOptions, b: CallOptions): boolean {
   return a.namespace === b.namespace && a.lease === b.lease && a.metadata === b.metadata;
 }
 
-function requestFields(method: DescMethod, options: CallOptions): HeaderFields {
+function requestFields(method: DescMethod, options: CallOptions, manner: Manner): HeaderFields {
   const fields = [
     ":method",
     "POST",
     ":scheme",
-    "http",
+    manner.scheme,
     ":path",
     `/${method.parent.typeName}/${method.name}`,
     ":authority",
-    "localhost",
+    manner.authority,
     "te",
     "trailers",
     "content-type",
@@ -153,6 +192,7 @@ function requestFields(method: DescMethod, options: CallOptions): HeaderFields {
     "user-agent",
     "lighter",
   ];
+  if (manner.gzip) fields.push("grpc-encoding", "gzip");
   if (options.namespace !== undefined) fields.push("containerd-namespace", options.namespace);
   if (options.lease !== undefined) fields.push("containerd-lease", options.lease);
   if (options.timeoutMs !== undefined) fields.push("grpc-timeout", formatTimeout(options.timeoutMs));

@@ -13,10 +13,10 @@ import {
   type Stream,
   type StreamHandler,
 } from "../http2/index.ts";
+import type { CallObserver, CallUnderWay } from "../observer.ts";
 import type { ServiceDefinition } from "../service.ts";
 import { Deadlines } from "./deadlines.ts";
 import { defaultGrpcLimits, type GrpcLimits } from "./limits.ts";
-import type { CallObserver, CallUnderWay } from "./observer.ts";
 import { Routes } from "./routes.ts";
 import { type CallShared, ServerCall } from "./server-call.ts";
 import { SingleRequestCall } from "./single-request-call.ts";

@@ -5,9 +5,9 @@ import type { Logger } from "../../lib/log.ts";
 import { logFor, type Trace } from "../../lib/trace.ts";
 import { codeOf } from "../codes.ts";
 import type { HeaderBlock, Stream, StreamHandler } from "../http2/index.ts";
+import type { CallObserver, CallRecord, CallUnderWay } from "../observer.ts";
 import { statusOf } from "../status.ts";
 import type { Deadlines, Expiring, Slot } from "./deadlines.ts";
-import type { CallObserver, CallRecord, CallUnderWay } from "./observer.ts";
 import { metadataOf, type RequestHead, type Route } from "./routes.ts";
 import { answerHeaders, okTrailers, statusOnly, statusTrailers } from "./status-fields.ts";
 

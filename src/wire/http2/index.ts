@@ -14,3 +14,4 @@ export { createLookout, type Lookout } from "./lookout.ts";
 export { errorCode } from "./protocol.ts";
 export { type Stream, type StreamHandler } from "./stream.ts";
 export type { ServerTls } from "./tls.ts";
+export type { ClientTls } from "./tls-client.ts";

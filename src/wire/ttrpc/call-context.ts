@@ -2,6 +2,7 @@ import type { Request } from "../../gen/ttrpc/ttrpc_pb.ts";
 import type { Ctx } from "../../lib/ctx.ts";
 import { type FaultError, fault } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { Trace } from "../../lib/trace.ts";
 import { CallTimer } from "../call-timer.ts";
 
 /** Metadata keys of the wire. Source: containerd pkg/namespaces/ttrpc.go and core/leases/grpc.go. */
@@ -13,6 +14,8 @@ export class CallContext implements Ctx, Disposable {
   readonly lease: string | undefined;
   readonly log: Logger;
   readonly metadata: ReadonlyMap<string, string>;
+  /** Set by whoever traces the call, before it runs. */
+  trace: Trace | undefined;
   #controller: AbortController | undefined;
   #reason: FaultError | undefined;
   readonly #timer: CallTimer | undefined;

@@ -3,6 +3,7 @@ import type { Socket } from "bun";
 import { type Request, RequestSchema, ResponseSchema } from "../../gen/ttrpc/ttrpc_pb.ts";
 import { FaultError, fault, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { CallTracer } from "../observer.ts";
 import { statusOf } from "../status.ts";
 import { CallContext } from "./call-context.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -23,21 +24,32 @@ interface Call {
   readonly inbox: Inbox | undefined;
 }
 
+type Tracing = ReturnType<CallTracer["begin"]>;
+
+export interface ServerConnectionParts {
+  readonly methods: MethodTable;
+  readonly log: Logger;
+  readonly tracer: CallTracer | undefined;
+  /** Of callers who name none. */
+  readonly namespace: string | undefined;
+}
+
 /** One accepted connection: reads requests, runs the methods, writes what they answer. */
 export class ServerConnection {
   readonly #methods: MethodTable;
   readonly #namespace: string | undefined;
   readonly #log: Logger;
+  readonly #tracer: CallTracer | undefined;
   readonly #writer: FrameWriter;
   readonly #parser = new FrameParser((frame) => this.#accept(frame));
   readonly #calls = new Map<number, Call>();
   #lastStream = 0;
 
-  /** `namespace` is that of callers who name none. */
-  constructor(socket: Socket<unknown>, methods: MethodTable, log: Logger, namespace: string | undefined) {
+  constructor(socket: Socket<unknown>, { methods, log, tracer, namespace }: ServerConnectionParts) {
     this.#namespace = namespace;
     this.#methods = methods;
     this.#log = log;
+    this.#tracer = tracer;
     this.#writer = new FrameWriter(socket);
   }
 
@@ -119,12 +131,22 @@ export class ServerConnection {
     if (inbox !== undefined && request.payload.length > 0) inbox.push(request.payload);
     if (inbox !== undefined && (frame.flags & frameFlags.remoteOpen) === 0) inbox.end();
     const input = inbox === undefined ? this.#decode(method, request.payload) : this.#decodeAll(method, inbox);
-    void this.#answer(frame.stream, method, ctx, input);
+    const { namespace, metadata } = ctx;
+    const tracing = this.#tracer?.begin({ method: method.desc, namespace, metadata });
+    ctx.trace = tracing?.trace;
+    void this.#answer(frame.stream, method, ctx, input, tracing);
   }
 
   /** Runs the method to its end; nothing that it throws gets past here. */
-  async #answer(stream: number, method: Method, ctx: CallContext, input: unknown): Promise<void> {
+  async #answer(
+    stream: number,
+    method: Method,
+    ctx: CallContext,
+    input: unknown,
+    tracing: Tracing | undefined,
+  ): Promise<void> {
     const { desc, run } = method;
+    let failure: FaultError | undefined;
     try {
       if (input instanceof FaultError) throw input;
       if (desc.methodKind === "unary" || desc.methodKind === "client_streaming") {
@@ -134,8 +156,10 @@ export class ServerConnection {
         await this.#stream(stream, method, ctx, run?.(ctx, input) as AsyncIterable<unknown>);
       }
     } catch (error) {
-      this.#respond(stream, this.#faultOf(error, `${desc.parent.typeName}/${desc.name}`), noBytes);
+      failure = this.#faultOf(error, `${desc.parent.typeName}/${desc.name}`);
+      this.#respond(stream, failure, noBytes);
     } finally {
+      if (tracing !== undefined) tell(tracing, failure);
       ctx[Symbol.dispose]();
       this.#calls.get(stream)?.inbox?.end();
       this.#calls.delete(stream);
@@ -184,4 +208,10 @@ export class ServerConnection {
     });
     return new FaultError("unknown", messageOf(error), { cause: error });
   }
+}
+
+/** Ends what traces a call with the status that the caller got. */
+function tell(tracing: Tracing, failure: FaultError | undefined): void {
+  const { code, message } = failure === undefined ? { code: 0, message: "" } : statusOf(failure);
+  tracing.ended(code, message);
 }

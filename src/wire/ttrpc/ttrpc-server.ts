@@ -2,6 +2,7 @@ import { chmodSync, rmSync } from "node:fs";
 import type { Socket, UnixSocketListener } from "bun";
 import { invalidArgument, messageOf, quote, unavailable } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
+import type { CallTracer } from "../observer.ts";
 import { MethodTable } from "./method-table.ts";
 import { ServerConnection } from "./server-connection.ts";
 import type { ListenOptions, TtrpcServer, TtrpcServerOptions } from "./ttrpc.ts";
@@ -11,19 +12,21 @@ export const maxSocketPathBytes = 107;
 
 /** Makes a ttrpc server for these services; a service that is not among them answers Unimplemented. */
 export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
-  return new BunTtrpcServer(new MethodTable(options.services), options.log);
+  return new BunTtrpcServer(new MethodTable(options.services), options);
 }
 
 class BunTtrpcServer implements TtrpcServer {
   readonly #methods: MethodTable;
   readonly #log: Logger;
+  readonly #tracer: CallTracer | undefined;
   readonly #listeners = new Map<string, UnixSocketListener<ServerConnection>>();
   readonly #adopted: UnixSocketListener<ServerConnection>[] = [];
   readonly #sockets = new Set<Socket<ServerConnection>>();
 
-  constructor(methods: MethodTable, log: Logger) {
+  constructor(methods: MethodTable, { log, tracer }: TtrpcServerOptions) {
     this.#methods = methods;
     this.#log = log;
+    this.#tracer = tracer;
   }
 
   get connections(): number {
@@ -70,7 +73,8 @@ class BunTtrpcServer implements TtrpcServer {
       ...place,
       socket: {
         open: (socket) => {
-          socket.data = new ServerConnection(socket, this.#methods, this.#log, namespace);
+          const parts = { methods: this.#methods, log: this.#log, tracer: this.#tracer, namespace };
+          socket.data = new ServerConnection(socket, parts);
           this.#sockets.add(socket);
         },
         data: (socket, chunk) => socket.data.data(chunk),

@@ -60,6 +60,39 @@ describe("ttrpc unary call", () => {
     expect([got?.namespace, got?.lease, got?.metadata.get("k")]).toEqual(["ns", "l", "v"]);
   });
 
+  test("is traced from its begin to its end, with the status that the caller gets", async () => {
+    const heard: string[] = [];
+    const trace = { traceId: "t", traceparent: "p", child: () => trace, end: () => {} };
+    const path = join(folder, `${count++}.sock`);
+    let seen: string | undefined;
+    const info = (ctx: Ctx): { version: string } => {
+      seen = ctx.trace?.traceId;
+      return { version: "1" };
+    };
+    const list = (): never => {
+      throw notFound('task "x"');
+    };
+    const server = createTtrpcServer({
+      services: [defineService(Host, { info, list })],
+      log: silentLogger,
+      tracer: {
+        begin: ({ method, namespace, metadata }) => {
+          heard.push(`${method.name} ${namespace} ${metadata.get("traceparent")}`);
+          return { trace, ended: (code, message) => void heard.push(`${method.name} ${code} ${message}`) };
+        },
+      },
+    });
+    open.push(server);
+    await server.listen(path);
+    const connection = await connectTtrpc({ path });
+    open.push(connection);
+    const host = connection.client(Host, { namespace: "ns" });
+    await host.info({}, { metadata: new Map([["traceparent", "p"]]) });
+    await host.list({}).catch(() => {});
+    expect(seen).toBe("t");
+    expect(heard).toEqual(["Info ns p", "Info 0 ", "List ns undefined", 'List 5 task "x": not found']);
+  });
+
   test("keeps a fault's kind and text", async () => {
     const { connection } = await serve(
       defineService(Host, {

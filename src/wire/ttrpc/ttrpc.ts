@@ -1,9 +1,12 @@
 import type { Logger } from "../../lib/log.ts";
+import type { CallTracer } from "../observer.ts";
 import type { ServiceDefinition } from "../service.ts";
 
 export interface TtrpcServerOptions {
   readonly services: readonly ServiceDefinition[];
   readonly log: Logger;
+  /** Traces calls; a server without one pays for a comparison a call. */
+  readonly tracer?: CallTracer | undefined;
 }
 
 export interface ListenOptions {

@@ -1,5 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import type { Trace } from "../../lib/trace.ts";
+import type { Trace } from "../lib/trace.ts";
 
 /** A call as an observer sees it when its implementation is about to run. */
 export interface ObservedCall {
@@ -23,6 +23,11 @@ export interface CallRecord {
 /** Counts, measures or traces calls. A server without one pays for a comparison a call. */
 export interface CallObserver {
   begin(call: ObservedCall): CallRecord;
+}
+
+/** The part of an observer that traces: what a server needs that counts nothing. */
+export interface CallTracer {
+  begin(call: ObservedCall): Pick<CallRecord, "trace" | "ended">;
 }
 
 /** One observer that tells all of them; undefined for none. */

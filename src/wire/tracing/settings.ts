@@ -1,12 +1,17 @@
 import { FaultError, quote } from "../../lib/faults.ts";
+import { type GrpcTarget, grpcTarget } from "./grpc-settings.ts";
 
 /** What the environment and the configuration say of tracing. */
 export interface TracingSettings {
   readonly serviceName: string;
-  /** Where to; undefined for what the exporter finds in the environment, or its default. */
-  readonly url: string | undefined;
+  readonly exporter: ExporterSettings;
   readonly sampler: SamplerSettings;
 }
+
+export type ExporterSettings =
+  /** `url` is where to; undefined for what the exporter finds in the environment, or its default. */
+  | { readonly protocol: "http/protobuf"; readonly url: string | undefined }
+  | { readonly protocol: "grpc"; readonly target: GrpcTarget };
 
 export interface SamplerSettings {
   readonly kind: "always_on" | "always_off" | "traceidratio";
@@ -19,6 +24,8 @@ export interface SamplerSettings {
 export interface TracingConfig {
   readonly endpoint: string;
   readonly protocol: string;
+  /** Over gRPC: an endpoint without a scheme is one without TLS. */
+  readonly insecure: boolean;
   readonly service_name: string;
   readonly sampling_ratio: number;
 }
@@ -29,7 +36,7 @@ const prefix = "OTEL_EXPORTER_OTLP_";
 
 /**
  * Whether and how to trace; a text instead says why not. The environment goes before the configuration.
- * Errors: invalidArgument (a value that makes no sense), notImplemented (an exporter or a protocol that is not here).
+ * Errors: invalidArgument (a value that makes no sense), notImplemented (a protocol that is not here).
  * Source: containerd pkg/tracing/plugin/otlp.go; OpenTelemetry specification, SDK environment variables.
  */
 export function tracingSettings(env: Environment, config: TracingConfig): TracingSettings | string {
@@ -41,10 +48,10 @@ export function tracingSettings(env: Environment, config: TracingConfig): Tracin
   }
   const isInEnv = isSet(env[`${prefix}ENDPOINT`]) || isSet(env[`${prefix}TRACES_ENDPOINT`]);
   if (!isInEnv && exporter === "" && config.endpoint === "") return "tracing endpoint not configured";
-  checkProtocol(env[`${prefix}TRACES_PROTOCOL`] || env[`${prefix}PROTOCOL`] || (isInEnv ? "" : config.protocol));
+  const protocol = env[`${prefix}TRACES_PROTOCOL`] || env[`${prefix}PROTOCOL`] || (isInEnv ? "" : config.protocol);
   return {
     serviceName: env["OTEL_SERVICE_NAME"] || config.service_name || "containerd",
-    url: isInEnv || config.endpoint === "" ? undefined : tracesUrl(config.endpoint),
+    exporter: exporterOf(protocol, env, isInEnv ? { endpoint: "", insecure: false } : config),
     sampler: samplerOf(env, config),
   };
 }
@@ -57,9 +64,24 @@ function isTrue(value: string | undefined): boolean {
   return /^(?:1|t|true)$/i.test(value ?? "");
 }
 
-function checkProtocol(protocol: string): void {
-  if (protocol === "" || protocol === "http/protobuf") return;
-  throw new FaultError("notImplemented", `OpenTelemetry protocol ${quote(protocol)}; http/protobuf is what there is`);
+/** Source: containerd pkg/tracing/plugin/otlp.go, newExporter, for the default. */
+function exporterOf(
+  protocol: string,
+  env: Environment,
+  given: Pick<TracingConfig, "endpoint" | "insecure">,
+): ExporterSettings {
+  switch (protocol) {
+    case "":
+    case "http/protobuf":
+      return { protocol: "http/protobuf", url: given.endpoint === "" ? undefined : tracesUrl(given.endpoint) };
+    case "grpc":
+      return { protocol, target: grpcTarget(env, given) };
+    default:
+      throw new FaultError(
+        "notImplemented",
+        `OpenTelemetry protocol ${quote(protocol)}; http/protobuf and grpc are what there is`,
+      );
+  }
 }
 
 /** As the specification says of an endpoint for all signals: the path of this one is added. */

@@ -1,5 +1,4 @@
 import { DiagLogLevel, diag } from "@opentelemetry/api";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import {
   AlwaysOffSampler,
@@ -8,31 +7,27 @@ import {
   type BatchSpanProcessorOptions,
   ParentBasedSampler,
   type Sampler,
+  type SpanExporter,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import type { Logger } from "../../lib/log.ts";
 import { pause } from "../../lib/pause.ts";
 import { apiVersion } from "../../lib/version.ts";
-import type { CallObserver } from "../../wire/grpc/index.ts";
 import { CallSpans } from "./call-spans.ts";
-import type { Environment, SamplerSettings, TracingSettings } from "./settings.ts";
+import type { Environment, ExporterSettings, SamplerSettings, TracingSettings } from "./settings.ts";
+import type { Tracing } from "./tracing.ts";
 
-/** How long the end of the daemon waits for the last spans to be taken. */
+/** How long the end of the process waits for the last spans to be taken. */
 const flushLimitMs = 2000;
 
-/** Traces calls, and sends what it has from time to time, and at its end. */
-export interface Tracing extends AsyncDisposable {
-  readonly calls: CallObserver;
-}
-
-/** Begins to trace. Effects: spans that cannot be sent are dropped, after so many; the log says so. */
-export function openTracing(settings: TracingSettings, env: Environment, log: Logger): Tracing {
+/** Begins to trace; see `openTracing`, which loads this. */
+export async function createTracing(settings: TracingSettings, env: Environment, log: Logger): Promise<Tracing> {
   const own = { "service.name": settings.serviceName, "service.version": apiVersion };
   const resource = defaultResource()
     .merge(resourceFromAttributes(own))
     .merge(detectResources({ detectors: [envDetector] }));
-  const exporter = new OTLPTraceExporter(settings.url === undefined ? {} : { url: settings.url });
+  const exporter = await exporterFor(settings.exporter);
   const provider = new TracerProvider({
     resource,
     sampler: samplerOf(settings.sampler),
@@ -49,8 +44,10 @@ export function openTracing(settings: TracingSettings, env: Environment, log: Lo
     },
     DiagLogLevel.WARN,
   );
+  const tracer = provider.getTracer("lighter", apiVersion);
   return {
-    calls: new CallSpans(provider.getTracer("lighter", apiVersion)),
+    grpc: new CallSpans(tracer, { system: "grpc", beginsTraces: true }),
+    ttrpc: new CallSpans(tracer, { system: "ttrpc", beginsTraces: false }),
     [Symbol.asyncDispose]: async () => {
       const cut = new AbortController();
       const sent = provider.shutdown().catch((error: unknown) => log.warn("tracing", { error }));
@@ -59,6 +56,16 @@ export function openTracing(settings: TracingSettings, env: Environment, log: Lo
       diag.disable();
     },
   };
+}
+
+/** Loads what sends by the wanted protocol, and not the other. */
+async function exporterFor(settings: ExporterSettings): Promise<SpanExporter> {
+  if (settings.protocol === "grpc") {
+    const { createGrpcExporter } = await import("./grpc-exporter.ts");
+    return createGrpcExporter(settings.target);
+  }
+  const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-proto");
+  return new OTLPTraceExporter(settings.url === undefined ? {} : { url: settings.url });
 }
 
 function samplerOf({ kind, followsParent, ratio }: SamplerSettings): Sampler {
