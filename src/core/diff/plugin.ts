@@ -1,18 +1,33 @@
 import { isFault, notFound, notImplemented } from "../../lib/faults.ts";
 import { definePlugin, flag, type PluginDefinition, table, texts } from "../../plugin/index.ts";
-import { contentToken, DIFFER, differToken, GRPC, hostPlatform, LIGHTER_GRPC, SERVICE } from "../tokens.ts";
+import {
+  contentToken,
+  DIFFER,
+  differToken,
+  GRPC,
+  hostPlatform,
+  LIGHTER_GRPC,
+  mountManagerToken,
+  SERVICE,
+} from "../tokens.ts";
 import type { Differ } from "./differ.ts";
-import { createDiffer, createDiffService, createLayerRepacker, createLayersService } from "./index.ts";
+import {
+  createDiffer,
+  createDiffService,
+  createLayerRepacker,
+  createLayersService,
+  withManagedMounts,
+} from "./index.ts";
 import { defaultProcessors } from "./processors.ts";
 
 const walkingPlugin: PluginDefinition = definePlugin({
   type: DIFFER,
   id: "walking",
-  requires: { content: contentToken },
-  init: ({ content }, { meta, root, daemon }) => {
+  requires: { content: contentToken, mounts: mountManagerToken },
+  init: ({ content, mounts }, { meta, root, daemon }) => {
     meta.platforms.push(hostPlatform);
     const processors = new Map([...defaultProcessors, ...daemon.streamProcessors]);
-    return createDiffer({ content, root, processors });
+    return withManagedMounts(createDiffer({ content, root, processors }), mounts);
   },
 });
 
