@@ -24,7 +24,9 @@ export const introspectionScenarios: readonly Scenario[] = [
       differs: requires("metadata", ["metadata", "event", "content", "snapshotter", "mount-manager"]),
     }),
     call("runtime", plugins, named("runtime", "task")),
-    call("differ", plugins, named("differ", "walking"), { differs: requires("metadata", ["service", "mount-manager"]) }),
+    call("differ", plugins, named("differ", "walking"), {
+      differs: requires("metadata", ["service", "mount-manager"]),
+    }),
     ...["containers", "content", "diff", "events", "healthcheck", "namespaces", "snapshots"].map((id) =>
       call(`service ${id}`, plugins, named("grpc", id)),
     ),
