@@ -39,6 +39,8 @@ export const currentFolder = -100;
 
 const [getFlags, setFlags, duplicate, setPipeSize, getPipeSize] = [3, 4, 1030, 1031, 1032];
 const noFollowSymlink = 0x100;
+/** FIONREAD. Source: asm-generic/ioctls.h. */
+const countUnread = 0x541b;
 
 /** Seconds and nanoseconds since the epoch; undefined leaves the time as it is. */
 export interface FileTime {
@@ -70,6 +72,8 @@ export interface FileCalls {
   setNonBlocking(fd: Fd, on: boolean): void;
   /** How many bytes a pipe or FIFO holds. Source: fcntl(2), F_GETPIPE_SZ. */
   pipeSize(fd: Fd): number;
+  /** How many bytes a pipe or FIFO has that nobody has read yet. Source: pipe(7), FIONREAD. */
+  unreadBytes(fd: Fd): number;
   /** Asks that a pipe or FIFO hold so many bytes; answers with how many it holds. Source: fcntl(2), F_SETPIPE_SZ. */
   setPipeSize(fd: Fd, bytes: number): number;
   /** Tries to take a lock on the open file without waiting; false when another holds it. Source: flock(2). */
@@ -99,6 +103,7 @@ const libc = lazyLibrary({
   write: { args: ["i32", "ptr", "u64"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
   flock: { args: ["i32", "i32"], returns: "i32" },
   fsync: { args: ["i32"], returns: "i32" },
   syncfs: { args: ["i32"], returns: "i32" },
@@ -153,6 +158,11 @@ export const fileCalls: FileCalls = {
     if (wanted !== flags) check("fcntl", () => libc().fcntl(fd, setFlags, wanted));
   },
   pipeSize: (fd) => check("fcntl", () => libc().fcntl(fd, getPipeSize, 0)),
+  unreadBytes: (fd) => {
+    const count = new Int32Array(1);
+    check("ioctl", () => libc().ioctl(fd, countUnread, count));
+    return count[0] as number;
+  },
   setPipeSize: (fd, bytes) => check("fcntl", () => libc().fcntl(fd, setPipeSize, bytes)),
   tryLock: (fd, kind) => {
     try {

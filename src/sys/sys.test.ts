@@ -481,7 +481,7 @@ int main(void) {
   printf("%zu %zu %zu ", sizeof(struct cmsghdr), offsetof(struct cmsghdr, cmsg_level), offsetof(struct cmsghdr, cmsg_type));
   printf("%zu %zu ", sizeof(struct epoll_event), offsetof(struct epoll_event, data));
   printf("%d %d %d ", O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK);
-  printf("%zu %d %d ", sizeof(struct winsize), TIOCGWINSZ, TIOCSWINSZ);
+  printf("%zu %d %d %d ", sizeof(struct winsize), TIOCGWINSZ, TIOCSWINSZ, FIONREAD);
   printf("%zu %zu %zu %zu %zu ", sizeof(struct termios), offsetof(struct termios, c_oflag), offsetof(struct termios, c_cflag), offsetof(struct termios, c_lflag), offsetof(struct termios, c_cc) + VTIME);
   printf("%zu %d %d\\n", offsetof(struct termios, c_cc) + VMIN, IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON, ECHO | ECHONL | ICANON | ISIG | IEXTEN);
   return 0;
@@ -512,6 +512,7 @@ int main(void) {
       8,
       0x5413,
       0x5414,
+      0x541b,
       termiosLayout.size,
       termiosLayout.output,
       termiosLayout.control,

@@ -7,6 +7,7 @@ import { unmountAll } from "../../sys/index.ts";
 import { type HostParts, publish, save, topics } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import { endLogger } from "../stdio/logger-process.ts";
+import { untilOutputIsRead } from "../stdio/unread-output.ts";
 import { lastOfLife } from "../task/journaled.ts";
 import { clearCgroup } from "../task/leftovers.ts";
 import { statusOf } from "../task/status.ts";
@@ -121,8 +122,9 @@ function requireDeletable(task: Task, process: TaskProcess): void {
 
 async function releaseProcess(parts: HostParts, process: TaskProcess): Promise<void> {
   const { terminal, logger } = process;
-  if (terminal !== undefined) {
-    if (process.status === "stopped") await within(drainTimeoutMs, terminal.drained);
+  if (process.status === "stopped") {
+    const isOut = terminal === undefined || (await within(drainTimeoutMs, terminal.drained));
+    if (isOut) await untilOutputIsRead(parts.kernel, process.stdio);
   }
   dropTerminal(process);
   process.release();
