@@ -62,12 +62,12 @@ export async function startContainerd(options: DaemonOptions = {}): Promise<Daem
 
 /**
  * crun refuses a machine that mixes cgroup v1 and v2. A mount namespace that shares everything with the machine but
- * for the unified hierarchy below /sys/fs/cgroup satisfies it; lighter's shim host does the same for itself.
+ * for the unified hierarchy below /sys/fs/cgroup, which something empty covers, satisfies it; lighter's shim host does the same.
  */
 export async function insideLegacyCgroups(command: readonly string[]): Promise<readonly string[]> {
   const mounts = await fs.readFile("/proc/self/mountinfo", "utf8");
   if (!/ \/sys\/fs\/cgroup\/unified .* - cgroup2 /.test(mounts)) return command;
-  const script = 'mount --make-private /sys/fs/cgroup && umount /sys/fs/cgroup/unified && exec "$@"';
+  const script = 'mount --make-private /sys/fs/cgroup && mount -t tmpfs cover /sys/fs/cgroup/unified && exec "$@"';
   return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script, "sh", ...command];
 }
 

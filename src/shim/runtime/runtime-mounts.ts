@@ -1,5 +1,7 @@
-import { type Kernel, mountFlags, OwnedFd, openFlags, unmountFlags } from "../../sys/index.ts";
+import { type Kernel, mountFlags, OwnedFd, openFlags } from "../../sys/index.ts";
 import { type CgroupMounts, isHybrid } from "../cgroup/locate.ts";
+
+const coverFlags = mountFlags.noSuid | mountFlags.noDev | mountFlags.noExec;
 
 /** Starts children that see other mounts than this process. */
 export interface RuntimeMounts extends Disposable {
@@ -9,7 +11,8 @@ export interface RuntimeMounts extends Disposable {
 
 /**
  * What runtimes see of the mounts: all there are when they are started, but for a cgroup2 mount beside v1 controllers, next to
- * which crun refuses to work.
+ * which crun refuses to work. An empty filesystem lies over it: crun makes a folder there for each container, in what is below the
+ * mount where that is taken away, and nobody removes it.
  * Shape: this thread alone goes to a new mount namespace and comes back once the child is there: the host itself stays where
  * the daemon is, sees what is mounted later, and leaves its own mounts to the host after it.
  * A helper thread that the engine starts just then holds that namespace until it is idle for some seconds, no more.
@@ -25,7 +28,7 @@ export function openRuntimeMounts(kernel: Kernel, mounts: CgroupMounts): Runtime
       kernel.unshareMounts();
       try {
         kernel.mount("", parent, "", mountFlags.private | mountFlags.recursive, "");
-        kernel.unmount(v2.folder, unmountFlags.detach);
+        kernel.mount("lighter", v2.folder, "tmpfs", coverFlags, "mode=755,nr_inodes=4k");
         return start();
       } finally {
         comeBack(kernel, home);
