@@ -124,7 +124,7 @@ export function createTaskManager(options: TaskManagerOptions): TaskManager {
   const runtimeInfo = createRuntimeInfo({ path, runtimeBinary: () => options.launcher.runtimeBinary });
   const sandboxEndpoints = new Set<SandboxEndpointLookup>();
   const recovering = recovery.run();
-  const watching = prepareOnDemand(exchange, closing.signal, log, host);
+  const watching = prepareOnDemand(exchange, closing.signal, log, host, () => locks.size > 0);
 
   return new ManagedTasks({
     containers: options.containers,
@@ -221,11 +221,13 @@ async function prepareOnDemand(
   signal: AbortSignal,
   log: Logger,
   host: Pick<SharedHost, "prepare" | "expect">,
+  isBusy: () => boolean,
 ): Promise<void> {
   let isPrepared = false;
   try {
     for await (const { topic } of exchange.subscribe(createCtx({ signal }), signsOfTasks)) {
-      host.expect();
+      // While tasks come and go the lock that it would take ahead of need is never out of use for long.
+      if (!isBusy()) host.expect();
       if (isPrepared || topic !== containerMade) continue;
       isPrepared = true;
       host.prepare();

@@ -14,6 +14,8 @@ const healthyLifeMs = 5_000;
 const crashDelayMaxMs = 5_000;
 /** From the start of the process to the first answer. */
 const startLimitMs = 10_000;
+/** A container's record follows its snapshot this soon: the host has been told. */
+const expectedForMs = 4;
 
 export interface SupervisedHostOptions {
   readonly launcher: HostLauncher;
@@ -217,6 +219,7 @@ class LiveConnection implements HostConnection {
   readonly #raw: ClientConnection;
   #lost = false;
   #isExpecting = false;
+  #expectedAt = Number.NEGATIVE_INFINITY;
 
   constructor(raw: ClientConnection, instance: string, pid: number, log: Logger) {
     this.#raw = raw;
@@ -241,8 +244,10 @@ class LiveConnection implements HostConnection {
 
   /** One call at a time: a host that does not answer is asked nothing more. */
   expect(): void {
-    if (this.#isExpecting || this.#lost) return;
+    const now = performance.now();
+    if (this.#isExpecting || this.#lost || now - this.#expectedAt < expectedForMs) return;
     this.#isExpecting = true;
+    this.#expectedAt = now;
     void this.#tellExpectation();
   }
 
