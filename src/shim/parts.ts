@@ -17,6 +17,7 @@ import type { EventJournal } from "./state/event-journal.ts";
 import type { RuntimeRecord } from "./state/records.ts";
 import type { StateFiles } from "./state/state-file.ts";
 import type { OutputLogs } from "./stdio/output-logs.ts";
+import type { DepartingRoots } from "./task/departing-roots.ts";
 import type { Task, TaskTable } from "./task/task.ts";
 
 /** The steps of the host's operations between which it may die, in their order. */
@@ -75,6 +76,7 @@ export interface HostParts {
   readonly journal: EventJournal;
   readonly keeper: Keeper;
   readonly logs: OutputLogs;
+  readonly roots: DepartingRoots;
   readonly log: Logger;
   readonly failpoint: Failpoint<HostStep>;
   readonly now: Clock;

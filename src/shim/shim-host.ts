@@ -28,6 +28,7 @@ import { createSpawner } from "./runtime/spawner.ts";
 import { EventJournal } from "./state/event-journal.ts";
 import { StateFiles } from "./state/state-file.ts";
 import { OutputLogs } from "./stdio/output-logs.ts";
+import { DepartingRoots } from "./task/departing-roots.ts";
 import { TaskTable } from "./task/task.ts";
 import { createTaskServices } from "./task-service.ts";
 
@@ -112,6 +113,7 @@ function createParts(kernel: Kernel, options: HostOptions, log: Logger, stack: A
     journal,
     keeper: stack.use(new Keeper({ kernel, watcher, folder: options.state, log })),
     logs: stack.use(new OutputLogs({ kernel, watcher, log, now })),
+    roots: new DepartingRoots({ kernel, log }),
     log,
     failpoint: createFailpoint(process.env[failpointVariable]),
     now,

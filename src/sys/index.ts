@@ -17,6 +17,7 @@ export { createKernel, type Kernel } from "./kernel.ts";
 export type { PathBytes } from "./libc.ts";
 export { shrinkWhenIdle } from "./memory.ts";
 export {
+  detachAll,
   type MountOptions,
   type MountRequest,
   mountAll,

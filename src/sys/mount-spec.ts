@@ -2,7 +2,7 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { FaultError, fault, messageOf } from "../lib/faults.ts";
-import type { Fd } from "./files.ts";
+import { archOpenFlags, closeQuietly, type Fd, openFlags } from "./files.ts";
 import type { Kernel } from "./kernel.ts";
 import { attachLoop } from "./loop-devices.ts";
 import { mountFlags, unmountFlags } from "./mounts.ts";
@@ -201,6 +201,30 @@ export function unmountAll(kernel: Kernel, target: string): void {
       kernel.unmount(target, unmountFlags.noFollow | unmountFlags.detach);
     }
   }
+}
+
+/**
+ * Takes everything that is stacked on a folder out of sight, whoever uses it, and answers with descriptors that hold it: it goes for
+ * good when they are closed, and that is when its filesystem is written back, however long that takes.
+ * Shape: none for a folder that is no mount point, or is not there.
+ */
+export function detachAll(kernel: Kernel, target: string): Fd[] {
+  const held: Fd[] = [];
+  try {
+    while (held.length < maxStacked) {
+      const fd = kernel.open(target, openFlags.path | archOpenFlags.directory | archOpenFlags.noFollow);
+      held.push(fd);
+      kernel.unmount(target, unmountFlags.noFollow | unmountFlags.detach);
+    }
+  } catch (error) {
+    // The last one is of the folder below, which is no mount.
+    if (isErrno(error, "EINVAL")) closeQuietly(kernel, held.pop() as Fd);
+    else if (!isErrno(error, "ENOENT", "ENOTDIR")) {
+      for (const fd of held) closeQuietly(kernel, fd);
+      throw error;
+    }
+  }
+  return held;
 }
 
 interface Compact {

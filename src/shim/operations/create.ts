@@ -18,6 +18,7 @@ import { specForCreate } from "../runtime/spec-version.ts";
 import type { RuntimeRecord } from "../state/records.ts";
 import { endLoggerInBackground } from "../stdio/logger-process.ts";
 import { openIo } from "../stdio/process-io.ts";
+import { upperOf } from "../task/departing-roots.ts";
 import { watchExit } from "../task/exits.ts";
 import { keepProcess } from "../task/keep.ts";
 import { isCgroupOfSpec } from "../task/leftovers.ts";
@@ -52,7 +53,7 @@ export async function createTask(
   });
   save(parts, task);
   parts.failpoint("create.recorded");
-  mountRootfs(parts, task, request, undo);
+  await mountRootfs(parts, task, request, undo);
   parts.failpoint("create.mounted");
   if (task.checkpoint === "") await createInit(parts, task, spec, undo, trace);
   task.init.status = "created";
@@ -115,9 +116,16 @@ function runtimeSettings(parts: HostParts, namespace: string, options: Options):
   return { binary, root, systemdCgroup, noPivotRoot, noNewKeyring, ioUid, ioGid, criuWorkPath };
 }
 
-function mountRootfs(parts: HostParts, task: Task, request: CreateTaskRequest, undo: AsyncDisposableStack): void {
+async function mountRootfs(
+  parts: HostParts,
+  task: Task,
+  request: CreateTaskRequest,
+  undo: AsyncDisposableStack,
+): Promise<void> {
   if (!task.hasRootfsMounts) return;
   const rootfs = join(task.bundle, "rootfs");
+  task.upper = upperOf(request.rootfs);
+  if (task.upper !== undefined) await parts.roots.gone(task.upper);
   mkdirSync(rootfs, { recursive: true, mode: 0o711 });
   mountAll(parts.kernel, request.rootfs, rootfs);
   undo.defer(undoing(parts, task, "unmount the rootfs", () => unmountAll(parts.kernel, rootfs)));

@@ -74,7 +74,8 @@ export async function finishDelete(
   for (const execId of task.execs.keys()) removeExecFiles(task, execId);
   task.oom?.[Symbol.dispose]();
   parts.failpoint("delete.released");
-  if (task.hasRootfsMounts) unmountAll(parts.kernel, join(task.bundle, "rootfs"));
+  // What is written back at its end holds up all that is removed here meanwhile, where both are on one disk.
+  using _root = takeRootAway(parts, task);
   parts.failpoint("delete.unmounted");
   // The earlier host may have died between its last two lines.
   if (!isResumed || lastOfLife(parts, task)?.topic !== topics.delete) publishDelete(parts, task);
@@ -102,6 +103,13 @@ async function forget(parts: HostParts, task: Task): Promise<void> {
   if (isKnown && cgroup !== undefined && (await clearCgroup(parts, cgroup, task)))
     return rmSync(join(runtimeRecord.root, task.id), { recursive: true, force: true });
   await task.runtime.delete(task.id, { force: !hasEnded });
+}
+
+function takeRootAway(parts: HostParts, task: Task): Disposable | undefined {
+  const rootfs = join(task.bundle, "rootfs");
+  if (task.upper !== undefined) return parts.roots.detach(rootfs, task.upper);
+  if (task.hasRootfsMounts) unmountAll(parts.kernel, rootfs);
+  return undefined;
 }
 
 function publishDelete(parts: HostParts, task: Task): void {

@@ -47,6 +47,8 @@ export class Task {
   readonly lock: OperationLock = new OperationLock();
   phase: TaskRecord["phase"] = "creating";
   cgroup: CgroupRecord | undefined;
+  /** The upper folder of its root where that may go behind its back; known to the host alone that mounted it. */
+  upper: string | undefined;
   /** Init has ended, but its exit waits for the execs' exits to be published. */
   initExit: ProcessExit | undefined;
   pausing = false;
