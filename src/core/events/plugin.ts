@@ -36,13 +36,11 @@ const historyPlugin: PluginDefinition = definePlugin({
     max_bytes: integer(defaults.maxBytes, 0),
     max_age: duration(defaults.maxAgeMs),
   }),
-  init: async ({ exchange }, { config, root, log, meta, scope }) => {
+  init: ({ exchange }, { config, root, log, meta, scope }) => {
     meta.exports.set("root", root);
     const { max_events: maxEvents, max_bytes: maxBytes, max_age: maxAgeMs } = config;
     if (maxEvents === 0 || maxBytes === 0 || maxAgeMs <= 0) return undefined;
-    return scope.use(
-      await openEventHistory({ folder: root, limits: { maxEvents, maxBytes, maxAgeMs }, exchange, log }),
-    );
+    return scope.use(openEventHistory({ folder: root, limits: { maxEvents, maxBytes, maxAgeMs }, exchange, log }));
   },
 });
 

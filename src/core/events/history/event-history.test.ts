@@ -1,13 +1,22 @@
 import { describe, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
-import { EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
+import { type Envelope, EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../../lib/ctx.ts";
 import { Instant } from "../../../lib/instant.ts";
-import { silentLogger } from "../../../lib/log.ts";
+import { createLogger, silentLogger } from "../../../lib/log.ts";
 import { createTimers } from "../../../lib/timers.ts";
 import { anyOf } from "../../../wire/any.ts";
 import { createExchange, type EventHistory, type Exchange, openEventHistory } from "../index.ts";
@@ -28,25 +37,59 @@ class Bed implements AsyncDisposable {
   readonly folder: string = mkdtempSync(path.join(os.tmpdir(), "history-"));
   exchange: Exchange = createExchange({ log: silentLogger });
   nowMs = 1_000_000_000;
+  /** What was logged. */
+  readonly said: string[] = [];
+  /** Daemons that died: only their timers are ended, at the end. */
+  readonly killed: EventHistory[] = [];
   history!: EventHistory;
 
-  static async open(limits: HistoryLimits = wide): Promise<Bed> {
+  static open(limits: HistoryLimits = wide): Bed {
     const bed = new Bed();
-    await bed.begin(limits);
+    bed.begin(limits);
     return bed;
   }
 
   /** A new daemon, which knows nothing of the one before; that one may never have ended. */
-  async begin(limits: HistoryLimits = wide): Promise<void> {
+  begin(limits: HistoryLimits = wide): void {
     this.exchange = createExchange({ log: silentLogger });
     const { folder, exchange } = this;
-    this.history = await openEventHistory({ folder, limits, exchange, log: silentLogger, now: () => this.nowMs });
+    // No daemon starts within a millisecond.
+    this.nowMs += 1;
+    const log = createLogger({ level: "warn", format: "text", write: (line) => this.said.push(line) });
+    this.history = openEventHistory({ folder, limits, exchange, log, now: () => this.nowMs });
+  }
+
+  /** Kills the daemon: nothing of it is closed. */
+  kill(limits: HistoryLimits = wide): void {
+    this.killed.push(this.history);
+    this.begin(limits);
+  }
+
+  get files(): readonly string[] {
+    return readdirSync(this.folder);
+  }
+
+  /** Where the file is that is written to. */
+  get newest(): string {
+    return path.join(
+      this.folder,
+      this.files.toSorted((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))[0] ?? "",
+    );
   }
 
   tell(pid: number): void {
+    this.exchange.forward(this.exitOf(pid));
+  }
+
+  exitOf(pid: number): Envelope {
     const event = anyOf(TaskExitSchema, create(TaskExitSchema, { containerId: "c", id: "c", pid }));
     const timestamp = Instant.ofMs(this.nowMs).toTimestamp();
-    this.exchange.forward(create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/tasks/exit", event }));
+    return create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/tasks/exit", event });
+  }
+
+  /** Lets all go on that waits for nothing but its turn. */
+  static turn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   /** The pids of what is kept, with their numbers. */
@@ -60,7 +103,7 @@ class Bed implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.history[Symbol.asyncDispose]();
+    for (const history of [this.history, ...this.killed]) await history[Symbol.asyncDispose]();
     rmSync(this.folder, { recursive: true });
   }
 }
@@ -76,12 +119,12 @@ const range = (from: number, before: number): number[] => Array.from({ length: b
 
 describe("EventHistory", () => {
   test("keeps what happened over a restart, in order, and never gives a number twice", async () => {
-    await using bed = await Bed.open();
+    await using bed = Bed.open();
     for (const pid of range(1, 300)) bed.tell(pid);
     const before = await bed.read();
     expect(before).toEqual({ pids: range(1, 300), sequences: range(1, 300) });
     await bed.history[Symbol.asyncDispose]();
-    await bed.begin();
+    bed.begin();
     for (const pid of range(300, 310)) bed.tell(pid);
     const after = await bed.read();
     expect(after.pids).toEqual(range(1, 310));
@@ -91,49 +134,120 @@ describe("EventHistory", () => {
     expect((await bed.read({ afterSequence: after.sequences[305] ?? 0 })).pids).toEqual(range(307, 310));
   });
 
-  test("keeps once what is forwarded again, in this life and in the next", async () => {
+  test("keeps once what comes again, of the life before", async () => {
     for (const ends of [true, false]) {
-      await using bed = await Bed.open({ ...wide, maxEvents: 80 });
+      await using bed = Bed.open({ ...wide, maxEvents: 80 });
       for (const pid of range(1, 26)) bed.tell(pid);
-      const timestamp = Instant.ofMs(bed.nowMs).toTimestamp();
-      const envelope = create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/x" });
-      for (let time = 0; time < 3; time++) bed.exchange.forward(envelope);
-      expect((await bed.read({ filters: ['topic=="/x"'] })).pids.length).toBe(1);
-      const before = bed.history;
-      if (ends) await before[Symbol.asyncDispose]();
-      await bed.begin({ ...wide, maxEvents: 80 });
-      for (const pid of range(20, 30)) bed.tell(pid);
-      bed.nowMs += 1;
+      const again = range(20, 30).map((pid) => bed.exitOf(pid));
+      expect((await bed.read()).pids).toEqual(range(1, 26));
+      if (ends) await bed.history[Symbol.asyncDispose]();
+      if (ends) bed.begin({ ...wide, maxEvents: 80 });
+      else bed.kill({ ...wide, maxEvents: 80 });
+      // What nobody takes is offered again, to each who comes back.
+      for (let time = 0; time < 3; time++) for (const envelope of again) bed.exchange.forward(envelope);
       bed.tell(20);
-      expect((await bed.read({ filters: ['topic!="/x"'] })).pids).toEqual([...range(1, 30), 20]);
-      if (!ends) await before[Symbol.asyncDispose]();
+      expect((await bed.read()).pids).toEqual([...range(1, 30), 20]);
     }
   });
 
-  test("cuts off a record that a death left in pieces", async () => {
+  test("writes without being asked, so that a death takes little of it, and together what comes together", async () => {
+    await using bed = Bed.open();
+    expect((await bed.read()).pids).toEqual([]);
+    for (const pid of range(1, 30)) bed.tell(pid);
+    expect(bed.files).toEqual([]);
+    while (bed.files.length === 0 || statSync(bed.newest).size === 0) await Bun.sleep(1);
+    bed.kill();
+    expect((await bed.read()).pids).toEqual(range(1, 30));
+    // Many do not wait for the time to be over.
+    for (const pid of range(1, 129)) bed.tell(pid);
+    bed.kill();
+    expect((await bed.read()).pids).toEqual([...range(1, 30), ...range(1, 129)]);
+  });
+
+  test("looks at no file at a start, and at none of an orderly end later: its name says it all", async () => {
+    await using bed = Bed.open();
+    for (const pid of range(1, 30)) bed.tell(pid);
+    await bed.read();
+    appendFileSync(bed.newest, Buffer.from([1, 2, 3]));
+    const size = statSync(bed.newest).size;
+    bed.kill();
+    await Bed.turn();
+    expect(statSync(bed.newest).size).toBe(size);
+    bed.tell(30);
+    expect((await bed.read()).pids).toEqual(range(1, 31));
+    for (const pid of range(31, 50)) {
+      await bed.history[Symbol.asyncDispose]();
+      expect(path.basename(bed.newest)).toMatch(new RegExp(`^1-\\d+-${pid - 1}-\\d+\\.events$`));
+      bed.begin();
+      bed.tell(pid);
+      expect((await bed.read({ afterSequence: 1 })).pids).toEqual(range(2, pid + 1));
+      expect(bed.files.length).toBe(1);
+    }
+  });
+
+  test("cuts off a record that a death left in pieces, and what a failed write left behind others", async () => {
     for (const rest of [
       [1],
       [20, 0, 0, 0, 1, 2, 3, 4, 5],
       [255, 255, 255, 255, 0, 0, 0, 0],
       [2, 0, 0, 0, 0, 0, 0, 0, 1, 2],
+      "the first record",
     ]) {
-      await using bed = await Bed.open();
+      await using bed = Bed.open();
       bed.tell(1);
       expect((await bed.read()).pids).toEqual([1]);
-      appendFileSync(path.join(bed.folder, readdirSync(bed.folder)[0] ?? ""), Buffer.from(rest));
-      const left = bed.history;
-      await bed.begin();
+      const file = bed.newest;
+      appendFileSync(file, typeof rest === "string" ? readFileSync(file) : Buffer.from(rest));
+      bed.kill();
       bed.tell(2);
       expect((await bed.read()).pids).toEqual([1, 2]);
-      await left[Symbol.asyncDispose]();
+      expect(bed.said.join("")).toContain("the end of the event history was cut off");
     }
+  });
+
+  test("leaves files alone that are none of its own, and keeps what is none of records", async () => {
+    await using bed = Bed.open();
+    const foreign = ["7", "x.events", "9999999999999999999.events", "0.events"];
+    for (const name of foreign) writeFileSync(path.join(bed.folder, name), "something");
+    mkdirSync(path.join(bed.folder, "5.events"));
+    writeFileSync(path.join(bed.folder, "6.events"), "something");
+    bed.tell(1);
+    const { pids, sequences } = await bed.read();
+    expect(pids).toEqual([1]);
+    expect(sequences[0]).toBeGreaterThan(6);
+    await bed.history[Symbol.asyncDispose]();
+    expect(bed.files).toEqual(expect.arrayContaining([...foreign, "5.events", "unreadable"]));
+    expect(readFileSync(path.join(bed.folder, "unreadable"), "utf8")).toBe("something");
+    bed.begin();
+    expect((await bed.read()).pids).toEqual([1]);
+  });
+
+  test("goes on behind a part that can't be read, and says so once", async () => {
+    await using bed = Bed.open({ ...wide, maxEvents: 80 });
+    await bed.read();
+    for (const pid of range(1, 31)) {
+      bed.tell(pid);
+      await bed.read();
+    }
+    await bed.history[Symbol.asyncDispose]();
+    const [oldest = ""] = bed.files.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+    const bytes = readFileSync(path.join(bed.folder, oldest));
+    bytes.fill(0, bytes.length / 2);
+    writeFileSync(path.join(bed.folder, oldest), bytes);
+    bed.begin({ ...wide, maxEvents: 80 });
+    for (let time = 0; time < 2; time++) {
+      const { pids } = await bed.read();
+      expect(pids.length).toBeLessThan(30);
+      expect(pids).toEqual([...range(1, pids.length - 19), ...range(11, 31)]);
+    }
+    expect(bed.said.filter((line) => line.includes("can't be read"))).toEqual([expect.stringContaining(oldest)]);
   });
 
   test.each([
     { name: "events", limits: { ...wide, maxEvents: 80 }, least: 60, most: 80 + 10 },
     { name: "bytes", limits: { ...wide, maxBytes: 4096 }, least: 35, most: 70 },
   ])("keeps the newest within a number of $name", async ({ limits, least, most }) => {
-    await using bed = await Bed.open(limits);
+    await using bed = Bed.open(limits);
     for (const pid of range(1, 500)) {
       bed.tell(pid);
       if (pid % 5 === 0) await bed.read({ afterSequence: pid });
@@ -142,12 +256,12 @@ describe("EventHistory", () => {
     expect(pids).toEqual(range(500 - pids.length, 500));
     expect(pids.length).toBeWithin(least, most + 1);
     await bed.history[Symbol.asyncDispose]();
-    await bed.begin(limits);
+    bed.begin(limits);
     expect((await bed.read()).pids.at(-1)).toBe(499);
   });
 
   test("forgets what is too old", async () => {
-    await using bed = await Bed.open({ ...wide, maxAgeMs: 8000 });
+    await using bed = Bed.open({ ...wide, maxAgeMs: 8000 });
     for (const pid of range(1, 21)) {
       bed.tell(pid);
       await bed.read();
@@ -161,7 +275,7 @@ describe("EventHistory", () => {
   });
 
   test("tells of what matches, between two moments", async () => {
-    await using bed = await Bed.open();
+    await using bed = Bed.open();
     const start = bed.nowMs;
     for (const pid of range(1, 10)) {
       bed.nowMs = start + pid * 10;
@@ -174,7 +288,7 @@ describe("EventHistory", () => {
   });
 
   test("goes on with what happens: nothing twice, nothing left out", async () => {
-    await using bed = await Bed.open({ ...wide, maxEvents: 100_000 });
+    await using bed = Bed.open({ ...wide, maxEvents: 100_000 });
     const seen: number[] = [];
     const ending = new AbortController();
     const ctx = createCtx({ signal: ending.signal });
@@ -195,27 +309,27 @@ describe("EventHistory", () => {
 
   test("ends a follower at its moment also when that is further away than one timer reaches", async () => {
     const waits: number[] = [];
-    await using bed = await Bed.open();
+    await using bed = Bed.open();
     const options = { folder: path.join(bed.folder, "far"), limits: wide, exchange: bed.exchange, log: silentLogger };
     const after = (ms: number, action: () => void): Disposable => {
       waits.push(ms);
       return createTimers((run) => setTimeout(run, 0)).after(ms, action);
     };
     const days = 60 * 24 * 3_600_000;
-    await using history = await openEventHistory({ ...options, now: () => bed.nowMs, timers: { after } });
+    await using history = openEventHistory({ ...options, now: () => bed.nowMs, timers: { after } });
     const far = { ...everything, follow: true, untilMs: bed.nowMs + days };
     for await (const _event of history.read(createCtx(), far)) throw new Error("nothing has happened");
     expect(waits).toEqual([days]);
   });
 
   test("ends a follower at its moment, and with the daemon", async () => {
-    await using bed = await Bed.open();
+    await using bed = Bed.open();
     bed.tell(1);
     expect((await bed.read({ follow: true, untilMs: bed.nowMs + 20 })).pids).toEqual([1]);
     const reading = bed.read({ follow: true });
     await bed.read();
     await bed.history[Symbol.asyncDispose]();
     expect((await reading).pids).toEqual([1]);
-    await bed.begin();
+    bed.begin();
   });
 });

@@ -3,7 +3,7 @@ import type { Envelope } from "../../../gen/containerd/types/event_pb.ts";
 import { type Event, EventSchema } from "../../../gen/lighter/events/v1/history_pb.ts";
 import { BoundedQueue } from "../../../lib/bounded-queue.ts";
 import type { Ctx } from "../../../lib/ctx.ts";
-import { fault, messageOf } from "../../../lib/faults.ts";
+import { fault, messageOf, unavailable } from "../../../lib/faults.ts";
 import { type Filter, parseFilters } from "../../../lib/filters.ts";
 import { probeExecId } from "../../../lib/health-labels.ts";
 import { Instant } from "../../../lib/instant.ts";
@@ -12,7 +12,8 @@ import { createTimers, type Timers } from "../../../lib/timers.ts";
 import type { Exchange } from "../exchange.ts";
 import { envelopeFields } from "../fields.ts";
 import { endWith, readerBounds, sizeOf } from "../reader-queue.ts";
-import { encodeRecord, recordMaxBytes } from "./record.ts";
+import { encodeEvent, recordMaxBytes, recordsOf } from "./record.ts";
+import { Repeats } from "./repeats.ts";
 import { type HistoryLimits, Segments } from "./segments.ts";
 
 export interface EventHistoryOptions {
@@ -34,70 +35,72 @@ export interface HistoryQuery {
   readonly follow: boolean;
 }
 
-/** What waits to be written, at most: more is left out, and said so. */
+/** What waits for the files of the life before to be looked at, at most: more is left out, and said so. */
 const waitingMax = 65_536;
-/** Written at once. */
-const batchMax = 128;
-/**
- * What happens goes together so long: a write of its own for each event would be a twelfth of the daemon's work for a container's life. A shim host
- * lets go of an event after 50 ms: those of tasks are brought again when a daemon is killed before it has written them.
- */
-const gatherMs = 20;
 /**
  * Numbers that a new daemon leaves out: those that the one before may have given to events which it had not written when it
  * was killed. Nobody who was told of them is told of others under the same numbers.
  */
 const leftOut = 2 * waitingMax;
+/** Taken in one turn of the loop, and written at once. */
+const batchMax = 128;
+/**
+ * What happens goes together so long: a write into the kernel's memory takes some microseconds where nothing else happens, and some twenty
+ * where the filesystem's journal is at work. Measured: a write for each turn of the loop made twice the history's work.
+ */
+const gatherMs = 20;
 const pruneMs = 3_600_000;
-/** After a start, so long an event may come that the life before has kept: longer than one is held for a client's return. */
-const repeatsMs = 60_000;
-
-interface Waiting {
-  readonly sequence: number;
-  readonly envelope: Envelope;
-}
+/** What can't be written is told of this often: a full disk fills no log. */
+const complaintMs = 60_000;
 
 interface Follower {
   readonly wants: (envelope: Envelope) => boolean;
   readonly queue: BoundedQueue<Event>;
 }
 
-/** Opens the history in a folder, and keeps every event of the exchange from now on. Errors: as the filesystem's. */
-export async function openEventHistory(options: EventHistoryOptions): Promise<EventHistory> {
+/**
+ * Keeps every event of the exchange from now on, in a folder. Errors: as the filesystem's, where the folder can't be made.
+ * Effects: what is there is looked at when the first event, or reader, comes.
+ */
+export function openEventHistory(options: EventHistoryOptions): EventHistory {
   const { folder, limits, log, now = Date.now } = options;
-  return new EventHistory(options, await Segments.open({ folder, limits, log, now }));
+  return new EventHistory(options, new Segments({ folder, limits, log, now }));
 }
 
 /**
  * Events that are kept, within limits, over restarts of the daemon.
- * Effects: what happens within a fiftieth of a second is written together, by another thread; nobody waits for it. What can't be
- * written is left out, and the log says so.
+ * Effects: what happens within a fiftieth of a second is written together, by one call that waits for no disk. What can't be written is
+ * left out, and the log says so.
  */
 export class EventHistory implements AsyncDisposable {
   readonly #options: EventHistoryOptions;
   readonly #segments: Segments;
+  readonly #repeats: Repeats;
   readonly #observing: Disposable;
   readonly #pruning: ReturnType<typeof setInterval>;
   readonly #followers = new Set<Follower>();
-  #next: number;
-  #waiting: Waiting[] = [];
-  #writing: Promise<void> | undefined;
+  /** Told of and not written, the first of which has the number `#next` less their count. */
+  #unsaved: Envelope[] = [];
   #gathering: ReturnType<typeof setTimeout> | undefined;
+  /** The number of the next event; undefined until the files were looked at. */
+  #next: number | undefined;
+  /** Numbers given since something was written. */
+  #unwritten = 0;
+  /** What came while something has to be read first, in order. */
+  #waiting: Envelope[] = [];
+  #reading: Promise<void> | undefined;
   #lost = 0;
-  /** What was told of already: who forwards an event may do so again, when nobody took it. */
-  readonly #heard = new WeakSet<Envelope>();
-  /** What the life before kept last: a shim host brings again what it is not sure was taken. */
-  #ofBefore: Set<string>;
-  readonly #ofBeforeUntil: number = performance.now() + repeatsMs;
+  #why = "";
+  #complainedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: EventHistoryOptions, segments: Segments) {
+    const { now = Date.now, log } = options;
     this.#options = options;
     this.#segments = segments;
-    this.#ofBefore = new Set(segments.takeTail().flatMap(({ envelope }) => (envelope ? [keyOf(envelope)] : [])));
-    this.#next = segments.last === 0 ? 1 : segments.last + leftOut;
+    this.#repeats = new Repeats({ segments, log, startedMs: now() });
     this.#observing = options.exchange.observe((envelope) => this.#hear(envelope));
-    this.#pruning = setInterval(() => this.#begin(), pruneMs);
+    this.#pruning = setInterval(() => void this.#tidy(), pruneMs);
     this.#pruning.unref();
   }
 
@@ -106,14 +109,18 @@ export class EventHistory implements AsyncDisposable {
     this.#observing[Symbol.dispose]();
     clearInterval(this.#pruning);
     for (const { queue } of this.#followers) queue.close();
-    await this.#written();
+    await this.#reading;
+    this.#flush();
+    clearTimeout(this.#gathering);
+    this.#complainedAt = Number.NEGATIVE_INFINITY;
+    this.#complain();
     await this.#segments[Symbol.asyncDispose]();
   }
 
   /**
    * Tells of what is kept, and goes on with what happens where that is asked for.
-   * Errors: invalidArgument (a filter that doesn't parse, at once); resourceExhausted (a follower that falls behind). Ends with the
-   * context's signal.
+   * Errors: invalidArgument (a filter that doesn't parse, at once); unavailable (the files can't be read); resourceExhausted (a
+   * follower that falls behind). Ends with the context's signal.
    */
   read(ctx: Ctx, query: HistoryQuery): AsyncIterable<Event> {
     const wants = matcherOf(query, parseFilters(query.filters));
@@ -124,8 +131,8 @@ export class EventHistory implements AsyncDisposable {
     const sinceMs = query.sinceMs ?? 0;
     let from = query.afterSequence + 1;
     // First what is there already, however long that takes; then the little that came meanwhile, while a queue takes the rest.
-    const head = this.#next;
-    await this.#written();
+    const head = await this.#ready();
+    this.#flush();
     for await (const event of this.#segments.read(from, head, sinceMs)) {
       if (ctx.aborted) return;
       if (event.envelope !== undefined && wants(event.envelope)) yield event;
@@ -133,7 +140,7 @@ export class EventHistory implements AsyncDisposable {
     from = Math.max(from, head);
     if (!query.follow) return;
     using following = this.#follow(ctx, query, wants);
-    await this.#written();
+    this.#flush();
     for await (const event of this.#segments.read(from, following.from, sinceMs)) {
       if (event.envelope !== undefined && wants(event.envelope)) yield event;
     }
@@ -152,7 +159,7 @@ export class EventHistory implements AsyncDisposable {
     const timer = untilMs === undefined ? undefined : timers.after(untilMs - now(), () => queue.close());
     return {
       queue,
-      from: this.#next,
+      from: this.#next ?? 0,
       [Symbol.dispose]: () => {
         timer?.[Symbol.dispose]();
         this.#followers.delete(follower);
@@ -162,66 +169,109 @@ export class EventHistory implements AsyncDisposable {
   }
 
   #hear(envelope: Envelope): void {
-    if (isOfProbe(envelope) || this.#isRepeated(envelope)) return;
-    const sequence = this.#next++;
-    for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
-    if (this.#waiting.length >= waitingMax) this.#lost += 1;
-    else this.#waiting.push({ sequence, envelope });
-    if (this.#waiting.length >= batchMax) this.#begin();
-    else this.#gathering ??= setTimeout(() => this.#begin(), gatherMs);
+    if (isOfProbe(envelope)) return;
+    if (this.#reading === undefined && this.#isReadyFor(envelope)) return this.#take(envelope);
+    if (this.#waiting.length < waitingMax) this.#waiting.push(envelope);
+    else this.#lose(1, "events came too fast");
+    this.#begin();
+  }
+
+  #isReadyFor(envelope: Envelope): boolean {
+    return this.#next !== undefined && (this.#repeats.isLoaded || !this.#repeats.concerns(envelope));
+  }
+
+  /** Answers the number of the next event, once the files were looked at. Errors: unavailable. */
+  async #ready(): Promise<number> {
+    if (this.#next === undefined) this.#begin();
+    while (this.#reading !== undefined) await this.#reading;
+    if (this.#next === undefined) throw unavailable(`the history of events can't be read: ${this.#why}`);
+    return this.#next;
   }
 
   #begin(): void {
+    this.#reading ??= this.#catchUp();
+  }
+
+  /** Reads what has to be known, then takes what has waited for it. Never rejects. */
+  async #catchUp(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (error) {
+      // The next event, or reader, has another try.
+      this.#lose(this.#waiting.splice(0).length, messageOf(error));
+    }
+    while (this.#waiting.length > 0) {
+      for (const envelope of this.#waiting.splice(0, batchMax)) {
+        if (!this.#isReadyFor(envelope)) await this.#repeats.load();
+        this.#take(envelope);
+      }
+      if (this.#waiting.length > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    // In the same breath: what comes from here on waits for nobody.
+    this.#reading = undefined;
+  }
+
+  async #load(): Promise<void> {
+    if (this.#next !== undefined) return;
+    await this.#segments.load();
+    const { last } = this.#segments;
+    this.#next = last === 0 ? 1 : last + leftOut;
+  }
+
+  #take(envelope: Envelope): void {
+    if (this.#next === undefined || (this.#repeats.concerns(envelope) && this.#repeats.has(envelope))) return;
+    if (this.#unwritten >= waitingMax) return this.#stopNumbering();
+    const sequence = this.#next++;
+    this.#unwritten += 1;
+    this.#unsaved.push(envelope);
+    if (this.#unsaved.length >= batchMax) this.#flush();
+    else this.#gathering ??= setTimeout(() => this.#flush(), gatherMs);
+    for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
+  }
+
+  /** The disk has refused so many events that the next daemon might give their numbers again. */
+  #stopNumbering(): void {
+    this.#lose(1, this.#why);
+    for (const { queue } of this.#followers) queue.fail(unavailable(`events can't be kept: ${this.#why}`));
+  }
+
+  #flush(): void {
     clearTimeout(this.#gathering);
     this.#gathering = undefined;
-    this.#writing ??= this.#write();
-  }
-
-  #isRepeated(envelope: Envelope): boolean {
-    if (this.#heard.has(envelope)) return true;
-    this.#heard.add(envelope);
-    if (this.#ofBefore.size === 0) return false;
-    if (performance.now() > this.#ofBeforeUntil) this.#ofBefore = new Set();
-    return this.#ofBefore.has(keyOf(envelope));
-  }
-
-  async #written(): Promise<void> {
-    this.#begin();
-    while (this.#writing !== undefined) await this.#writing;
-  }
-
-  /** Never rejects. */
-  async #write(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, batchMax);
-      try {
-        await this.#append(batch);
-      } catch (error) {
-        this.#lost += batch.length;
-        this.#complain(messageOf(error));
-      }
+    if (this.#unsaved.length === 0 || this.#next === undefined) return;
+    const first = this.#next - this.#unsaved.length;
+    const events = this.#unsaved.map((envelope, n) => encodeEvent(first + n, envelope));
+    const fitting = events.filter(({ length }) => length <= recordMaxBytes);
+    if (fitting.length < events.length) this.#lose(events.length - fitting.length, "events are too large");
+    const batch = { bytes: recordsOf(fitting), count: fitting.length, first, last: this.#next - 1 };
+    this.#unsaved = [];
+    try {
+      if (batch.count > 0) this.#segments.append(batch);
+      this.#unwritten = 0;
+      this.#complain();
+    } catch (error) {
+      this.#lose(batch.count, messageOf(error));
     }
-    await this.#segments.prune().catch((error: unknown) => {
-      this.#options.log.warn("the event history's oldest part can't be removed", { error });
-    });
-    if (this.#lost > 0) this.#complain("events came too fast");
-    this.#writing = undefined;
-    if (this.#waiting.length > 0) this.#writing = this.#write();
   }
 
-  async #append(batch: readonly Waiting[]): Promise<void> {
-    const [first, last] = [batch[0], batch.at(-1)];
-    if (first === undefined || last === undefined) return;
-    const records = batch.map(({ sequence, envelope }) => encodeRecord(sequence, envelope));
-    const fitting = records.filter(({ length }) => length < recordMaxBytes);
-    this.#lost += records.length - fitting.length;
-    await this.#segments.append(fitting, first.sequence, last.sequence);
+  async #tidy(): Promise<void> {
+    await this.#ready().catch(() => undefined);
+    if (this.#next !== undefined && !this.#closed) this.#segments.prune();
+    this.#complain();
   }
 
-  #complain(why: string): void {
-    const lost = this.#lost;
+  #lose(events: number, why: string): void {
+    this.#lost += events;
+    this.#why = why;
+    this.#complain();
+  }
+
+  #complain(): void {
+    const now = performance.now();
+    if (this.#lost === 0 || now < this.#complainedAt + complaintMs) return;
+    this.#options.log.error("events are missing in the history", { events: this.#lost, why: this.#why });
+    this.#complainedAt = now;
     this.#lost = 0;
-    this.#options.log.error("events are missing in the history", { events: lost, why });
   }
 }
 
@@ -242,10 +292,6 @@ interface FollowerView {
   readonly queue: BoundedQueue<Event>;
   /** What has this number, or a greater one, is in the queue. */
   readonly from: number;
-}
-
-function keyOf({ timestamp, namespace, topic, event }: Envelope): string {
-  return `${timestamp?.seconds}.${timestamp?.nanos} ${namespace} ${topic} ${Bun.hash.crc32(event?.value ?? "")}`;
 }
 
 function matcherOf({ sinceMs, untilMs }: HistoryQuery, filter: Filter): (envelope: Envelope) => boolean {

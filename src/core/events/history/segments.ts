@@ -1,9 +1,11 @@
+import { closeSync, fdatasync, ftruncateSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import fs from "node:fs/promises";
 import path from "node:path";
 import type { Event } from "../../../gen/lighter/events/v1/history_pb.ts";
 import type { Logger } from "../../../lib/log.ts";
 import { isErrno } from "../../../sys/index.ts";
-import { decodeRecord, isTorn, recordLength, recordSequence } from "./record.ts";
+import { decodeEvent, keyOf } from "./record.ts";
+import { closedName, openName, readNames, type Segment, statSegment, walk } from "./segment-files.ts";
 
 /** How much is kept; the oldest segment goes when there is more. */
 export interface HistoryLimits {
@@ -20,268 +22,287 @@ export interface SegmentsOptions {
   readonly now: () => number;
 }
 
+/** Records that go into a segment together. */
+export interface Batch {
+  readonly bytes: Buffer;
+  readonly count: number;
+  readonly first: number;
+  readonly last: number;
+}
+
 /** What is kept goes in eighths: between seven eighths and the whole of each limit is there. */
 const parts = 8;
 /** Read at once: some hundred events, which are decoded in less than a millisecond. */
 const chunkBytes = 16 * 1024;
 /** The same where records are only counted. */
-const countedBytes = 256 * 1024;
-/** So many of the newest events are remembered at a start: those that may come again are among them. */
-const tailMax = 1024;
-const suffix = ".events";
-/** `FIRST.events` is written to, `FIRST-LAST-COUNT-NEWEST.events` is closed: nothing of it needs reading at a start. */
-const nameForm = /^(\d+)(?:-(\d+)-(\d+)-(\d+))?\.events$/;
-
-interface Segment {
-  path: string;
-  /** The number of its first event. */
-  readonly first: number;
-  last: number;
-  count: number;
-  bytes: number;
-  readonly oldestMs: number;
-  newestMs: number;
-  closed: boolean;
-}
+const countedBytes = 64 * 1024;
+/** What nothing can be read of is kept under this name, the last of it: who wonders what is missing may look. */
+const unreadableName = "unreadable";
 
 /**
  * Records of events in files of a folder: one is appended to, the others are closed and go when they are too many, too large or
  * too old.
- * Shape: one caller writes at a time; any number may read meanwhile.
- * Effects: nothing waits for the disk but the closing of a segment: what a killed daemon wrote is there, and a power cut takes what
- * the kernel had not written yet. A record that was cut short is cut off at the next start.
+ * Effects: `append` writes into the kernel's memory, which takes some microseconds, as the database's own log does; nothing waits for the disk. What
+ * a killed daemon wrote is there, and a power cut takes what the kernel had not written yet. A record that was cut short is cut off
+ * when the next daemon loads.
  */
 export class Segments implements AsyncDisposable {
   readonly #options: SegmentsOptions;
   #segments: Segment[] = [];
-  #file: fs.FileHandle | undefined;
+  #events = 0;
+  #bytes = 0;
+  #fd: number | undefined;
+  /** What waits for the disk, one after the other. */
+  #later: Promise<void> = Promise.resolve();
   /** The number of the last event that is there; 0 for none. */
   last = 0;
-  #tail: Buffer[] = [];
 
-  private constructor(options: SegmentsOptions) {
+  /** Makes the folder where it is missing. Errors: as the filesystem's. */
+  constructor(options: SegmentsOptions) {
     this.#options = options;
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
   }
 
-  /** Opens the folder, which is made where it is missing. Errors: as the filesystem's. */
-  static async open(options: SegmentsOptions): Promise<Segments> {
-    const opened = new Segments(options);
-    await opened.#load();
-    await opened.prune();
-    return opened;
-  }
-
-  /** The newest events of the life before, once. */
-  takeTail(): readonly Event[] {
-    return this.#tail.splice(0).flatMap((record) => decodeRecord(record) ?? []);
+  /**
+   * Finds what is there: before it nothing is appended or read. Only what a killed daemon wrote to is read for it.
+   * Errors: as the filesystem's; then it may be called again. A file that can't be read is left alone, and the log says so.
+   */
+  async load(): Promise<void> {
+    const { folder, log } = this.#options;
+    const found: Segment[] = [];
+    for (const named of readNames(await fs.readdir(folder))) {
+      // Also of what can't be read: its numbers were given.
+      this.last = Math.max(this.last, named.first, named.said?.[0] ?? 0);
+      try {
+        const segment = await statSegment(folder, named);
+        if (segment !== undefined && (named.said !== undefined || (await this.#recover(segment)))) found.push(segment);
+      } catch (error) {
+        log.warn("a part of the event history can't be read", { path: path.join(folder, named.name), error });
+      }
+    }
+    this.#segments = found;
+    this.#events = this.#bytes = 0;
+    for (const { last, count, bytes } of found) {
+      this.last = Math.max(this.last, last);
+      this.#events += count;
+      this.#bytes += bytes;
+    }
+    // A daemon that was killed while it closed one may have left two that are open: the last alone goes on.
+    for (const segment of found.slice(0, -1)) this.#seal(segment, undefined);
+    this.prune();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file?.datasync().catch(() => undefined);
-    await this.#file?.close();
-    this.#file = undefined;
+    const current = this.#segments.at(-1);
+    // With a name that tells the next daemon all that it needs to know.
+    if (current !== undefined && this.#fd !== undefined) this.#sealCurrent(current);
+    await this.#later;
   }
 
   /** How much is there. */
   get totals(): { readonly events: number; readonly bytes: number } {
-    const sum = (of: (segment: Segment) => number): number => this.#segments.reduce((all, one) => all + of(one), 0);
-    return { events: sum((one) => one.count), bytes: sum((one) => one.bytes) };
+    return { events: this.#events, bytes: this.#bytes };
   }
 
-  /** Appends whole records, the first of which has the number `first`. Errors: as the filesystem's; nothing of them is there then. */
-  async append(records: readonly Buffer[], first: number, last: number): Promise<void> {
-    const segment = await this.#current(first);
-    const file = (this.#file ??= await fs.open(segment.path, "a", 0o600));
+  /**
+   * Appends records. Errors: as the filesystem's; nothing of them is there then.
+   * Effects: whole before it returns, for everybody who reads the file.
+   */
+  append(batch: Batch): void {
+    const { segment, fd } = this.#current(batch.first);
     try {
-      await writeAll(file, Buffer.concat(records));
+      writeAll(fd, batch.bytes, segment.bytes);
     } catch (error) {
-      await file.truncate(segment.bytes);
+      cutOff(fd, segment.bytes);
       throw error;
     }
-    segment.bytes += records.reduce((sum, { length }) => sum + length, 0);
-    segment.count += records.length;
+    segment.bytes += batch.bytes.length;
+    segment.count += batch.count;
     segment.newestMs = this.#options.now();
-    segment.last = last;
-    this.last = last;
+    segment.last = this.last = batch.last;
+    this.#bytes += batch.bytes.length;
+    this.#events += batch.count;
+    this.prune();
   }
 
-  /** Events from a number on to before another, oldest first. What goes meanwhile is left out. */
+  /** Events from a number on to before another, oldest first. What goes meanwhile is left out. Errors: as the filesystem's. */
   async *read(from: number, before: number, sinceMs: number): AsyncGenerator<Event> {
     const oldest = Math.max(sinceMs, this.#options.now() - this.#options.limits.maxAgeMs);
     // The oldest may go meanwhile.
-    const segments = this.#segments.slice();
-    for (const [n, segment] of segments.entries()) {
-      const next = segments[n + 1];
-      if ((next !== undefined && next.first <= from) || segment.first >= before || segment.newestMs < oldest) continue;
-      for await (const event of readSegment(segment)) {
-        const sequence = Number(event.sequence);
+    for (const segment of this.#segments.slice()) {
+      if (segment.last < from || segment.first >= before || segment.newestMs < oldest) continue;
+      for await (const { body, sequence } of this.#walk(segment, chunkBytes)) {
         if (sequence >= before) return;
-        if (sequence >= from) yield event;
+        const event = sequence < from ? undefined : decodeEvent(body);
+        if (event !== undefined) yield event;
       }
     }
   }
 
-  /** Takes away what is beyond the limits. */
-  async prune(): Promise<void> {
-    const { limits, now } = this.#options;
+  /** What tells the newest events from others: of so many at least, where there are so many. Errors: as the filesystem's. */
+  async newestKeys(least: number): Promise<Set<bigint>> {
+    const keys = new Set<bigint>();
+    for (const segment of this.#segments.slice().reverse()) {
+      if (keys.size >= least) break;
+      const skipped = segment.count - (least - keys.size);
+      let n = 0;
+      for await (const { body } of this.#walk(segment, countedBytes)) if (n++ >= skipped) keys.add(keyOf(body));
+    }
+    return keys;
+  }
+
+  /** Takes away what is beyond the limits. Effects: files go later. */
+  prune(): void {
+    const { limits, now, log } = this.#options;
     const ofPast = now() - limits.maxAgeMs;
     for (let first = this.#segments[0]; first !== undefined; first = this.#segments[0]) {
-      const { events, bytes } = this.totals;
-      const over = events > limits.maxEvents || bytes > limits.maxBytes || first.newestMs < ofPast;
+      const over = this.#events > limits.maxEvents || this.#bytes > limits.maxBytes || first.newestMs < ofPast;
       if (!over || first.bytes === 0) return;
-      if (!first.closed) await this.#close(first);
+      const gone = first;
+      if (this.#segments.length === 1 && this.#fd !== undefined) this.#sealCurrent(gone);
       this.#segments.shift();
-      await fs.rm(first.path, { force: true });
+      this.#events -= gone.count;
+      this.#bytes -= gone.bytes;
+      this.#then(async () => {
+        await fs.rm(gone.path, { force: true }).catch((error: unknown) => {
+          log.warn("the event history's oldest part can't be removed", { path: gone.path, error });
+        });
+      });
     }
   }
 
-  async #current(first: number): Promise<Segment> {
-    const { folder, limits, now } = this.#options;
-    const current = this.#segments.at(-1);
-    if (current !== undefined && !current.closed) {
-      const isFull =
-        current.count * parts >= limits.maxEvents ||
-        current.bytes * parts >= limits.maxBytes ||
-        (now() - current.oldestMs) * parts >= limits.maxAgeMs;
-      if (!isFull) return current;
-      await this.#close(current);
-      await this.prune();
+  /** The segment that is written to: the last one while it is not full, or a new one. */
+  #current(first: number): { readonly segment: Segment; readonly fd: number } {
+    const last = this.#segments.at(-1);
+    if (last !== undefined && !this.#isFull(last)) {
+      if (this.#fd !== undefined) return { segment: last, fd: this.#fd };
+      const fd = last.sealed ? undefined : this.#openAgain(last);
+      if (fd !== undefined) return { segment: last, fd };
     }
-    const at = now();
-    const name = path.join(folder, `${first}${suffix}`);
-    const segment = { path: name, first, last: first, count: 0, bytes: 0, oldestMs: at, newestMs: at, closed: false };
+    if (last !== undefined && this.#fd !== undefined) this.#sealCurrent(last);
+    const at = this.#options.now();
+    const file = path.join(this.#options.folder, openName({ first }));
+    this.#fd = openSync(file, "wx", 0o600);
+    const times = { oldestMs: at, newestMs: at };
+    const segment = { path: file, first, last: first, count: 0, bytes: 0, ...times, sealed: false, isBroken: false };
     this.#segments.push(segment);
-    return segment;
+    return { segment, fd: this.#fd };
   }
 
-  async #close(segment: Segment): Promise<void> {
-    await this.#file?.datasync();
-    await this.#file?.close();
-    this.#file = undefined;
-    const name = `${segment.first}-${segment.last}-${segment.count}-${segment.newestMs}${suffix}`;
-    const closed = path.join(this.#options.folder, name);
-    await fs.rename(segment.path, closed);
-    segment.path = closed;
-    segment.closed = true;
+  #isFull({ count, bytes, oldestMs }: Segment): boolean {
+    const { limits, now } = this.#options;
+    return (
+      count * parts >= limits.maxEvents ||
+      bytes * parts >= limits.maxBytes ||
+      (now() - oldestMs) * parts >= limits.maxAgeMs
+    );
   }
 
-  async #load(): Promise<void> {
-    const { folder } = this.#options;
-    await fs.mkdir(folder, { recursive: true, mode: 0o700 });
-    const names = (await fs.readdir(folder)).filter((name) => nameForm.test(name));
-    names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
-    for (const name of names) {
-      const segment = await this.#found(name);
-      if (segment !== undefined) this.#segments.push(segment);
+  /** Goes on with a segment of the life before; undefined where that can't be. */
+  #openAgain(segment: Segment): number | undefined {
+    const { folder, log } = this.#options;
+    const file = path.join(folder, openName(segment));
+    try {
+      // First its name: whoever finds it after a death has to count.
+      if (segment.path !== file) renameSync(segment.path, file);
+      segment.path = file;
+      this.#fd = openSync(file, "r+");
+    } catch (error) {
+      segment.sealed = true;
+      log.warn("a part of the event history can't be gone on with", { path: segment.path, error });
     }
-    // A daemon that was killed while it closed one may have left two that are open: the last alone goes on.
-    for (const segment of this.#segments.slice(0, -1)) if (!segment.closed) await this.#close(segment);
-    await this.#rememberTail();
+    return this.#fd;
   }
 
-  async #rememberTail(): Promise<void> {
-    const newer = this.#tail;
-    const older = this.#segments.findLast(({ closed }) => closed);
-    if (older === undefined || newer.length >= tailMax) return;
-    this.#tail = [];
-    for await (const { record } of walk(older, countedBytes)) this.#remember(record);
-    this.#tail = [...this.#tail, ...newer].slice(-tailMax);
+  #sealCurrent(segment: Segment): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (segment.bytes > 0) return this.#seal(segment, fd);
+    // Nothing could be written to it.
+    this.#segments.pop();
+    if (fd !== undefined) closeSync(fd);
+    this.#then(() => fs.rm(segment.path, { force: true }).catch(() => undefined));
   }
 
-  #remember(record: Buffer): void {
-    this.#tail.push(Buffer.from(record));
-    if (this.#tail.length >= 2 * tailMax) this.#tail = this.#tail.slice(-tailMax);
+  /** Closes a segment, later: on the disk first, then under the name that says so. */
+  #seal(segment: Segment, fd: number | undefined): void {
+    segment.sealed = true;
+    const file = path.join(this.#options.folder, closedName(segment));
+    if (segment.path === file) return;
+    this.#then(async () => {
+      try {
+        if (fd !== undefined) await syncAndClose(fd);
+        await fs.rename(segment.path, file);
+        segment.path = file;
+      } catch (error) {
+        // It stays readable, and the next daemon counts what is in it.
+        this.#options.log.warn("a part of the event history can't be closed", { path: segment.path, error });
+      }
+    });
   }
 
-  async #found(name: string): Promise<Segment | undefined> {
-    const parsed = nameForm.exec(name) ?? [];
-    const [first = 0, last = 0, count = 0, newest = 0] = parsed.slice(1).map(Number);
-    const file = path.join(this.#options.folder, name);
-    const { size, mtimeMs } = await fs.stat(file);
-    const closed = parsed[2] !== undefined;
-    const newestMs = closed ? newest : Math.floor(mtimeMs);
-    const segment = { path: file, first, last, count, bytes: size, oldestMs: newestMs, newestMs, closed };
-    if (closed || (await this.#recover(segment))) {
-      this.last = Math.max(this.last, segment.last);
-      return segment;
+  #then(work: () => Promise<void>): void {
+    this.#later = this.#later.then(work);
+  }
+
+  /** As `walk`; of a segment that went while it waited for its reader, nothing more. */
+  async *#walk(segment: Segment, pieceBytes: number): ReturnType<typeof walk> {
+    const size = segment.bytes;
+    let end = 0;
+    try {
+      for await (const walked of walk(segment, pieceBytes)) {
+        end = walked.end;
+        yield walked;
+      }
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+      return;
     }
-    await fs.rm(file, { force: true });
-    return undefined;
+    if (end >= size || segment.isBroken) return;
+    segment.isBroken = true;
+    this.#options.log.warn("a part of the event history can't be read", { path: segment.path, from: end });
   }
 
   /** Counts what is whole in a segment that was not closed, and cuts off the rest. Answers whether anything is. */
   async #recover(segment: Segment): Promise<boolean> {
+    const { log, folder } = this.#options;
     const { path: file, bytes: size } = segment;
     let whole = 0;
-    segment.count = 0;
-    for await (const { record, sequence, end } of walk(segment, countedBytes)) {
+    for await (const { sequence, end } of walk(segment, countedBytes)) {
       [whole, segment.last] = [end, sequence];
       segment.count += 1;
-      this.#remember(record);
     }
-    if (whole < size) {
-      this.#options.log.warn("the end of the event history was cut off", { path: file, bytes: size - whole });
-      await fs.truncate(file, whole);
-      segment.bytes = whole;
+    segment.bytes = whole;
+    if (whole === size && whole > 0) return true;
+    if (size > 0) log.warn("the end of the event history was cut off", { path: file, bytes: size - whole });
+    try {
+      if (whole > 0) await fs.truncate(file, whole);
+      else if (size > 0) await fs.rename(file, path.join(folder, unreadableName));
+      else await fs.rm(file, { force: true });
+    } catch (error) {
+      // What is whole is read all the same; nothing goes behind it.
+      segment.sealed = true;
+      log.warn("the end of the event history can't be cut off", { path: file, error });
     }
-    return segment.count > 0;
+    return whole > 0;
   }
 }
 
-async function writeAll(file: fs.FileHandle, bytes: Buffer): Promise<void> {
-  for (let rest = bytes; rest.length > 0; ) rest = rest.subarray((await file.write(rest)).bytesWritten);
+function writeAll(fd: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }
 
-async function* readSegment(segment: Segment): AsyncGenerator<Event> {
+/** Takes away what a failed write left. */
+function cutOff(fd: number, size: number): void {
   try {
-    for await (const { record } of walk(segment, chunkBytes)) {
-      const event = decodeRecord(record);
-      if (event !== undefined) yield event;
-    }
-  } catch (error) {
-    // It was too old, and went while it waited for its reader.
-    if (!isErrno(error, "ENOENT")) throw error;
+    ftruncateSync(fd, size);
+  } catch {
+    // The next write goes over it, and readers stop before it.
   }
 }
 
-interface Walked {
-  readonly record: Buffer;
-  readonly sequence: number;
-  /** Where the next one begins. */
-  readonly end: number;
-}
-
-/** The records of a segment as far as it is written now; ends before one that is not whole. Shape: a record is valid until the next. */
-async function* walk(segment: Segment, pieceBytes: number): AsyncGenerator<Walked> {
-  await using file = await openSegment(segment);
-  const size = segment.bytes;
-  let rest: Buffer = Buffer.alloc(0);
-  for (let at = 0; at < size; ) {
-    const chunk = Buffer.allocUnsafe(Math.min(Math.max(pieceBytes, rest.length), size - at));
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, at);
-    if (bytesRead === 0) return;
-    at += bytesRead;
-    const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-    let used = 0;
-    for (let length = recordLength(bytes, used); length !== undefined; length = recordLength(bytes, used)) {
-      const record = bytes.subarray(used, used + length);
-      const sequence = recordSequence(record);
-      if (sequence === undefined) return;
-      used += length;
-      yield { record, sequence, end: at - bytes.length + used };
-    }
-    if (isTorn(bytes, used)) return;
-    rest = bytes.subarray(used);
-  }
-}
-
-/** It may get its other name just now. */
-async function openSegment(segment: Segment): Promise<fs.FileHandle> {
-  const { path: name } = segment;
-  try {
-    return await fs.open(name, "r");
-  } catch (error) {
-    if (!isErrno(error, "ENOENT") || segment.path === name) throw error;
-    return fs.open(segment.path, "r");
-  }
+async function syncAndClose(fd: number): Promise<void> {
+  const failure = await new Promise<Error | null>((resolve) => fdatasync(fd, resolve));
+  closeSync(fd);
+  if (failure !== null) throw failure;
 }

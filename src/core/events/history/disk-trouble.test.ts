@@ -1,0 +1,126 @@
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import { EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
+import { createCtx } from "../../../lib/ctx.ts";
+import { Instant } from "../../../lib/instant.ts";
+import { createLogger } from "../../../lib/log.ts";
+import { createExchange, type EventHistory, openEventHistory } from "../index.ts";
+
+const isRoot = process.getuid?.() === 0;
+const suffix = isRoot ? "" : " [needs root]";
+const limits = { maxEvents: 100_000, maxBytes: 100_000_000, maxAgeMs: 1_000_000_000 };
+
+/** A folder on a small disk of its own. */
+class Disk implements Disposable {
+  readonly folder: string = mkdtempSync(path.join(tmpdir(), "lighter-history-"));
+  readonly said: string[] = [];
+  readonly exchange = createExchange({
+    log: createLogger({ level: "fatal", format: "text", write: () => {} }),
+  });
+
+  constructor() {
+    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", this.folder]).exitCode).toBe(0);
+  }
+
+  remount(option: "ro" | "rw"): void {
+    expect(Bun.spawnSync(["mount", "-o", `remount,${option}`, this.folder]).exitCode).toBe(0);
+  }
+
+  open(): EventHistory {
+    const log = createLogger({ level: "warn", format: "text", write: (line) => this.said.push(line) });
+    return openEventHistory({ folder: path.join(this.folder, "history"), limits, exchange: this.exchange, log });
+  }
+
+  /** An event of some size, which is written before anything is read. */
+  async tell(history: EventHistory, topic: string, sizeBytes = 4000): Promise<void> {
+    const timestamp = Instant.ofMs(Date.now()).toTimestamp();
+    const event = create(AnySchema, { typeUrl: "x", value: new Uint8Array(sizeBytes) });
+    this.exchange.forward(create(EnvelopeSchema, { timestamp, namespace: "n", topic, event }));
+    await topicsOf(history).catch(() => undefined);
+  }
+
+  [Symbol.dispose](): void {
+    Bun.spawnSync(["umount", "-l", this.folder]);
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+async function topicsOf(history: EventHistory): Promise<string[]> {
+  const query = { sinceMs: undefined, untilMs: undefined, afterSequence: 0, filters: [], follow: false };
+  const topics: string[] = [];
+  for await (const { envelope } of history.read(createCtx(), query)) topics.push(envelope?.topic ?? "");
+  return topics;
+}
+
+describe("EventHistory", () => {
+  test.skipIf(!isRoot)(`leaves out what a full disk does not take, whole events, and goes on${suffix}`, async () => {
+    using disk = new Disk();
+    const ballast = path.join(disk.folder, "ballast");
+    {
+      await using history = disk.open();
+      await disk.tell(history, "/first");
+      expect(await topicsOf(history)).toEqual(["/first"]);
+      // Room for some pages, and not for a whole event.
+      let size = 256 * 1024;
+      for (; ; size -= 4096) {
+        try {
+          writeFileSync(ballast, new Uint8Array(size));
+          break;
+        } catch {
+          // Too much.
+        }
+      }
+      for (let time = 0; time < 20; time++) await disk.tell(history, "/lost", 30_000);
+      expect(await topicsOf(history)).toEqual(["/first"]);
+      rmSync(ballast);
+      await disk.tell(history, "/second");
+      expect(await topicsOf(history)).toEqual(["/first", "/second"]);
+      // Not a line for each.
+      expect(disk.said.filter((line) => line.includes("events are missing")).length).toBe(1);
+    }
+    const missing = disk.said.flatMap((line) => /missing in the history.* events=(\d+)/.exec(line)?.[1] ?? []);
+    expect(missing.map(Number).reduce((sum, count) => sum + count)).toBe(20);
+    await using again = disk.open();
+    expect(await topicsOf(again)).toEqual(["/first", "/second"]);
+  });
+
+  test.skipIf(!isRoot)(`reads on a disk that takes nothing, and writes once it does${suffix}`, async () => {
+    using disk = new Disk();
+    {
+      await using history = disk.open();
+      await disk.tell(history, "/first");
+      expect(await topicsOf(history)).toEqual(["/first"]);
+    }
+    const [name = ""] = readdirSync(path.join(disk.folder, "history"));
+    // As a daemon leaves it that was killed while it wrote.
+    const file = path.join(disk.folder, "history", name);
+    const torn = path.join(disk.folder, "history", "1.events");
+    writeFileSync(torn, Buffer.concat([await Bun.file(file).bytes(), Buffer.from([1, 2, 3])]));
+    rmSync(file);
+    disk.remount("ro");
+    await using history = disk.open();
+    expect(await topicsOf(history)).toEqual(["/first"]);
+    for (let time = 0; time < 5; time++) await disk.tell(history, "/lost");
+    expect(await topicsOf(history)).toEqual(["/first"]);
+    disk.remount("rw");
+    await disk.tell(history, "/second");
+    expect(await topicsOf(history)).toEqual(["/first", "/second"]);
+    expect(disk.said.filter((line) => line.includes("events are missing")).length).toBe(1);
+  });
+
+  test.skipIf(!isRoot)(`tells a reader why its files can't be read, and tries again${suffix}`, async () => {
+    using disk = new Disk();
+    const folder = path.join(disk.folder, "history");
+    await using history = disk.open();
+    rmSync(folder, { recursive: true });
+    await disk.tell(history, "/lost");
+    expect(topicsOf(history)).rejects.toThrow("the history of events can't be read");
+    mkdirSync(folder);
+    await disk.tell(history, "/kept");
+    expect(await topicsOf(history)).toEqual(["/kept"]);
+  });
+});
