@@ -1,4 +1,5 @@
 import { FaultError, failedPrecondition } from "../../lib/faults.ts";
+import { isErrno } from "../../sys/index.ts";
 import type { CgroupRecord } from "../state/records.ts";
 import { readCgroupFile, writeCgroupFile } from "./cgroup-files.ts";
 
@@ -44,9 +45,14 @@ export async function freeze(cgroup: CgroupRecord): Promise<void> {
   }
 }
 
-/** Lets every process of a cgroup run on. Errors: unknown, with the kernel's text. */
+/** Lets every process of a cgroup run on; one that is gone has none. Errors: unknown, with the kernel's text. */
 export function thaw(cgroup: CgroupRecord): void {
-  setFrozen(cgroup, false);
+  try {
+    setFrozen(cgroup, false);
+  } catch (error) {
+    // A runtime that ends a container freezes it first, and removes it at any moment after.
+    if (!isErrno(error, "ENOENT", "ENODEV")) throw error;
+  }
 }
 
 function setFrozen(cgroup: CgroupRecord, on: boolean): void {

@@ -47,8 +47,17 @@ export function endUnrestored(parts: HostParts, task: Task): void {
 function initExited(parts: HostParts, task: Task, exit: ProcessExit): void {
   task.initExit = exit;
   if (!task.hasPrivatePids) killCgroup(parts, task);
-  if (task.cgroup !== undefined && freezerState(task.cgroup) === "frozen") thaw(task.cgroup);
+  thawForOthers(parts, task);
   publishInitExitIfLast(parts, task);
+}
+
+/** What was killed in a frozen cgroup ends when that goes on. An end is told whatever comes of it. */
+function thawForOthers({ log }: HostParts, { id, cgroup }: Task): void {
+  try {
+    if (cgroup !== undefined && freezerState(cgroup) === "frozen") thaw(cgroup);
+  } catch (error) {
+    log.warn("could not thaw a stopped task", { id, error });
+  }
 }
 
 /** Publishes init's exit once no exec runs any more. */

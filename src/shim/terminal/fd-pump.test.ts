@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type FdWatcher, type Kernel, SysError } from "../../sys/index.ts";
 import { FdPump } from "./fd-pump.ts";
 
-const EIO = 5;
+const [EIO, EDQUOT] = [5, 122];
 
 /** A pump over what is scripted: sizes of pieces, "later" where there is nothing, "gone" once the last user has closed. */
 function bed(script: readonly (number | "later" | "gone")[], gathers: boolean) {
@@ -58,4 +58,18 @@ test("an FdPump of a FIFO ends with the first end", () => {
   const { seen, wake } = bed([10, 0, 5], false);
   wake();
   expect(seen).toMatchObject({ written: 10, ends: 1, reads: 2 });
+});
+
+test("an FdPump ends where its receiver has no room, and does not fail who drains it", () => {
+  const seen = { ends: 0 };
+  const kernel = {
+    readNow: (_fd: number, into: Uint8Array) => into.length,
+    write: () => {
+      throw new SysError("write", EDQUOT);
+    },
+  } as unknown as Kernel;
+  const watcher = { watch: () => ({ change: () => {}, [Symbol.dispose]: () => {} }) } as unknown as FdWatcher;
+  const pump = new FdPump({ kernel, watcher, from: 3, to: 4, gathers: false, onEnd: () => seen.ends++ });
+  expect(() => pump.drain()).not.toThrow();
+  expect(seen.ends).toBe(1);
 });

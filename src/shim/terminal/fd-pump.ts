@@ -1,4 +1,4 @@
-import { type Fd, type FdWatch, type FdWatcher, isErrno, type Kernel, pollEvents } from "../../sys/index.ts";
+import { type Fd, type FdWatch, type FdWatcher, isErrno, type Kernel, pollEvents, SysError } from "../../sys/index.ts";
 import { PieceReader } from "./piece-reader.ts";
 
 export interface FdPumpOptions {
@@ -79,8 +79,8 @@ export class FdPump implements Disposable {
       this.#pending = undefined;
     } catch (error) {
       if (isErrno(error, "EAGAIN")) return this.#waitForReceiver(to);
-      // Nobody takes bytes any more.
-      if (isErrno(error, "EPIPE", "EIO", "EBADF", "ENOSPC")) return this.#end();
+      // Nobody takes bytes any more, or there is no room for them. It is no reason for whoever drains to fail.
+      if (error instanceof SysError) return this.#end();
       throw error;
     }
   }
