@@ -16,7 +16,6 @@ import {
   type ReplaceableLimits,
   type StartedPlugins,
   startPlugins,
-  token,
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
 import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
@@ -24,7 +23,8 @@ import type { HeardBefore } from "./handover.ts";
 import type { Listeners } from "./listeners.ts";
 import { enterCgroup } from "./own-cgroup.ts";
 import { lockFolder } from "./root-lock.ts";
-import { type Begin, SERVER, type Server } from "./server.ts";
+import { SERVER } from "./server.ts";
+import { closeServers, openServers } from "./server-set.ts";
 import { noteText, type Settings } from "./settings.ts";
 import { socketPath } from "./sockets.ts";
 import { takeOverRoot } from "./takeover.ts";
@@ -117,15 +117,7 @@ export async function startDaemon({
     config: (plugin) => configs.byUri.get(plugin.uri),
   });
   stack.use(started);
-  // The main socket comes after those of debug and metrics: whoever finds it answering finds the others there. Without it a daemon is of no
-  // use to anybody: its failure stops it.
-  const begins: Begin[] = [];
-  for (const id of serverIds) {
-    const record = started.view.find(SERVER.type, id);
-    if (id !== "grpc" && (record === undefined || record.failure !== undefined)) continue;
-    begins.push(await started.get(token<Server>(SERVER, id)).open(listeners));
-  }
-  for (const begin of begins) begin();
+  await openServers(started, listeners);
   return aliveWith({ plugins: started, definitions: plugins, configs, timeouts }, stack.move());
 }
 
@@ -142,44 +134,10 @@ function aliveWith(
       return events?.awaited ?? 0;
     },
     [Symbol.asyncDispose]: async () => {
-      await closeServers(parts.plugins, () => events?.retire());
+      await closeServers(parts.plugins.view, () => events?.retire());
       await owned.disposeAsync();
     },
   };
-}
-
-/** In the order in which they begin. */
-const serverIds = ["debug", "metrics", "grpc", "ttrpc", "grpc-tcp"] as const;
-const apiIds: ReadonlySet<string> = new Set(["grpc", "grpc-tcp"]);
-
-/**
- * Has all servers take no more clients, and waits until those that they have were answered. Subscribers hear all that came of the
- * calls that have just ended, whichever socket they came by, and nothing is taken that they would not hear of.
- */
-async function closeServers({ view }: StartedPlugins, retire: () => void): Promise<void> {
-  const isServer = (instance: unknown): instance is Server => typeof instance === "object" && instance !== null;
-  const servers = serverIds
-    .map((id) => ({ id, server: view.instance(`${SERVER.type}.${id}`) }))
-    .filter((one): one is { id: (typeof serverIds)[number]; server: Server } => isServer(one.server));
-  const loud = new Set(servers.filter(({ id }) => apiIds.has(id)).map(({ server }) => server));
-  const allQuiet = Promise.withResolvers<void>();
-  const quieted = (server: Server): Promise<void> => {
-    if (loud.delete(server) && loud.size === 0) {
-      retire();
-      allQuiet.resolve();
-    }
-    return allQuiet.promise;
-  };
-  await Promise.all(
-    servers.map(async ({ server }) => {
-      try {
-        await server.close?.(() => quieted(server));
-      } finally {
-        // One that fails keeps nobody waiting.
-        void quieted(server);
-      }
-    }),
-  );
 }
 
 function addressOf(configs: PluginConfigs, id: string): string {

@@ -59,6 +59,8 @@ export class HttpService implements AsyncDisposable {
       this.#visits.set(socket, { since: performance.now(), underWay: 0, answered: false });
       socket.once("close", () => void this.#visits.delete(socket));
       socket.setTimeout(idleMs, () => socket.destroy());
+      // Who hangs up in the middle needs no word, and ends no process.
+      socket.on("error", () => socket.destroy());
       http.emit("connection", socket);
     });
     this.#acceptor.listen({ fd });

@@ -150,6 +150,8 @@ async function live(
 /** Exits and other events of tasks, as a client hears of them that subscribes again whenever it is cut off. */
 class Ledger implements AsyncDisposable {
   readonly #events: Envelope[] = [];
+  /** By which subscription each came. */
+  readonly #subscriptions = new Map<number, number>();
   readonly #end = new AbortController();
   #reading: Promise<void> = Promise.resolve();
 
@@ -171,17 +173,20 @@ class Ledger implements AsyncDisposable {
 
   /** Events that came twice, or before one that happened earlier in the same container. */
   disorder(): readonly string[] {
-    const last = new Map<string, number>();
-    const seen = new Set<string>();
-    return this.#events.flatMap(({ topic, event, timestamp }) => {
+    const last = new Map<string, { at: number; what: string }>();
+    const seen = new Map<string, number>();
+    return this.#events.flatMap(({ topic, event, timestamp }, index) => {
       // The first field of every task event is the container's id.
       const id = firstField(event?.value ?? new Uint8Array());
       const at = Number(timestamp?.seconds) * 1e9 + (timestamp?.nanos ?? 0);
       const what = `${id} ${topic} ${timestamp?.seconds}.${timestamp?.nanos}`;
-      const isWrong = seen.has(what) || at < (last.get(id) ?? 0);
-      seen.add(what);
-      last.set(id, at);
-      return isWrong ? [what] : [];
+      const before = last.get(id);
+      const [first, subscription] = [seen.get(what), this.#subscriptions.get(index)];
+      seen.set(what, subscription ?? 0);
+      last.set(id, { at, what });
+      const where = `by subscription ${subscription}`;
+      if (first !== undefined) return [`${what} ${where}, after it came by ${first}`];
+      return before !== undefined && at < before.at ? [`${what} ${where}, after ${before.what}`] : [];
     });
   }
 
@@ -192,12 +197,12 @@ class Ledger implements AsyncDisposable {
 
   async #read(daemon: Daemon): Promise<void> {
     const { signal } = this.#end;
-    while (!signal.aborted) {
+    for (let subscription = 1; !signal.aborted; subscription++) {
       try {
         await using connection = await connectGrpc({ path: daemon.address });
         const filters = [`topic~="^/tasks/",namespace==${daemon.namespace}`];
         for await (const event of connection.client(Events).subscribe({ filters }, { signal }))
-          this.#events.push(event);
+          this.#subscriptions.set(this.#events.push(event) - 1, subscription);
       } catch (error) {
         // Cut off by a daemon that hands over, or by the end of the test.
         if (!signal.aborted && !isFault(error, "unavailable")) throw error;

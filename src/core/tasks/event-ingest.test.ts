@@ -1,5 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TaskExitSchema } from "../../gen/containerd/events/task_pb.ts";
+import { type Event, EventSchema } from "../../gen/lighter/shim/v1/host_pb.ts";
+import { silentLogger } from "../../lib/log.ts";
+import { createExchange } from "../events/index.ts";
+import { EventIngest } from "./event-ingest.ts";
+import type { HostConnection } from "./host/host.ts";
+import { RecentExits } from "./recent-exits.ts";
 import { TestDaemon, until } from "./test-daemon.ts";
 import { FakeHost } from "./testing.ts";
 
@@ -33,6 +41,31 @@ describe("events of the host", () => {
     await daemon.event("/tasks/exit");
     expect(daemon.events.map((event) => event.topic)).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit"]);
     await until(() => host.kept.length === 0, "acknowledgements");
+  });
+
+  test("are not repeated when another connection brings them after they were let go of", async () => {
+    const exchange = createExchange({ log: silentLogger });
+    const told: string[] = [];
+    using _observing = exchange.observe(({ topic }) => told.push(topic));
+    using ingest = new EventIngest({ exchange, exits: new RecentExits(), log: silentLogger });
+    // Not of the time before the start: such a one is held for whoever wants it.
+    const timestamp = timestampFromMs(Date.now() + 60_000);
+    const event = create(EventSchema, { sequence: 1n, timestamp, namespace: "default", topic: "/t" });
+    const acknowledged = Promise.withResolvers<void>();
+    const connection = (events: () => AsyncGenerator<Event>): HostConnection =>
+      ({ host: { events, acknowledge: async () => acknowledged.resolve() }, lost: false }) as never;
+    await ingest.run(
+      connection(async function* () {
+        yield event;
+        await acknowledged.promise;
+      }),
+    );
+    await ingest.run(
+      connection(async function* () {
+        yield event;
+      }),
+    );
+    expect(told).toEqual(["/t"]);
   });
 
   test("stay with the host once the exchange has retired, for the daemon that comes next", async () => {

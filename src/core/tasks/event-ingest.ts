@@ -20,6 +20,9 @@ const acknowledgeLimitMs = 4_000;
 /** Events passed on and not yet let go of by the host. More means that it never lets go: then repeats are possible. */
 const unacknowledgedMax = 65_536;
 
+/** Events that the host let go of, and which are still known: another connection's stream may have them on the way. */
+const recentMax = 1_024;
+
 /** How long after a start an event of the time before waits for whoever wants it. Clients come back within 12 s: containerd's
  * Go client waits 10 s, more or less a fifth, between two tries at most. Source: containerd client/client.go, New. */
 const holdMs = 15_000;
@@ -50,7 +53,7 @@ export class EventIngest implements Disposable {
   readonly #exits: RecentExits;
   readonly #log: Logger;
   readonly #failpoint: DaemonFailpoint;
-  /** Sequence numbers of what was passed on and not yet acknowledged, by what tells events apart. */
+  /** Sequence numbers of what was passed on, by what tells events apart: all that is not acknowledged, and the last that was. */
   readonly #passedOn = new Map<string, bigint>();
   readonly #ledger: PassedOnLedger;
   readonly #startedAt: Instant;
@@ -172,7 +175,10 @@ export class EventIngest implements Disposable {
   }
 
   #forget(upTo: bigint): void {
-    for (const [key, sequence] of this.#passedOn) if (sequence <= upTo) this.#passedOn.delete(key);
+    for (const [key, sequence] of this.#passedOn) {
+      if (this.#passedOn.size <= recentMax) return;
+      if (sequence <= upTo) this.#passedOn.delete(key);
+    }
   }
 }
 

@@ -66,7 +66,8 @@ function markOf({ through, until, except }: PassedOnEvents): Mark {
 /** Of what both passed on. One that was cut short in what the one before had left has come as far as that, but for the rest. */
 function joined(before: Mark | undefined, now: Mark | undefined): Mark | undefined {
   if (before === undefined || now === undefined) return now ?? before;
-  if (now.through >= before.through || now.until > before.until) return now;
+  if (now.through >= before.through) return { ...now, until: later(now.until, before.until) };
+  if (now.until > before.until) return now;
   const left = before.except.flatMap(([first, last]): Run[] => {
     const next = now.through + 1n;
     return last < next ? [] : [[first < next ? next : first, last]];

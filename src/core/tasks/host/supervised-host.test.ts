@@ -5,9 +5,12 @@ import { join } from "node:path";
 import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
 import { Status } from "../../../gen/containerd/v1/types/task_pb.ts";
 import { notImplemented, unavailable } from "../../../lib/faults.ts";
+import { silentLogger } from "../../../lib/log.ts";
+import { defaultTimeLimits } from "../../../plugin/index.ts";
 import { anyTo } from "../../../wire/any.ts";
 import { anyBytes, creation, failure, TestDaemon, until } from "../test-daemon.ts";
 import { FakeHost } from "../testing.ts";
+import { SupervisedHost } from "./supervised-host.ts";
 
 describe("the shared host", () => {
   test("is not started while there is nothing to run", async () => {
@@ -15,6 +18,24 @@ describe("the shared host", () => {
     await using daemon = await TestDaemon.start(host.launcher);
     await daemon.tasks.recovered;
     expect(host.launches).toBe(0);
+  });
+
+  test("has one connection, whoever looks for it and whoever needs it at the same time", async () => {
+    await using host = await FakeHost.create();
+    await host.launcher.launch();
+    let attached = 0;
+    await using shared = new SupervisedHost({
+      launcher: host.launcher,
+      timeouts: defaultTimeLimits,
+      log: silentLogger,
+      needed: () => false,
+      attach: (connection) => {
+        attached += 1;
+        return connection.closed;
+      },
+    });
+    const found = await Promise.all([shared.existing(), shared.connection(), shared.existing(), shared.connection()]);
+    expect([new Set(found).size, attached]).toEqual([1, 1]);
   });
 
   test("starts when the first container is made, ahead of its task", async () => {

@@ -32,6 +32,7 @@ export class SupervisedHost implements SharedHost {
   readonly #options: SupervisedHostOptions;
   #current: LiveConnection | undefined;
   #starting: Promise<HostConnection> | undefined;
+  #looking: Promise<HostConnection | undefined> | undefined;
   #pumping: Promise<void> = Promise.resolve();
   #closing = new AbortController();
   #shortLives = 0;
@@ -56,8 +57,10 @@ export class SupervisedHost implements SharedHost {
   async existing(): Promise<HostConnection | undefined> {
     if (this.#current !== undefined && !this.#current.lost) return this.#current;
     if (this.#starting !== undefined) return this.#starting;
-    const raw = await this.#options.launcher.connect();
-    return raw === undefined ? undefined : this.#adopt(raw);
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
   }
 
   prepare(): void {
@@ -83,8 +86,21 @@ export class SupervisedHost implements SharedHost {
     await this.#pumping;
   }
 
+  async #look(): Promise<HostConnection | undefined> {
+    const raw = await this.#options.launcher.connect();
+    return raw === undefined ? undefined : this.#adopt(raw);
+  }
+
+  /** What a look that is under way finds: two connections to one host would bring its events twice. */
+  async #found(): Promise<HostConnection | undefined> {
+    const found = await this.#looking?.catch(() => undefined); // Whoever looked hears why; here is tried again.
+    return found?.lost === false ? found : undefined;
+  }
+
   /** A few tries; the last one's failure is the caller's. */
   async #round(): Promise<HostConnection> {
+    const found = await this.#found();
+    if (found !== undefined) return found;
     if (this.#shortLives > 0) await this.#pause(Math.min(50 * 2 ** this.#shortLives, crashDelayMaxMs));
     for (let attempt = 0; ; attempt += 1) {
       this.#throwIfClosing();
