@@ -34,6 +34,18 @@ async function runsAgain(daemon: Daemon, id: string, before: number): Promise<nu
   return pid;
 }
 
+/** Why it was restarted each time, as the history of events tells. */
+async function reasonsOf(daemon: Daemon, id: string): Promise<readonly { count: number; reason: string }[]> {
+  const text = await lighterOk(daemon, ["events", "--since", "1h", "--until", "0s", "--json", "containers/update"]);
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line).event as { id: string; labels?: Record<string, string> })
+    .flatMap(({ id: one, labels }) => (one === id && labels?.["lighter/restart"] ? [labels["lighter/restart"]] : []))
+    .map((record) => JSON.parse(record))
+    .flatMap(({ state, count, reason }) => (state === "waiting" ? [{ count, reason }] : []));
+}
+
 const pidOf = async (daemon: Daemon, id: string): Promise<number> => (await inspect(daemon, id)).state.pid;
 const forever = ["sh", "-c", "echo begun; while :; do sleep 0.1; done"];
 
@@ -61,6 +73,10 @@ describe("containers that are started again", () => {
     await waitFor("its last end", ended, 30_000);
     expect(await lighterOk(daemon, ["ps", "-a"])).toMatch(/^flaky .* Exited \(3\) .* on-failure:2 \(2\)/m);
     expect(await lighterOk(daemon, ["logs", "flaky"])).toBe("x\nx\nx\n");
+    expect(await reasonsOf(daemon, "flaky")).toEqual([
+      { count: 1, reason: "it exited with 3" },
+      { count: 2, reason: "it exited with 3" },
+    ]);
     // One more, for a person allows it.
     await lighterOk(daemon, ["update", "--restart", "on-failure:3", "flaky"]);
     await waitFor("another try", async () => (await inspect(daemon, "flaky")).restart?.count === 3, 30_000);

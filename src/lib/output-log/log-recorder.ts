@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   openSync,
   readFileSync,
   renameSync,
@@ -51,6 +52,8 @@ export class LogRecorder {
     if (size === this.#end) return;
     // Somebody emptied it.
     if (size < this.#end) this.#rewrite(0, [], []);
+    // Somebody removed them: when the bytes came is forgotten, and not which of them are there.
+    else if (this.#end > 0 && !existsSync(this.#timesPath)) this.#rewrite(this.#start, [0], [this.#end]);
     this.#append(Math.max(this.#time, nowMs), size);
     this.#trim(size);
     if (this.#entries > maxEntries) this.#thin();

@@ -95,6 +95,21 @@ describe("LogRecorder", () => {
     expect(readLogTimes(log)?.timeOf(0)).toBe(0);
   });
 
+  test("makes the file of times again when somebody removed it, and still knows what was dropped", () => {
+    const log = newLog();
+    const recorder = recorderOf(log, 64 * 1024);
+    fs.appendFileSync(log, new Uint8Array(80 * 1024));
+    recorder.note(1000);
+    const { start = 0 } = readLogTimes(log) ?? {};
+    expect(start).toBeGreaterThan(0);
+    fs.rmSync(timesPathOf(log));
+    fs.appendFileSync(log, "new\n");
+    recorder.note(2000);
+    const times = readLogTimes(log);
+    expect(times?.start).toBe(start);
+    expect([start, 80 * 1024].map((offset) => times?.timeOf(offset))).toEqual([0, 2000]);
+  });
+
   test("begins anew when the log was emptied", () => {
     const log = newLog();
     const recorder = recorderOf(log);
