@@ -18,16 +18,16 @@ import {
   startPlugins,
 } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
-import { cleanTemporaryMounts, makeFolders } from "./folders.ts";
-import type { HeardBefore } from "./handover.ts";
-import type { Listeners } from "./listeners.ts";
-import { enterCgroup } from "./own-cgroup.ts";
-import { lockFolder } from "./root-lock.ts";
-import { SERVER } from "./server.ts";
-import { closeServers, openServers } from "./server-set.ts";
-import { noteText, type Settings } from "./settings.ts";
-import { socketPath } from "./sockets.ts";
+import { closeServers, openServers } from "./api/server-set.ts";
+import { noteText, type Settings } from "./config/settings.ts";
+import type { Listeners } from "./listeners/listeners.ts";
+import { SERVER } from "./listeners/server.ts";
+import { socketPath } from "./listeners/sockets.ts";
+import { cleanTemporaryMounts, makeFolders } from "./process/folders.ts";
+import { enterCgroup } from "./process/own-cgroup.ts";
+import { lockFolder } from "./process/root-lock.ts";
 import { takeOverRoot } from "./takeover.ts";
+import type { HeardBefore } from "./upgrade/handover.ts";
 
 export interface DaemonParts {
   readonly plugins: readonly PluginDefinition[];

@@ -1,13 +1,13 @@
 import type { Logger } from "../lib/log.ts";
 import { shrinkWhenIdle } from "../sys/index.ts";
-import type { ConfigState } from "./config-changes.ts";
+import type { ConfigState } from "./config/config-changes.ts";
+import type { ReloadDesk } from "./config/reload-desk.ts";
+import type { Settings } from "./config/settings.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
-import type { HeardBefore, Predecessor } from "./handover.ts";
-import type { ServiceManager } from "./notify.ts";
-import type { ReloadDesk } from "./reload-desk.ts";
-import type { Settings } from "./settings.ts";
-import type { Successor } from "./successor.ts";
-import type { UpgradeDesk } from "./upgrades.ts";
+import type { ServiceManager } from "./process/notify.ts";
+import type { HeardBefore, Predecessor } from "./upgrade/handover.ts";
+import type { Successor } from "./upgrade/successor.ts";
+import type { UpgradeDesk } from "./upgrade/upgrades.ts";
 
 export interface LifeParts extends Omit<DaemonParts, "turn" | "inForce"> {
   readonly predecessor: Predecessor | undefined;

@@ -6,24 +6,24 @@ import { createLogger, type LeveledLogger, silentLogger } from "../lib/log.ts";
 import { apiVersion, revision } from "../lib/version.ts";
 import type { PluginDefinition, StartedPlugins } from "../plugin/index.ts";
 import { createKernel } from "../sys/index.ts";
-import { configText } from "./config-text.ts";
+import { runHook } from "./commands/oci-hook.ts";
+import { publish } from "./commands/publish.ts";
+import { configText } from "./config/config-text.ts";
+import { type Flavour, flavourOf } from "./config/flavours.ts";
+import { type DaemonOptions, parseOptions } from "./config/options.ts";
+import { createReloader } from "./config/reload.ts";
+import { ReloadDesk } from "./config/reload-desk.ts";
+import { resolveSettings, type Settings } from "./config/settings.ts";
 import type { Daemon } from "./daemon.ts";
-import { type Flavour, flavourOf } from "./flavours.ts";
-import { type Predecessor, predecessorOf } from "./handover.ts";
-import { activatedSockets, createListeners } from "./listeners.ts";
+import { activatedSockets, createListeners } from "./listeners/listeners.ts";
 import { live } from "./lives.ts";
-import { stderrSink } from "./log-sink.ts";
-import { managerEnvironment, managerFacts, type ServiceManager, serviceManagerOf } from "./notify.ts";
-import { runHook } from "./oci-hook.ts";
-import { type DaemonOptions, parseOptions } from "./options.ts";
-import { publish } from "./publish.ts";
-import { createReloader } from "./reload.ts";
-import { ReloadDesk } from "./reload-desk.ts";
-import { resolveSettings, type Settings } from "./settings.ts";
-import { handleSignals } from "./signals.ts";
-import { startSuccessor } from "./successor.ts";
+import { stderrSink } from "./process/log-sink.ts";
+import { managerEnvironment, managerFacts, type ServiceManager, serviceManagerOf } from "./process/notify.ts";
+import { handleSignals } from "./process/signals.ts";
 import { takeOverAlone } from "./takeover.ts";
-import { UpgradeDesk } from "./upgrades.ts";
+import { type Predecessor, predecessorOf } from "./upgrade/handover.ts";
+import { startSuccessor } from "./upgrade/successor.ts";
+import { UpgradeDesk } from "./upgrade/upgrades.ts";
 
 export interface MainOptions {
   /** The name under which the program was started; it picks the defaults. */
@@ -104,7 +104,7 @@ async function run(options: DaemonOptions, { flavour, args, predecessor, plugins
     reload: () => reloads.ask(),
     dump: () => {
       // Seldom wanted: a start does not load it.
-      import("./diagnostics.ts").then(
+      import("./debug/diagnostics.ts").then(
         ({ dumpDiagnostics }) => dumpDiagnostics(log, started?.view),
         (error: unknown) => log.error("diagnostics cannot be loaded", { error }),
       );

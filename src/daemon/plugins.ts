@@ -33,9 +33,9 @@ import { verifiersPlugins } from "../core/verifiers/plugin.ts";
 import { versionPlugin } from "../core/version/plugin.ts";
 import { warningsPlugin } from "../core/warnings/plugin.ts";
 import type { PluginDefinition } from "../plugin/index.ts";
-import { debugPlugin } from "./debug-plugin.ts";
-import { healthPlugin } from "./health.ts";
-import { serverPlugins } from "./servers.ts";
+import { healthPlugin } from "./api/health.ts";
+import { serverPlugins } from "./api/servers.ts";
+import { debugPlugin } from "./debug/debug-plugin.ts";
 
 /** The tables of every room. */
 export const daemonSchemas: readonly SchemaPart[] = [

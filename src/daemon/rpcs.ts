@@ -12,8 +12,8 @@ import {
   token,
 } from "../plugin/index.ts";
 import type { ServiceDefinition } from "../wire/service.ts";
+import { SERVER } from "./listeners/server.ts";
 import { metricsPlugins } from "./metrics/plugin.ts";
-import { SERVER } from "./server.ts";
 import { tracingPlugins } from "./tracing/plugin.ts";
 
 /** One method of the daemon's API. */

@@ -6,10 +6,10 @@ import { FaultError } from "../lib/faults.ts";
 import { createLogger, type Logger } from "../lib/log.ts";
 import { decodePlugins, type PluginConfigs, type PluginDefinition } from "../plugin/index.ts";
 import { createKernel, type Kernel } from "../sys/index.ts";
-import { stderrSink } from "./log-sink.ts";
-import type { DaemonOptions } from "./options.ts";
-import { lockFolder } from "./root-lock.ts";
-import type { Settings } from "./settings.ts";
+import type { DaemonOptions } from "./config/options.ts";
+import type { Settings } from "./config/settings.ts";
+import { stderrSink } from "./process/log-sink.ts";
+import { lockFolder } from "./process/root-lock.ts";
 
 export interface RootTakeover {
   readonly settings: Settings;

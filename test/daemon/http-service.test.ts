@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HttpService } from "../../src/daemon/http-listener.ts";
+import { HttpService } from "../../src/daemon/listeners/http-listener.ts";
 import { createKernel } from "../../src/sys/index.ts";
 import { waitFor } from "../support/index.ts";
 

@@ -5,7 +5,7 @@ import { createGzip } from "node:zlib";
 import { messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import type { Fd } from "../../sys/index.ts";
-import { HttpService } from "../http-listener.ts";
+import { HttpService } from "../listeners/http-listener.ts";
 import { contentType } from "./exposition.ts";
 import type { MetricsPage } from "./metrics-page.ts";
 

@@ -16,8 +16,8 @@ import {
 } from "../../plugin/index.ts";
 import type { CallObserver } from "../../wire/grpc/index.ts";
 import type { ServiceDefinition } from "../../wire/service.ts";
-import { pageServer } from "../page-server.ts";
-import { SERVER, type Server } from "../server.ts";
+import { pageServer } from "../listeners/page-server.ts";
+import { SERVER, type Server } from "../listeners/server.ts";
 
 /** What hears of the calls of the daemon's API, and is told beforehand what is served. */
 export interface CallMetrics extends CallObserver {
