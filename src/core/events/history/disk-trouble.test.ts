@@ -14,6 +14,8 @@ const isRoot = process.getuid?.() === 0;
 const suffix = isRoot ? "" : " [needs root]";
 const limits = { maxEvents: 100_000, maxBytes: 100_000_000, maxAgeMs: 1_000_000_000 };
 
+const everything = { sinceMs: undefined, untilMs: undefined, afterSequence: 0, filters: [], follow: false };
+
 /** A folder on a small disk of its own. */
 class Disk implements Disposable {
   readonly folder: string = mkdtempSync(path.join(tmpdir(), "lighter-history-"));
@@ -21,6 +23,10 @@ class Disk implements Disposable {
   readonly exchange = createExchange({
     log: createLogger({ level: "fatal", format: "text", write: () => {} }),
   });
+
+  get #ballast(): string {
+    return path.join(this.folder, "ballast");
+  }
 
   constructor() {
     expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", this.folder]).exitCode).toBe(0);
@@ -37,10 +43,29 @@ class Disk implements Disposable {
 
   /** An event of some size, which is written before anything is read. */
   async tell(history: EventHistory, topic: string, sizeBytes = 4000): Promise<void> {
+    this.forward(topic, sizeBytes);
+    await topicsOf(history).catch(() => undefined);
+  }
+
+  forward(topic: string, sizeBytes: number): void {
     const timestamp = Instant.ofMs(Date.now()).toTimestamp();
     const event = create(AnySchema, { typeUrl: "x", value: new Uint8Array(sizeBytes) });
     this.exchange.forward(create(EnvelopeSchema, { timestamp, namespace: "n", topic, event }));
-    await topicsOf(history).catch(() => undefined);
+  }
+
+  /** Leaves room for some pages, and not for a whole event. */
+  fill(): void {
+    for (let size = 256 * 1024; ; size -= 4096) {
+      try {
+        return writeFileSync(this.#ballast, new Uint8Array(size));
+      } catch {
+        // Too much.
+      }
+    }
+  }
+
+  empty(): void {
+    rmSync(this.#ballast);
   }
 
   [Symbol.dispose](): void {
@@ -50,33 +75,22 @@ class Disk implements Disposable {
 }
 
 async function topicsOf(history: EventHistory): Promise<string[]> {
-  const query = { sinceMs: undefined, untilMs: undefined, afterSequence: 0, filters: [], follow: false };
   const topics: string[] = [];
-  for await (const { envelope } of history.read(createCtx(), query)) topics.push(envelope?.topic ?? "");
+  for await (const { envelope } of history.read(createCtx(), everything)) topics.push(envelope?.topic ?? "");
   return topics;
 }
 
 describe("EventHistory", () => {
   test.skipIf(!isRoot)(`leaves out what a full disk does not take, whole events, and goes on${suffix}`, async () => {
     using disk = new Disk();
-    const ballast = path.join(disk.folder, "ballast");
     {
       await using history = disk.open();
       await disk.tell(history, "/first");
       expect(await topicsOf(history)).toEqual(["/first"]);
-      // Room for some pages, and not for a whole event.
-      let size = 256 * 1024;
-      for (; ; size -= 4096) {
-        try {
-          writeFileSync(ballast, new Uint8Array(size));
-          break;
-        } catch {
-          // Too much.
-        }
-      }
+      disk.fill();
       for (let time = 0; time < 20; time++) await disk.tell(history, "/lost", 30_000);
       expect(await topicsOf(history)).toEqual(["/first"]);
-      rmSync(ballast);
+      disk.empty();
       await disk.tell(history, "/second");
       expect(await topicsOf(history)).toEqual(["/first", "/second"]);
       // Not a line for each.
@@ -86,6 +100,29 @@ describe("EventHistory", () => {
     expect(missing.map(Number).reduce((sum, count) => sum + count)).toBe(20);
     await using again = disk.open();
     expect(await topicsOf(again)).toEqual(["/first", "/second"]);
+  });
+
+  test.skipIf(!isRoot)(`gives no number twice however long a disk is full, and goes on after it${suffix}`, async () => {
+    using disk = new Disk();
+    await using history = disk.open();
+    await disk.tell(history, "/first");
+    const told: number[] = [];
+    const following = (async () => {
+      for await (const { sequence } of history.read(createCtx(), { ...everything, follow: true }))
+        told.push(Number(sequence));
+    })();
+    while (told.length < 1) await Bun.sleep(1);
+    disk.fill();
+    // More than there are numbers for.
+    for (let n = 0; n < 66_000; n++) disk.forward("/lost", 100);
+    expect(following).rejects.toThrow("events can't be kept");
+    await following.catch(() => undefined);
+    disk.empty();
+    disk.forward("/second", 10);
+    const kept: number[] = [];
+    for await (const { sequence } of history.read(createCtx(), everything)) kept.push(Number(sequence));
+    expect(kept.length).toBe(2);
+    expect(kept[1]).toBeGreaterThan(told.at(-1) ?? Number.POSITIVE_INFINITY);
   });
 
   test.skipIf(!isRoot)(`reads on a disk that takes nothing, and writes once it does${suffix}`, async () => {

@@ -220,7 +220,7 @@ export class EventHistory implements AsyncDisposable {
 
   #take(envelope: Envelope): void {
     if (this.#next === undefined || (this.#repeats.concerns(envelope) && this.#repeats.has(envelope))) return;
-    if (this.#unwritten >= waitingMax) return this.#stopNumbering();
+    if (this.#unwritten >= waitingMax && !this.#isWritable(envelope)) return;
     const sequence = this.#next++;
     this.#unwritten += 1;
     this.#unsaved.push(envelope);
@@ -229,10 +229,19 @@ export class EventHistory implements AsyncDisposable {
     for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
   }
 
-  /** The disk has refused so many events that the next daemon might give their numbers again. */
-  #stopNumbering(): void {
-    this.#lose(1, this.#why);
+  /**
+   * The disk has refused so many events that the next daemon might give their numbers again: an event gets one only once the disk
+   * takes it. Answers whether numbers go on as ever; else the event is written, or lost, and nobody is told of it.
+   */
+  #isWritable(envelope: Envelope): boolean {
+    this.#flush();
+    if (this.#unwritten < waitingMax) return true;
     for (const { queue } of this.#followers) queue.fail(unavailable(`events can't be kept: ${this.#why}`));
+    this.#unsaved.push(envelope);
+    if (this.#next !== undefined) this.#next += 1;
+    this.#flush();
+    if (this.#unwritten >= waitingMax && this.#next !== undefined) this.#next -= 1;
+    return false;
   }
 
   #flush(): void {
