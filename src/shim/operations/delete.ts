@@ -70,7 +70,8 @@ export async function finishDelete(
   );
   parts.failpoint("delete.forgotten");
   if (init.status !== "stopped" && init.pid !== 0) await within(exitTimeoutMs, init.exited);
-  for (const process of task.processes()) await releaseProcess(parts, process);
+  // Side by side: slow readers of many execs are waited for together.
+  await Promise.all(task.processes().map((process) => releaseProcess(parts, process)));
   for (const execId of task.execs.keys()) removeExecFiles(task, execId);
   task.oom?.[Symbol.dispose]();
   parts.failpoint("delete.released");
