@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import { Status } from "../../src/gen/containerd/v1/types/task_pb.ts";
 import type { Event } from "../../src/gen/lighter/shim/v1/host_pb.ts";
 import { parseExactJson } from "../../src/lib/exact-json.ts";
-import { openFlags } from "../../src/sys/index.ts";
+import { isErrno, openFlags } from "../../src/sys/index.ts";
 import { anyOfJson, ociTypeUrls } from "../../src/wire/any.ts";
 import { canRun, eventually, HostFixture, kernel, processSpec, readFifo, runtimes } from "./support.ts";
 
@@ -27,6 +27,18 @@ const infinity = parseExactJson("18446744073709551615");
 const noLimit = { type: "RLIMIT_FSIZE", hard: infinity, soft: infinity };
 const processAny = (args: readonly string[], terminal = false) =>
   anyOfJson(ociTypeUrls.process, processSpec(args, terminal));
+
+/** Cgroups of all hierarchies, by a pattern. */
+function cgroupsNamed(pattern: string): string[] {
+  for (;;) {
+    try {
+      return [...new Bun.Glob(pattern).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false })];
+    } catch (error) {
+      // Another's cgroup went while its folder was read.
+      if (!isErrno(error, "ENOENT", "ENODEV")) throw error;
+    }
+  }
+}
 
 describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
   let h: HostFixture;
@@ -363,6 +375,9 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
       kind: "unknown",
       message: expect.stringContaining("invalid argument"),
     });
+    // Until its program runs, it is the runtime that a signal ends.
+    const { pid } = await h.tasks.state({ id });
+    await eventually(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"));
     await h.tasks.kill({ id, signal: 15 });
     await h.tasks.kill({ id, signal: 9, all: true });
     expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 137 });
@@ -465,11 +480,9 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     const id = await run(["true"], { linux: { cgroupsPath: `${name}/x` } });
     await h.tasks.wait({ id });
     await h.tasks.delete({ id });
-    const found = [...new Bun.Glob(`**/${name}/x`).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false })];
-    expect(found).toEqual([]);
+    expect(cgroupsNamed(`**/${name}/x`)).toEqual([]);
     // The one above it is not the task's; runtimes leave it.
-    for (const above of new Bun.Glob(`**/${name}`).scanSync({ cwd: "/sys/fs/cgroup", onlyFiles: false }))
-      rmdirSync(join("/sys/fs/cgroup", above));
+    for (const above of cgroupsNamed(`**/${name}`)) rmdirSync(join("/sys/fs/cgroup", above));
   });
 
   test("poststop hooks run when it is deleted", async () => {
