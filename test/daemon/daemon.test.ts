@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   rmSync,
@@ -14,6 +15,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { daemonPlugins, listRpcs, unfinishedText } from "../../src/daemon/index.ts";
+import { Content, WriteAction } from "../../src/gen/containerd/services/content/v1/content_pb.ts";
+import { Version } from "../../src/gen/containerd/services/version/v1/version_pb.ts";
+import { connectGrpc } from "../../src/wire/grpc/index.ts";
 import { waitFor } from "../support/index.ts";
 import { openManagerSocket } from "./manager-socket.ts";
 
@@ -52,6 +56,17 @@ async function untilReady(daemon: Daemon): Promise<string> {
   throw new Error(`the daemon ended: ${text}`);
 }
 
+/** Every file below a folder with its mode and its owner; without the log of a shim host, which a daemon opens in its own time. */
+function filesBelow(path: string): readonly string[] {
+  return readdirSync(path, { recursive: true, encoding: "utf8" })
+    .filter((name) => !name.includes("/.host"))
+    .toSorted()
+    .map((name) => {
+      const { mode, uid } = statSync(join(path, name));
+      return `${name} ${mode.toString(8)} ${uid}`;
+    });
+}
+
 async function outcome(command: readonly string[]): Promise<{ code: number; stderr: string; stdout: string }> {
   await using child = spawn(command);
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
@@ -83,6 +98,7 @@ describe("lighterd", () => {
     const { path, flags } = folder();
     await using daemon = spawn([launcher, ...flags]);
     await untilReady(daemon);
+    const before = filesBelow(path);
     const { code, stderr } = await outcome([launcher, ...flags.slice(0, 4), "--address", `${path}/other.sock`]);
     expect(code).toBe(1);
     expect(stderr).toContain(`root ${path}/root is in use by the daemon with pid ${daemon.pid}`);
@@ -90,6 +106,13 @@ describe("lighterd", () => {
     const state = await outcome([launcher, ...other]);
     expect(state.code).toBe(1);
     expect(state.stderr).toContain(`state ${path}/state is in use by the daemon with pid ${daemon.pid}; stop that one`);
+    // The one that is there goes on as if nobody had come; of the others nothing is left but the root that one made.
+    rmSync(join(path, "other"), { recursive: true });
+    expect(filesBelow(path)).toEqual(before);
+    for (const what of ["root", "state"])
+      expect(readFileSync(join(path, what, "lighterd.lock"), "utf8")).toBe(`${daemon.pid}\n`);
+    await using client = await connectGrpc({ path: join(path, "l.sock") });
+    expect((await client.client(Version).version({})).version).toMatch(/^v2\./);
   });
 
   test("says what to do about a folder that cannot be made", async () => {
@@ -177,21 +200,29 @@ describe("lighterd", () => {
 
   test("gives its sockets the owner, the group and the mode that are configured", async () => {
     const { path, flags } = folder();
-    const gid = process.getuid?.() === 0 ? 4321 : (process.getgid?.() ?? 0);
-    const table = (id: string, mode: string): string =>
-      `[plugins."io.containerd.server.v1.${id}"]\ngid = ${gid}\nmode = ${mode}\n`;
-    writeFileSync(join(path, "c.toml"), `version = 4\n${table("grpc", '"0600"')}${table("ttrpc", "0o666")}`);
+    const isRoot = process.getuid?.() === 0;
+    const [uid, gid] = isRoot ? [1234, 4321] : [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+    const table = (id: string, more: string): string =>
+      `[plugins."io.containerd.server.v1.${id}"]\nuid = ${uid}\ngid = ${gid}\n${more}\n`;
+    const place = (id: string): string => table(id, `address = "${path}/${id}.sock"`);
+    const main = `${table("grpc", 'mode = "0600"')}${table("ttrpc", "mode = 0o666")}`;
+    writeFileSync(join(path, "c.toml"), `version = 4\n${main}${place("debug")}${place("metrics")}`);
     await using daemon = spawn([launcher, ...flags, "--config", join(path, "c.toml")]);
     await untilReady(daemon);
-    const shown = ["l.sock", "l.sock.ttrpc"].map((name) => statSync(join(path, name)));
-    expect(shown.map(({ mode, gid: group }) => [mode & 0o777, group])).toEqual([
-      [0o600, gid],
-      [0o666, gid],
+    const shown = ["l.sock", "l.sock.ttrpc", "debug.sock", "metrics.sock"].map((name) => {
+      const { mode, uid: user, gid: group } = statSync(join(path, name));
+      return [name, mode & 0o777, user, group];
+    });
+    expect(shown).toEqual([
+      ["l.sock", 0o600, uid, gid],
+      ["l.sock.ttrpc", 0o666, uid, gid],
+      ["debug.sock", 0o660, uid, gid],
+      ["metrics.sock", 0o660, uid, gid],
     ]);
-    writeFileSync(join(path, "c.toml"), `version = 4\n${table("grpc", '"0o660"')}`);
+    writeFileSync(join(path, "c.toml"), `version = 4\n${table("grpc", 'mode = "0o660"')}`);
     const wrong = await outcome([launcher, ...flags, "--config", join(path, "c.toml")]);
     expect(wrong.stderr).toContain(
-      'c.toml:4: plugins."io.containerd.server.v1.grpc".mode: expected permissions as chmod takes them, got the string "0o660"; for example mode = "0660"',
+      'c.toml:5: plugins."io.containerd.server.v1.grpc".mode: expected permissions as chmod takes them, got the string "0o660"; for example mode = "0660"',
     );
   });
 
@@ -231,6 +262,51 @@ describe("lighterd", () => {
     await manager.until("WATCHDOG=1", first + 3);
     daemon.kill("SIGTERM");
     await manager.until("STOPPING=1;STATUS=stopping; containers keep running", ready);
+  });
+});
+
+describe("a daemon that stops", () => {
+  /** A call that is under way until its client goes on, or away. */
+  async function writing(path: string): Promise<AsyncDisposable> {
+    await using stack = new AsyncDisposableStack();
+    const connection = stack.use(await connectGrpc({ path: join(path, "l.sock") }));
+    const end = Promise.withResolvers<void>();
+    stack.defer(() => end.resolve());
+    async function* requests() {
+      yield { ref: "r", action: WriteAction.WRITE, offset: 0n, total: 2n, data: Uint8Array.of(1) };
+      await end.promise;
+    }
+    const answers = connection.client(Content, { namespace: "n" }).write(requests())[Symbol.asyncIterator]();
+    expect((await answers.next()).value).toMatchObject({ offset: 1n });
+    answers.next().catch(() => {});
+    return stack.move();
+  }
+
+  test("gives calls five seconds, and ends then", async () => {
+    const { path, flags } = folder();
+    await using daemon = spawn([launcher, ...flags]);
+    await untilReady(daemon);
+    await using _call = await writing(path);
+    daemon.kill("SIGTERM");
+    const began = performance.now();
+    expect(await daemon.exited).toBe(0);
+    expect(performance.now() - began).toBeGreaterThan(4_000);
+    expect(existsSync(join(path, "l.sock"))).toBe(false);
+  });
+
+  test("ends at once when it is told again", async () => {
+    const { path, flags } = folder();
+    await using daemon = spawn([launcher, ...flags]);
+    await untilReady(daemon);
+    await using _call = await writing(path);
+    daemon.kill("SIGTERM");
+    await waitFor("a closed door", async () => {
+      const client = await connectGrpc({ path: join(path, "l.sock") }).catch(() => undefined);
+      await client?.[Symbol.asyncDispose]();
+      return client === undefined;
+    });
+    daemon.kill("SIGINT");
+    expect(await daemon.exited).toBe(1);
   });
 });
 
