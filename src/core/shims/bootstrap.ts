@@ -3,6 +3,7 @@ import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import {
   BootstrapParamsSchema,
   BootstrapResultSchema,
+  LogLevel,
 } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
 import { FaultError, messageOf, notImplemented, quote } from "../../lib/faults.ts";
 import { apiVersion } from "../../lib/version.ts";
@@ -67,11 +68,14 @@ export function bootstrapParams(given: {
   readonly ttrpcAddress: string;
   readonly binary: string;
   readonly socketDir: string;
+  /** Has the shim log as much as it can; newer ones go by this and not by the flag. */
+  readonly debug: boolean;
   readonly options: Any | undefined;
 }): Uint8Array {
   const message = create(BootstrapParamsSchema, {
     instanceId: given.id,
     namespace: given.namespace,
+    logLevel: given.debug ? LogLevel.DEBUG : LogLevel.INFO,
     containerdVersion: apiVersion,
     containerdGrpcAddress: given.grpcAddress,
     containerdTtrpcAddress: given.ttrpcAddress,

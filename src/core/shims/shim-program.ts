@@ -82,9 +82,10 @@ export class ShimProgram {
   async #start(shim: ShimIdentity, options: Any | undefined, takesOptions: boolean): Promise<Bootstrap> {
     const { namespace, id } = shim;
     const { grpcAddress, ttrpcAddress, publishBinary: binary, socketDir } = this.#daemon;
+    const debug = this.#log.writes("debug");
     const input = takesOptions
       ? plainOptions(options)
-      : bootstrapParams({ id, namespace, grpcAddress, ttrpcAddress, binary, socketDir, options });
+      : bootstrapParams({ id, namespace, grpcAddress, ttrpcAddress, binary, socketDir, debug, options });
     const { stdout } = await this.#run([...this.#command(shim), "start"], shim, input, startLimitMs);
     return parseBootstrap(stdout);
   }

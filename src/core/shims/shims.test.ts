@@ -1,13 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { BootstrapResultSchema } from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  BootstrapParamsSchema,
+  BootstrapResultSchema,
+  LogLevel,
+} from "../../gen/containerd/runtime/bootstrap/v1/bootstrap_pb.ts";
 import { failureText } from "../../lib/fault-testing.ts";
 import { createLogger, type Logger, silentLogger } from "../../lib/log.ts";
 import { createTimeLimits, defaultTimeLimits } from "../../plugin/index.ts";
 import { createKernel } from "../../sys/index.ts";
-import { parseBootstrap, socketPathOf } from "./bootstrap.ts";
+import { bootstrapParams, parseBootstrap, socketPathOf } from "./bootstrap.ts";
 import { createProcessShims } from "./index.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -141,5 +145,15 @@ describe("a shim's program", () => {
     expect(await start("cat >/dev/null; echo unix:///nosuch.sock")).toContain(
       'start failed: connect to "/nosuch.sock"',
     );
+  });
+});
+
+describe("bootstrapParams", () => {
+  test("tell whether the daemon logs all that it can", () => {
+    const given = { id: "c", namespace: "n", grpcAddress: "/g", ttrpcAddress: "/t", binary: "/b", socketDir: "/s" };
+    const levels = [true, false].map(
+      (debug) => fromBinary(BootstrapParamsSchema, bootstrapParams({ ...given, debug, options: undefined })).logLevel,
+    );
+    expect(levels).toEqual([LogLevel.DEBUG, LogLevel.INFO]);
   });
 });
