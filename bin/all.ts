@@ -16,6 +16,8 @@ switch (program) {
     await import("./containerd-shim-lighter-v2.ts");
     break;
   case "lighter-worker": {
+    // It starts to work at once.
+    Bun.unsafe.setJITPolicy(1);
     const { runWorker } = await import("../src/workers/index.ts");
     await runWorker(process.argv[2]);
     break;

@@ -31,6 +31,8 @@ async function serve(args: string[]): Promise<number> {
   const { shrinkWhenIdle } = await import("../src/sys/index.ts");
   await using host = await runShimHost({ socket, state, logFile, logLevel, runtime, events });
   using _watch = shrinkWhenIdle();
+  // From here on code runs often enough to be worth compiling.
+  Bun.unsafe.setJITPolicy(1);
   process.stdout.write("ready\n");
   await Promise.race([host.ended, signalled]);
   return 0;

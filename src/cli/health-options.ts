@@ -1,5 +1,5 @@
+import { parseDuration } from "../lib/duration.ts";
 import { type HealthDocument, healthLabels } from "../lib/health-labels.ts";
-import { parseDuration } from "../plugin/index.ts";
 import type { OptionSpec, ParsedArgs } from "./args.ts";
 import { parseWhole } from "./units.ts";
 import { UsageError } from "./usage-error.ts";

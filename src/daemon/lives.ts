@@ -82,6 +82,8 @@ async function serve(
     listeners.keepFiles(true);
     listeners.dropUnclaimed();
     parts.onServing(daemon, parts.settings);
+    // Code that ran up to here ran once; what callers ask for is worth compiling.
+    Bun.unsafe.setJITPolicy(1);
     using _watch = shrinkWhenIdle();
     successor = await Promise.race([stopped(stop), desk.next]);
     if (successor === undefined) {

@@ -19,7 +19,6 @@ export {
   type Token,
   token,
 } from "./define.ts";
-export { formatDuration, parseDuration } from "./duration.ts";
 export { orderPlugins } from "./graph.ts";
 export { dotted } from "./issues.ts";
 export { type StartedPlugins, startPlugins } from "./lifecycle.ts";

@@ -1,5 +1,5 @@
+import { formatDuration, parseDuration } from "../lib/duration.ts";
 import { quote } from "../lib/faults.ts";
-import { formatDuration, parseDuration } from "./duration.ts";
 
 /** Where a key stands: from the top of the document to it. */
 export type ConfigPath = readonly (string | number)[];

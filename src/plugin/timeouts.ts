@@ -1,4 +1,4 @@
-import { formatDuration, parseDuration } from "./duration.ts";
+import { formatDuration, parseDuration } from "../lib/duration.ts";
 import { type ConfigSchema, isTable } from "./schema.ts";
 
 /** The time limits of `[timeouts]`, as they are just now: whoever keeps one asks again before the next use. Milliseconds. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { checkIdentifier } from "../lib/identifiers.ts";
@@ -21,7 +20,7 @@ export async function openNamespaceSockets(
   const opened = new Map<string, Promise<string>>();
   const listen = async (namespace: string): Promise<string> => {
     // Names may be longer than a socket's path; how long this is, the host's place counts on.
-    const hash = createHash("sha256").update(namespace).digest("hex").slice(0, 16);
+    const hash = new Bun.CryptoHasher("sha256").update(namespace).digest("hex").slice(0, 16);
     const path = join(dirname(hostSocket), `ns-${hash}.sock`);
     mkdirSync(notes, { recursive: true, mode: 0o700 });
     writeFileSync(join(notes, namespace), "");

@@ -1,5 +1,3 @@
-import { isIPv4, isIPv6 } from "node:net";
-
 /** Source: bits/socket.h, PF_INET and PF_INET6. */
 export const internetFamilies = { v4: 2, v6: 10 } as const;
 
@@ -9,8 +7,8 @@ export const internetFamilies = { v4: 2, v6: 10 } as const;
  * Source: ip(7), ipv6(7).
  */
 export function internetAddress(host: string, port: number): Uint8Array | undefined {
-  if (isIPv4(host)) return sockaddr(internetFamilies.v4, 16, port, 4, host.split(".").map(Number));
-  if (!isIPv6(host) || host.includes("%")) return undefined;
+  if (isV4(host)) return sockaddr(internetFamilies.v4, 16, port, 4, host.split(".").map(Number));
+  if (!isV6(host)) return undefined;
   return sockaddr(internetFamilies.v6, 28, port, 8, ipv6Bytes(host));
 }
 
@@ -29,6 +27,17 @@ export function internetName(address: Uint8Array): string | undefined {
 export function internetNameOf(host: string, port: number): string | undefined {
   const address = internetAddress(host, port);
   return address === undefined ? undefined : internetName(address);
+}
+
+const v4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/;
+
+function isV4(host: string): boolean {
+  return v4.test(host) && !/(?:^|\.)0\d/.test(host);
+}
+
+/** By the URL's own grammar: the runtime's module that knows addresses brings all of its sockets and streams with it. */
+function isV6(host: string): boolean {
+  return /^[\da-f:.]+$/i.test(host) && URL.canParse(`http://[${host}]`);
 }
 
 function sockaddr(family: number, size: number, port: number, at: number, host: readonly number[]): Uint8Array {

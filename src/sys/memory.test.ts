@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { unchangedMappings } from "./memory.ts";
+import { readFileSync } from "node:fs";
+import { elfSection, unchangedMappings } from "./memory.ts";
 
 const mapping = (range: string, access: string, name: string, anonymousKb: number): string =>
   `${range} ${access} 00000000 fe:00 1234                       ${name}
@@ -24,4 +25,16 @@ test("unchangedMappings leaves out what was relocated, what can be written, and 
     [0x200000n, 0x1000000n],
     [0x1000000n, 0x5000000n],
   ]);
+});
+
+test("elfSection finds a section of an executable by its name, and none in what is no executable", () => {
+  const program = readFileSync(process.execPath);
+  const read = (at: number, count: number): Uint8Array<ArrayBuffer> =>
+    Uint8Array.from(program.subarray(at, at + count));
+  const interpreter = elfSection(read, ".interp");
+  if (interpreter === undefined) throw new Error("an executable has an interpreter");
+  const at = Number(interpreter.at);
+  expect(program.subarray(at, at + Number(interpreter.size)).toString()).toMatch(/^\/lib.*ld-.*\0$/);
+  expect(elfSection(read, ".interpreter")).toBeUndefined();
+  expect(elfSection((_, count) => new Uint8Array(count), ".interp")).toBeUndefined();
 });

@@ -1,8 +1,8 @@
+import { formatDuration } from "../../lib/duration.ts";
 import {
   type ConfigSchema,
   definePlugin,
   duration,
-  formatDuration,
   integer,
   leaf,
   type PluginDefinition,

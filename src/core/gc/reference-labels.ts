@@ -1,4 +1,4 @@
-import { parseDuration } from "../../plugin/index.ts";
+import { parseDuration } from "../../lib/duration.ts";
 import type { ResourceNode } from "./gc.ts";
 
 const prefix = "containerd.io/gc.";

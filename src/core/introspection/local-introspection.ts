@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FaultError, failedPrecondition, fault, kindText, notImplemented, quote, wrapFault } from "../../lib/faults.ts";
@@ -81,7 +80,7 @@ async function readOrMakeUuid(path: string): Promise<string> {
       );
     return kept;
   }
-  const made = randomUUID();
+  const made = crypto.randomUUID();
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.new`;
   await using file = await open(draft, "w", 0o644);

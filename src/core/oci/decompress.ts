@@ -1,5 +1,4 @@
-import { Readable } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import type { Transform } from "node:stream";
 import { fault, messageOf } from "../../lib/faults.ts";
 import { compressionOf } from "./media-types.ts";
 
@@ -28,7 +27,8 @@ export async function* plainBytes(source: AsyncIterable<Uint8Array>): AsyncGener
 }
 
 async function* decompressed(source: AsyncIterable<Uint8Array>, kind: "gzip" | "zstd"): AsyncGenerator<Uint8Array> {
-  const stream = kind === "gzip" ? createGunzip() : createZstdDecompress();
+  const { Readable } = await import("node:stream");
+  const stream = await decompressor(kind);
   let broken: unknown;
   const input = Readable.from(source);
   input.on("error", (error) => {
@@ -44,6 +44,12 @@ async function* decompressed(source: AsyncIterable<Uint8Array>, kind: "gzip" | "
     input.destroy();
     stream.destroy();
   }
+}
+
+/** The runtime's streams are large, and no start needs them. */
+async function decompressor(kind: "gzip" | "zstd"): Promise<Transform> {
+  const { createGunzip, createZstdDecompress } = await import("node:zlib");
+  return kind === "gzip" ? createGunzip() : createZstdDecompress();
 }
 
 async function* prepended(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,5 +1,3 @@
-import { Readable } from "node:stream";
-import { createGzip } from "node:zlib";
 import type { Ctx } from "../../lib/ctx.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { isFault } from "../../lib/faults.ts";
@@ -13,6 +11,8 @@ export async function gzippedLayer(ctx: Ctx, content: ContentStore, plain: Diges
   await using writer = await content.writer(ctx, {
     ref: `compress-blob-${plain.replace(":", "-")}-${crypto.randomUUID()}`,
   });
+  // Loaded here: the runtime's streams are large, and no start needs them.
+  const [{ Readable }, { createGzip }] = await Promise.all([import("node:stream"), import("node:zlib")]);
   const zipped = Readable.from(content.read(ctx, plain)).pipe(createGzip({ chunkSize: 1 << 18 }));
   for await (const piece of zipped) await writer.write(piece as Uint8Array);
   const digest = writer.digest();

@@ -1,7 +1,7 @@
 import { chown, lstat, unlink } from "node:fs/promises";
-import { connect } from "node:net";
 import { dirname } from "node:path";
 import { FaultError } from "../../lib/faults.ts";
+import { isErrno } from "../../sys/index.ts";
 import { makeFolder } from "../process/folders.ts";
 
 /** The longest path of a unix socket. Source: unix(7), sun_path of 108 bytes with its NUL. */
@@ -46,13 +46,13 @@ export async function handOver(path: string, uid: number, gid: number): Promise<
   if (now.uid !== uid || now.gid !== gid) await chown(path, uid, gid);
 }
 
-function answers(path: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const socket = connect({ path });
-  socket.once("connect", () => resolve(true));
-  // Refused: nobody listens. Any other error leaves it open who does: then the socket stays as it is.
-  socket.once("error", (error: Error & { code?: string }) =>
-    resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"),
-  );
-  return promise.finally(() => socket.destroy());
+async function answers(path: string): Promise<boolean> {
+  const nothing = { data: (): void => {} };
+  try {
+    (await Bun.connect({ unix: path, socket: nothing })).terminate();
+    return true;
+  } catch (error) {
+    // Refused: nobody listens. Any other error leaves it open who does: then the socket stays as it is.
+    return !isErrno(error, "ECONNREFUSED") && !isErrno(error, "ENOENT");
+  }
 }

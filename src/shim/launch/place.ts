@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 
 /** Where the host of a containerd has its files. */
@@ -29,7 +28,7 @@ export function hostPlace(bundle: string, address: string, cgroup = ""): HostPla
   return placeIn(join("/run/lighter/shims", `${hashOf(address).slice(0, 16)}${which}`));
 }
 
-const hashOf = (text: string): string => createHash("sha256").update(text).digest("hex");
+const hashOf = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex");
 
 function placeIn(folder: string): HostPlace {
   return {

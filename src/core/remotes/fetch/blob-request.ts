@@ -1,5 +1,3 @@
-import { Readable } from "node:stream";
-import { createGunzip, createInflate, createZstdDecompress } from "node:zlib";
 import type { Ctx } from "../../../lib/ctx.ts";
 import type { Descriptor } from "../../../lib/descriptor.ts";
 import { FaultError, fault, isFault, messageOf, quote } from "../../../lib/faults.ts";
@@ -167,7 +165,11 @@ async function* decoded(answer: HttpAnswer, place: string): AsyncGenerator<Uint8
   if (answer.status === 206 || names.length > 1) {
     throw fault("dataLoss", `${place} answers with a part that is packed as ${quote(names.join(", ").slice(0, 64))}`);
   }
-  const make = { gzip: createGunzip, deflate: createInflate, zstd: createZstdDecompress }[names[0] as string];
+  // Loaded here: hosts seldom pack, and the runtime's streams are large.
+  const [{ Readable }, zlib] = await Promise.all([import("node:stream"), import("node:zlib")]);
+  const make = { gzip: zlib.createGunzip, deflate: zlib.createInflate, zstd: zlib.createZstdDecompress }[
+    names[0] as string
+  ];
   if (make === undefined)
     throw new FaultError("notImplemented", `${place}: unsupported Content-Encoding algorithm: ${names[0]}`);
   const source = Readable.from(answer.body());

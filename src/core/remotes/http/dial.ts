@@ -1,4 +1,3 @@
-import { connect } from "node:net";
 import { TransportError, transportError } from "./transport-error.ts";
 
 /** How long a mirror may take to accept a connection when nothing else is configured: another host can be asked. */
@@ -8,7 +7,9 @@ export const mirrorDialTimeoutMs = 5_000;
  * Finds out whether a connection to a host comes about.
  * Errors: TransportError.
  */
-export function dial(url: URL, timeoutMs: number): Promise<void> {
+export async function dial(url: URL, timeoutMs: number): Promise<void> {
+  // Seldom needed, and large: a start does not load it.
+  const { connect } = await import("node:net");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
@@ -18,10 +19,12 @@ export function dial(url: URL, timeoutMs: number): Promise<void> {
   }, timeoutMs);
   socket.once("connect", () => resolve());
   socket.once("error", (error) => reject(transportError(url, error)));
-  return promise.finally(() => {
+  try {
+    await promise;
+  } finally {
     clearTimeout(timer);
     socket.destroy();
-  });
+  }
 }
 
 /** Whether the environment sends requests to this host through a proxy, so that a connection of our own says nothing. */
