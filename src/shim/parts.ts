@@ -28,6 +28,7 @@ export const hostSteps = [
   "create.kept",
   "create.announced",
   "create.saved",
+  "start.held",
   "start.reached",
   "start.opened",
   "start.released",

@@ -40,8 +40,8 @@ function hook(...words: readonly string[]): object {
 async function hookScript(daemon: Daemon, lines: string): Promise<string> {
   const [event, script] = [join(daemon.workspace.folder, "event"), join(daemon.workspace.folder, "hook.sh")];
   await fs.writeFile(event, toBinary(AnySchema, create(AnySchema, { typeUrl: "barge/hook", value: Uint8Array.of(1) })));
-  const publish = `${lighterd} --address ${daemon.address} publish --namespace ${daemon.namespace}`;
-  await fs.writeFile(script, `set -e\necho "$@" >> ${lines}\n${publish} --topic "/hook/$1" < ${event}\n`);
+  const publish = `"${lighterd}" --address "${daemon.address}" publish --namespace ${daemon.namespace}`;
+  await fs.writeFile(script, `set -e\necho "$@" >> "${lines}"\n${publish} --topic "/hook/$1" < "${event}"\n`);
   return script;
 }
 
@@ -104,7 +104,7 @@ describe("the daemon's subcommands", () => {
     const said = async (address: string, input: Uint8Array, ...more: readonly string[]): Promise<string> => {
       const file = join(daemon.workspace.folder, "input");
       await fs.writeFile(file, input);
-      const command = `${lighterd} --address ${address} publish --namespace ns ${more.join(" ")} < ${file}`;
+      const command = `"${lighterd}" --address "${address}" publish --namespace ns ${more.join(" ")} < "${file}"`;
       const { code, stderr } = await run(["sh", "-c", command]);
       return `${code} ${stderr}`;
     };

@@ -149,6 +149,31 @@ describe.skipIf(!canRun).each([...runtimes])("while no host lives, on %s", (runt
     await h.tasks.delete({ id: "cat" });
   });
 
+  test("stdin stays open of what was created before a host's death and started after it, over another death", async () => {
+    const [stdin, stdout] = [h.fifo("ci"), h.fifo("co")];
+    const output = readFifo(stdout);
+    const id = "created-cat";
+    await h.tasks.create({ id, ...h.bundle(id, { args: ["cat"] }), stdin, stdout, options: h.options(runtime) });
+    const write = (text: string): void => {
+      const fd = kernel.open(stdin, 1);
+      kernel.write(fd, Buffer.from(text));
+      kernel.close(fd);
+    };
+    await h.killHost();
+    await h.startHost();
+    await h.tasks.start({ id });
+    write("one ");
+    await h.killHost();
+    write("two ");
+    await h.startHost();
+    write("three");
+    expect((await h.tasks.state({ id })).status).toBe(Status.RUNNING);
+    await h.tasks.closeIO({ id, stdin: true });
+    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
+    expect(await output).toBe("one two three");
+    await h.tasks.delete({ id });
+  });
+
   test("a terminal keeps its logger, and its client's FIFOs though they lost their names", async () => {
     const folder = join(h.folder, "loggers");
     mkdirSync(folder);

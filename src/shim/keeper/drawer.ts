@@ -10,24 +10,35 @@ export class Drawer implements Disposable {
   readonly #kernel: Kernel;
   readonly #socket: OwnedFd;
 
-  private constructor(kernel: Kernel, socket: Fd) {
+  /** By which an empty one is filled. */
+  #filler: OwnedFd | undefined;
+
+  private constructor(kernel: Kernel, socket: Fd, filler?: Fd) {
     this.#kernel = kernel;
     this.#socket = new OwnedFd(kernel, socket);
+    if (filler !== undefined) this.#filler = new OwnedFd(kernel, filler);
   }
 
-  /** Puts copies of descriptors, by name, into a new drawer. */
-  static fill(kernel: Kernel, contents: ReadonlyMap<string, Fd>): Drawer {
+  /** A new drawer with copies of descriptors, by name; one without any may be filled later, by this host alone. */
+  static open(kernel: Kernel, contents: ReadonlyMap<string, Fd>): Drawer {
     const [from, to] = kernel.socketPair();
-    const drawer = new Drawer(kernel, to);
+    const drawer = new Drawer(kernel, to, from);
+    if (contents.size === 0) return drawer;
     try {
-      kernel.sendFds(from, Buffer.from(JSON.stringify([...contents.keys()])), [...contents.values()]);
+      drawer.fill(contents);
+      return drawer;
     } catch (error) {
       drawer[Symbol.dispose]();
       throw error;
-    } finally {
-      closeQuietly(kernel, from);
     }
-    return drawer;
+  }
+
+  /** Puts copies of descriptors, by name, into an empty drawer, once; whoever holds it has them from then on. */
+  fill(contents: ReadonlyMap<string, Fd>): void {
+    using filler = this.#filler;
+    this.#filler = undefined;
+    if (filler === undefined) throw new Error("a drawer is filled once, by the host that made it");
+    this.#kernel.sendFds(filler.fd, Buffer.from(JSON.stringify([...contents.keys()])), [...contents.values()]);
   }
 
   /** A drawer of an earlier host, by its socket, which it owns from now on. */
@@ -51,11 +62,13 @@ export class Drawer implements Disposable {
 
   /** Closes this copy and leaves what is inside to the other holders. */
   letGo(): void {
+    this.#filler?.[Symbol.dispose]();
     this.#socket[Symbol.dispose]();
   }
 
   /** Throws out what is inside, for every holder of the drawer. */
   [Symbol.dispose](): void {
+    this.#filler?.[Symbol.dispose]();
     if (!this.#socket.isOpen) return;
     for (const fd of this.#kernel.receiveFds(this.fd)?.fds ?? []) closeQuietly(this.#kernel, fd);
     this.#socket[Symbol.dispose]();

@@ -74,7 +74,7 @@ export class Keeper implements Disposable {
   /** Keeps a process's pidfd, and streams in drawers. Effects: when this returns, a death of this host loses neither. */
   keep(record: KeptRecord, pidfd: Fd | undefined, streams: ReadonlyMap<string, ReadonlyMap<string, Fd>>): Kept {
     const { kernel } = this.#options;
-    const drawers = new Map(Array.from(streams, ([name, contents]) => [name, Drawer.fill(kernel, contents)]));
+    const drawers = new Map(Array.from(streams, ([name, contents]) => [name, Drawer.open(kernel, contents)]));
     const kept = this.#newKept(record, pidfd, drawers);
     this.#ensureProcess();
     this.#store(kept);

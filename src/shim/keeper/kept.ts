@@ -58,6 +58,11 @@ export class Kept {
     return this.#drawers.get(drawer)?.copies() ?? new Map();
   }
 
+  /** Puts copies of descriptors into a drawer that was kept empty. */
+  fill(drawer: string, contents: ReadonlyMap<string, Fd>): void {
+    this.#drawers.get(drawer)?.fill(contents);
+  }
+
   /** Throws a drawer's descriptors out; doing it again changes nothing. */
   drop(drawer: string): void {
     this.#drawers.get(drawer)?.[Symbol.dispose]();

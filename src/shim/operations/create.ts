@@ -7,7 +7,7 @@ import { type Options, OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb
 import type { CreateTaskRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
 import { spanned, type Trace } from "../../lib/trace.ts";
-import { mountAll, OwnedFd, unmountAll } from "../../sys/index.ts";
+import { mountAll, unmountAll } from "../../sys/index.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
 import { locateCgroup } from "../cgroup/locate.ts";
 import { drawers } from "../keeper/kept.ts";
@@ -229,17 +229,10 @@ export async function runWithStreams(
     if (io.logger !== undefined) endLoggerInBackground(parts, io.logger);
     throw error;
   }
-  const held = io.holdStdin();
+  const stdin = io.takeStdin();
   io.closeChildEnds();
   process.logger = io.logger;
-  if (held === undefined) {
-    process.stdinClosed ||= stdio.stdin !== "";
-    return;
-  }
-  const writer = new OwnedFd(kernel, held);
-  // CloseIO may have come while the runtime was at work, before there was a writer to let go of.
-  if (process.stdinClosed) writer[Symbol.dispose]();
-  else process.stdinWriter = writer;
+  process.takeStdin(stdin);
 }
 
 /** Closes a process's terminal, here and where it is kept. */

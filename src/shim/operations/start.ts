@@ -56,6 +56,8 @@ async function releaseOrStart(parts: HostParts, task: Task): Promise<void> {
   }
   const { kernel, watcher } = parts;
   const { handle } = task.init;
+  task.init.holdStdin();
+  parts.failpoint("start.held");
   const kind = task.hasPoststartHooks ? "other" : await parts.kinds.of(task.runtimeRecord.binary);
   if (kind === "other" || handle === undefined) return task.runtime.start(task.id);
   const fifo = execFifoPath(task.runtimeRecord.root, task.id);

@@ -1,5 +1,4 @@
 import { FaultError } from "../../lib/faults.ts";
-import { drawers } from "../keeper/kept.ts";
 import { type HostParts, save } from "../parts.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { Task } from "../task/task.ts";
@@ -19,10 +18,6 @@ export function resizeTerminal(process: TaskProcess, columns: number, rows: numb
 export function closeStdin(parts: HostParts, task: Task, execId: string): void {
   const process = task.process(execId);
   if (process.stdinClosed) return;
-  process.stdinWriter?.[Symbol.dispose]();
-  process.stdinWriter = undefined;
-  process.terminal?.closeStdin();
-  process.kept?.drop(drawers.stdin);
-  process.stdinClosed = true;
+  process.closeStdin();
   save(parts, task);
 }

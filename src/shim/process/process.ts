@@ -3,6 +3,8 @@ import { SharedWait } from "../../lib/shared-wait.ts";
 import type { OwnedFd } from "../../sys/index.ts";
 import { drawers, type Kept } from "../keeper/kept.ts";
 import type { PidRecord, ProcessRecord, ProcessStatus, StdioRecord } from "../state/records.ts";
+import type { PendingStdin } from "../stdio/pending-stdin.ts";
+import type { HeldStdin } from "../stdio/process-io.ts";
 import type { Terminal } from "../terminal/terminal.ts";
 import type { ProcessExit, ProcessHandle } from "./process-handle.ts";
 
@@ -27,6 +29,8 @@ export class TaskProcess {
   handle: ProcessHandle | undefined;
   terminal: Terminal | undefined;
   stdinWriter: OwnedFd | undefined;
+  /** Until the start. */
+  pendingStdin: PendingStdin | undefined;
   logger: PidRecord | undefined;
   /** What of it outlives this host. */
   kept: Kept | undefined;
@@ -84,6 +88,39 @@ export class TaskProcess {
     this.#settleExited();
   }
 
+  /** Takes what the host has of stdin. Shape: CloseIO may have come while the runtime was at work, before there was anything to let go of. */
+  takeStdin(stdin: HeldStdin | undefined): void {
+    if (stdin === undefined) this.stdinClosed ||= this.stdio.stdin !== "";
+    else if ("writer" in stdin) this.stdinWriter = stdin.writer;
+    else if (!stdin.pending.hasEnded) this.pendingStdin = stdin.pending;
+    else {
+      stdin.pending[Symbol.dispose]();
+      this.stdinClosed = true;
+    }
+    if (this.stdinClosed) this.closeStdin();
+  }
+
+  /** From the start on stdin ends by CloseIO, unless it had ended by then. Errors: as the system's. */
+  holdStdin(): void {
+    using pending = this.pendingStdin;
+    this.pendingStdin = undefined;
+    if (pending === undefined) return;
+    this.stdinWriter = pending.hold();
+    if (this.stdinWriter === undefined) this.closeStdin();
+    else this.kept?.fill(drawers.stdin, new Map([["writer", this.stdinWriter.fd]]));
+  }
+
+  /** Lets go of the host's end of stdin, so that it ends when clients have closed theirs. */
+  closeStdin(): void {
+    this.pendingStdin?.[Symbol.dispose]();
+    this.pendingStdin = undefined;
+    this.stdinWriter?.[Symbol.dispose]();
+    this.stdinWriter = undefined;
+    this.terminal?.closeStdin();
+    this.kept?.drop(drawers.stdin);
+    this.stdinClosed = true;
+  }
+
   /** Lets go of everything that the host holds for a process that has ended, or never began; its terminal may still drain. */
   release(): void {
     this.kept?.drop(drawers.stdin);
@@ -92,5 +129,7 @@ export class TaskProcess {
     this.handle = undefined;
     this.stdinWriter?.[Symbol.dispose]();
     this.stdinWriter = undefined;
+    this.pendingStdin?.[Symbol.dispose]();
+    this.pendingStdin = undefined;
   }
 }

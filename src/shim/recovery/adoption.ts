@@ -65,8 +65,16 @@ function holdAgain(parts: HostParts, task: Task, process: TaskProcess): boolean 
 
 function takeStdin(parts: HostParts, task: Task, process: TaskProcess): void {
   const writer = process.kept?.copies(drawers.stdin).get("writer");
-  if (writer === undefined) reopenStdin(parts, task, process);
-  else process.stdinWriter = new OwnedFd(parts.kernel, writer);
+  if (writer !== undefined) {
+    process.stdinWriter = new OwnedFd(parts.kernel, writer);
+    return;
+  }
+  reopenStdin(parts, task, process);
+  if (process.stdinWriter === undefined) return;
+  // Nobody had kept it: the earlier host died before the start, or without a keeper.
+  const earlier = process.kept;
+  keepProcess(parts, task, process);
+  earlier?.yield();
 }
 
 /** The relay of a terminal goes on from what was kept of it. */

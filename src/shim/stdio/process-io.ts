@@ -3,10 +3,11 @@ import { dirname } from "node:path";
 import { FaultError, messageOf } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { logTargetOf, stderrTargetOf } from "../../lib/output-log/index.ts";
-import { closeQuietly, type Fd, type FdWatcher, type Kernel, openFlags, pollEvents } from "../../sys/index.ts";
+import { closeQuietly, type Fd, type FdWatcher, type Kernel, OwnedFd, openFlags } from "../../sys/index.ts";
 import type { ChildStdio } from "../runtime/spawner.ts";
 import type { PidRecord, StdioRecord } from "../state/records.ts";
 import { startLogger } from "./logger-process.ts";
+import { PendingStdin } from "./pending-stdin.ts";
 import { enlargePipe, inputPipeBytes, outputPipeBytes } from "./pipe-size.ts";
 import { type OutputTarget, parseOutput } from "./stdio-uri.ts";
 
@@ -21,20 +22,19 @@ export interface OpenIoOptions {
   /** Who owns the pipes; 0 leaves them as they are. */
   readonly uid: number;
   readonly gid: number;
-  /** The process does not run before `holdStdin`: whoever wrote to stdin and left by then had all of it written. */
+  /** The process does not run before its start: whoever wrote to stdin and left by then had all of it written. */
   readonly waits?: boolean;
 }
+
+/** Stdin's FIFO as the host has it: held already, or of a process that waits for its start. */
+export type HeldStdin = { readonly writer: OwnedFd } | { readonly pending: PendingStdin };
 
 /** A process's streams, opened: what the runtime gets, and what the host keeps. */
 export interface OpenedIo {
   /** To be handed to the runtime, and closed by `closeChildEnds` once it has them. */
   readonly child: ChildStdio;
-  /**
-   * Answers with the writer that keeps stdin's FIFO from ending while clients come and go; called once, after the runtime.
-   * Undefined where stdin is no FIFO, and where a client's input ended before it could know of the process: it had
-   * nobody to send CloseIO to, and the process would wait for ever. ctr does that with short input.
-   */
-  holdStdin(): Fd | undefined;
+  /** Stdin's FIFO, the caller's from now on; called once, after the runtime. Undefined where stdin is no FIFO. */
+  takeStdin(): HeldStdin | undefined;
   readonly logger: PidRecord | undefined;
   closeChildEnds(): void;
   /** Closes everything: for failures. */
@@ -75,7 +75,7 @@ class OpenStreams {
     this.#give([stdin, stdout, stderr]);
     return {
       child: [stdin, stdout, stderr],
-      holdStdin: () => this.#holdStdin(stdin),
+      takeStdin: () => this.#takeStdin(stdin),
       logger: this.#logger,
       closeChildEnds: () => this.#closeChildEnds(),
       close: () => this.close(),
@@ -104,12 +104,14 @@ class OpenStreams {
     return fd;
   }
 
-  #holdStdin(reader: Fd | "ignore"): Fd | undefined {
+  #takeStdin(reader: Fd | "ignore"): HeldStdin | undefined {
     if (reader === "ignore" || !this.#stdinIsFifo) return undefined;
-    if (this.#stdinWriter === undefined && !isHungUp(this.#options.kernel, reader)) {
-      this.#stdinWriter = this.#openStdinWriter();
-    }
-    return this.#stdinWriter;
+    const { kernel } = this.#options;
+    const writer = this.#stdinWriter;
+    this.#stdinWriter = undefined;
+    if (writer !== undefined) return { writer: new OwnedFd(kernel, writer) };
+    this.#childEnds.delete(reader);
+    return { pending: new PendingStdin(kernel, reader) };
   }
 
   #openStdinWriter(): Fd {
@@ -195,16 +197,5 @@ class OpenStreams {
   #keep(fd: Fd): Fd {
     this.#childEnds.add(fd);
     return fd;
-  }
-}
-
-/** True when a FIFO had a writer and has none any more; one that nobody ever opened for writing is not hung up. */
-function isHungUp(kernel: Kernel, reader: Fd): boolean {
-  const epoll = kernel.epollCreate();
-  try {
-    kernel.epollSet(epoll, reader, pollEvents.hangUp, false);
-    return kernel.epollReady(epoll).some(({ events }) => (events & pollEvents.hangUp) !== 0);
-  } finally {
-    closeQuietly(kernel, epoll);
   }
 }

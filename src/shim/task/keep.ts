@@ -10,10 +10,11 @@ import type { Task } from "./task.ts";
  * Effects: to be called once all of it is there, and before anybody is told of the process.
  */
 export function keepProcess(parts: HostParts, task: Task, process: TaskProcess): void {
-  const { handle, terminal, stdinWriter } = process;
+  const { handle, terminal, stdinWriter, pendingStdin } = process;
   const streams = new Map<string, ReadonlyMap<string, Fd>>();
   const writer = terminal?.stdinWriter ?? stdinWriter?.fd;
   if (writer !== undefined) streams.set(drawers.stdin, new Map([["writer", writer]]));
+  else if (pendingStdin !== undefined) streams.set(drawers.stdin, new Map()); // filled at the start
   if (terminal !== undefined) streams.set(drawers.terminal, terminal.streams);
   const kept = parts.keeper.keep(keptRecord(task, process), handle?.pidfd, streams);
   process.kept = kept;
