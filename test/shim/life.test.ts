@@ -202,54 +202,6 @@ describe.skipIf(!canRun).each([...runtimes])("a task on %s", (runtime) => {
     // Beside the three seconds that the runtime is slow.
   }, 15_000);
 
-  test("stdin reaches the process and ends once the client and CloseIO say so", async () => {
-    const [stdin, stdout] = [h.fifo(`i${count}`), h.fifo(`o${count}`)];
-    const output = readFifo(stdout);
-    const id = await run(["cat"], { stdin, stdout });
-    const writer = kernel.open(stdin, 1);
-    kernel.write(writer, Buffer.from("one "));
-    kernel.close(writer);
-    const again = kernel.open(stdin, 1);
-    kernel.write(again, Buffer.from("two"));
-    kernel.close(again);
-    expect((await h.tasks.state({ id })).status).toBe(Status.RUNNING);
-    await h.tasks.closeIO({ id, stdin: true });
-    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
-    expect(await output).toBe("one two");
-    await h.tasks.closeIO({ id, stdin: true });
-    await h.tasks.delete({ id });
-  });
-
-  // ctr writes what it has while its task is made, and sends no CloseIO when it comes to the end before it knows of the task.
-  test("stdin that a client ended between creation and start ends", async () => {
-    const [stdin, stdout] = [h.fifo(`bi${count}`), h.fifo(`bo${count}`)];
-    const output = readFifo(stdout);
-    const id = `c${count++}`;
-    const writer = kernel.open(stdin, openFlags.readWrite);
-    const client = kernel.open(stdin, openFlags.writeOnly);
-    kernel.close(writer);
-    await h.tasks.create({ id, ...h.bundle(id, { args: ["wc", "-c"] }), stdin, stdout, options: h.options(runtime) });
-    kernel.write(client, Buffer.alloc(1000));
-    kernel.close(client);
-    await h.tasks.start({ id });
-    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
-    expect(await output).toBe("1000\n");
-    await h.tasks.delete({ id });
-  });
-
-  test("stdin that nobody opened before the start waits for a client", async () => {
-    const [stdin, stdout] = [h.fifo(`ni${count}`), h.fifo(`no${count}`)];
-    const output = readFifo(stdout);
-    const id = await run(["cat"], { stdin, stdout });
-    const client = kernel.open(stdin, openFlags.writeOnly);
-    kernel.write(client, Buffer.from("late"));
-    await h.tasks.closeIO({ id, stdin: true });
-    kernel.close(client);
-    expect(await h.tasks.wait({ id })).toMatchObject({ exitStatus: 0 });
-    expect(await output).toBe("late");
-    await h.tasks.delete({ id });
-  });
-
   test("a reader that leaves and comes back does not hurt the process", async () => {
     const stdout = h.fifo(`leave${count}`);
     const id = await run(["sh", "-c", "while true; do echo line; sleep 0.02; done"], { stdout });
