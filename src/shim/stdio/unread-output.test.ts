@@ -88,4 +88,12 @@ describe("untilOutputIsRead", () => {
     expect(await wait({ stderr: err, terminal: true })).toEqual([]);
     expect((await wait({ stderr: err })).length).toBeGreaterThan(1);
   });
+
+  test.each(["file:///f", "binary:///b"])(
+    "looks at no stderr beside %s, whose address nobody has read",
+    async (stdout) => {
+      for (const stderr of [fifo("err", 7).path, "odd://x"]) expect(await wait({ stdout, stderr })).toEqual([]);
+      expect(await wait({ stderr: "odd://x", terminal: true })).toEqual([]);
+    },
+  );
 });

@@ -22,10 +22,10 @@ const [firstPauseMs, longestPauseMs] = [1, 32];
  */
 export async function untilOutputIsRead(
   kernel: Pick<Kernel, "open" | "close" | "unreadBytes">,
-  { stdout, stderr, terminal }: Pick<StdioRecord, "stdout" | "stderr" | "terminal">,
+  stdio: Pick<StdioRecord, "stdout" | "stderr" | "terminal">,
   { now, pause }: ReadLimits = { now: () => performance.now(), pause: Bun.sleep },
 ): Promise<void> {
-  const paths = (terminal ? [stdout] : [stdout, stderr]).flatMap(fifoOf);
+  const paths = fifosOf(stdio);
   if (!paths.some((path) => hasUnread(kernel, path))) return;
   const deadline = now() + limitMs;
   for (let waitMs = firstPauseMs; now() < deadline; waitMs = Math.min(waitMs * 2, longestPauseMs)) {
@@ -34,9 +34,12 @@ export async function untilOutputIsRead(
   }
 }
 
-function fifoOf(address: string): string[] {
-  const target = parseOutput(address);
-  return target.kind === "fifo" ? [target.path] : [];
+/** Beside a terminal, a file or a logger, which take both outputs, stderr's address says nothing and may be anything. */
+function fifosOf({ stdout, stderr, terminal }: Parameters<typeof untilOutputIsRead>[1]): string[] {
+  const out = parseOutput(stdout);
+  const takesBoth = terminal || out.kind === "file" || out.kind === "binary";
+  const targets = takesBoth ? [out] : [out, parseOutput(stderr)];
+  return targets.flatMap((target) => (target.kind === "fifo" ? [target.path] : []));
 }
 
 /** Whether somebody has a FIFO open for reading, with bytes in it. */
