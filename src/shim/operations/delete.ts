@@ -38,6 +38,8 @@ async function deleteExec(parts: HostParts, task: Task, exec: TaskProcess): Prom
   await exec.begun;
   requireDeletable(task, exec);
   await releaseProcess(parts, exec);
+  // Another call has deleted it meanwhile: what goes by its name now is not this one.
+  if (task.execs.get(exec.execId) !== exec) return;
   removeExecFiles(task, exec.execId);
   parts.failpoint("exec-delete.released");
   task.execs.delete(exec.execId);
