@@ -28,7 +28,7 @@ export function openRuntimeMounts(kernel: Kernel, mounts: CgroupMounts): Runtime
       kernel.unshareMounts();
       try {
         kernel.mount("", parent, "", mountFlags.private | mountFlags.recursive, "");
-        kernel.mount("lighter", v2.folder, "tmpfs", coverFlags, "mode=755,nr_inodes=4k");
+        kernel.mount("lighter", v2.folder, "tmpfs", coverFlags, "mode=755,nr_inodes=4k,size=4m");
         return start();
       } finally {
         comeBack(kernel, home);
