@@ -62,9 +62,9 @@ export interface Walked {
 export async function* walk(segment: Segment, pieceBytes: number): AsyncGenerator<Walked> {
   await using file = await openSegment(segment);
   const size = segment.bytes;
-  let [buffer, held, last] = [Buffer.allocUnsafe(Math.min(pieceBytes, size)), 0, 0];
+  let [buffer, held, last, piece] = [Buffer.allocUnsafe(Math.min(pieceBytes, size)), 0, 0, pieceBytes];
   for (let at = 0; at < size; ) {
-    const wanted = Math.min(buffer.length - held, size - at);
+    const wanted = Math.min(piece - held, size - at);
     const { bytesRead } = await file.read(buffer, held, wanted, at);
     if (bytesRead === 0) return;
     at += bytesRead;
@@ -81,8 +81,9 @@ export async function* walk(segment: Segment, pieceBytes: number): AsyncGenerato
     if ((length ?? 0) > recordHeaderBytes + recordMaxBytes) return;
     held = bytes.length - used;
     const rest = bytes.subarray(used);
-    // A record that is longer than a piece.
-    if ((length ?? 0) > buffer.length) buffer = Buffer.allocUnsafe(length ?? 0);
+    // A record that is longer than a piece, which those behind it are not to come in, too.
+    piece = Math.max(pieceBytes, length ?? 0);
+    if (piece > buffer.length) buffer = Buffer.allocUnsafe(Math.min(piece, size));
     buffer.set(rest);
   }
 }
@@ -106,7 +107,7 @@ export async function statSegment(
   const file = path.join(folder, name);
   const stat = await fs.lstat(file);
   if (!stat.isFile()) return undefined;
-  const [last = 0, count = 0, newestMs = Math.floor(stat.mtimeMs)] = said ?? [];
+  const [last = first, count = 0, newestMs = Math.floor(stat.mtimeMs)] = said ?? [];
   const times = { oldestMs: newestMs, newestMs };
   return { path: file, first, last, count, bytes: stat.size, ...times, sealed: false, isBroken: false };
 }
