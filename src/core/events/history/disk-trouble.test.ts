@@ -9,6 +9,7 @@ import { createCtx } from "../../../lib/ctx.ts";
 import { Instant } from "../../../lib/instant.ts";
 import { createLogger } from "../../../lib/log.ts";
 import { createExchange, type EventHistory, openEventHistory } from "../index.ts";
+import type { EventHistoryOptions } from "./event-history.ts";
 
 const isRoot = process.getuid?.() === 0;
 const suffix = isRoot ? "" : " [needs root]";
@@ -36,9 +37,15 @@ class Disk implements Disposable {
     expect(Bun.spawnSync(["mount", "-o", `remount,${option}`, this.folder]).exitCode).toBe(0);
   }
 
-  open(): EventHistory {
+  open(timers?: EventHistoryOptions["timers"]): EventHistory {
     const log = createLogger({ level: "warn", format: "text", write: (line) => this.said.push(line) });
-    return openEventHistory({ folder: path.join(this.folder, "history"), limits, exchange: this.exchange, log });
+    return openEventHistory({
+      folder: path.join(this.folder, "history"),
+      limits,
+      exchange: this.exchange,
+      log,
+      timers,
+    });
   }
 
   /** An event of some size, which is written before anything is read. */
@@ -126,6 +133,31 @@ describe("EventHistory", () => {
     for await (const { sequence } of history.read(createCtx(), everything)) kept.push(Number(sequence));
     expect(kept.length).toBe(3);
     expect(kept[2]).toBeGreaterThan(told.at(-1) ?? Number.POSITIVE_INFINITY);
+  });
+
+  test.skipIf(!isRoot)(`tells no follower of what the next life could not know of${suffix}`, async () => {
+    using disk = new Disk();
+    {
+      await using history = disk.open();
+      await disk.tell(history, "/first");
+    }
+    disk.fill();
+    // A follower has its end planned as soon as it follows.
+    const followed = Promise.withResolvers<void>();
+    const after = (): Disposable => {
+      followed.resolve();
+      return { [Symbol.dispose]: () => {} };
+    };
+    await using history = disk.open({ after });
+    const told: string[] = [];
+    const following = (async () => {
+      const query = { ...everything, follow: true, untilMs: Date.now() + 3_600_000 };
+      for await (const { envelope } of history.read(createCtx(), query)) told.push(envelope?.topic ?? "");
+    })();
+    await followed.promise;
+    disk.forward("/lost", 4100);
+    expect(following).rejects.toThrow("events can't be kept: ENOSPC");
+    expect(told).toEqual(["/first"]);
   });
 
   test.skipIf(!isRoot)(`reads on a disk that takes nothing, and writes once it does${suffix}`, async () => {

@@ -12,6 +12,7 @@ import {
 import os from "node:os";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { TaskExitSchema } from "../../../gen/containerd/events/task_pb.ts";
 import { type Envelope, EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../../lib/ctx.ts";
@@ -272,6 +273,72 @@ describe("EventHistory", () => {
     expect(pids.length).toBeWithin(6, 11);
     bed.nowMs += 60_000;
     expect((await bed.read()).pids).toEqual([]);
+  });
+
+  test("gives no number again though everything went that had one", async () => {
+    await using bed = Bed.open({ ...wide, maxAgeMs: 8000 });
+    for (const pid of range(1, 21)) bed.tell(pid);
+    const { sequences } = await bed.read();
+    // Two lives in which nothing happens.
+    for (let life = 0; life < 2; life++) {
+      await bed.history[Symbol.asyncDispose]();
+      bed.nowMs += 60_000;
+      bed.begin({ ...wide, maxAgeMs: 8000 });
+      expect((await bed.read()).pids).toEqual([]);
+    }
+    bed.tell(21);
+    const after = await bed.read();
+    expect(after.pids).toEqual([21]);
+    expect(after.sequences[0]).toBeGreaterThan(sequences.at(-1) ?? Number.POSITIVE_INFINITY);
+  });
+
+  test("tells nobody of a number before the disk has taken one of the same life", async () => {
+    await using bed = Bed.open();
+    const folder = path.join(bed.folder, "followed");
+    const attached = Promise.withResolvers<void>();
+    const after = (): Disposable => {
+      attached.resolve();
+      return { [Symbol.dispose]: () => {} };
+    };
+    const options = { folder, limits: wide, exchange: bed.exchange, log: silentLogger, now: () => bed.nowMs };
+    await using history = openEventHistory({ ...options, timers: { after } });
+    const events = history.read(createCtx(), { ...everything, follow: true, untilMs: bed.nowMs + 1000 });
+    const first = events[Symbol.asyncIterator]().next();
+    await attached.promise;
+    bed.tell(1);
+    // A daemon that is killed here has its next one know of the number.
+    expect(readdirSync(folder).map((name) => statSync(path.join(folder, name)).size > 0)).toEqual([true]);
+    expect((await first).value?.sequence).toBe(1n);
+  });
+
+  test("holds no more bytes than a reader may be behind, and writes at once what is large", async () => {
+    await using bed = Bed.open();
+    const timestamp = Instant.ofMs(bed.nowMs).toTimestamp();
+    const large = (mebibytes: number): Envelope => {
+      const event = create(AnySchema, { typeUrl: "x", value: new Uint8Array(mebibytes * 1024 ** 2) });
+      return create(EnvelopeSchema, { timestamp, namespace: "n", topic: "/x", event });
+    };
+    const one = large(15);
+    // All of them come before the files were looked at.
+    for (let time = 0; time < 5; time++) bed.exchange.forward(one);
+    expect(bed.said).toEqual([expect.stringMatching(/missing in the history.* events=1 .*came too fast/)]);
+    await bed.read();
+    const size = statSync(bed.newest).size;
+    bed.exchange.forward(large(1));
+    expect(statSync(bed.newest).size).not.toBe(size);
+  });
+
+  test("writes behind nothing that can't be read", async () => {
+    await using bed = Bed.open();
+    for (const pid of range(1, 11)) bed.tell(pid);
+    expect((await bed.read()).pids).toEqual(range(1, 11));
+    const bytes = readFileSync(bed.newest);
+    bytes.fill(0, bytes.length / 2);
+    writeFileSync(bed.newest, bytes);
+    const { pids } = await bed.read();
+    expect(pids).toEqual(range(1, pids.length + 1));
+    bed.tell(11);
+    expect((await bed.read()).pids).toEqual([...pids, 11]);
   });
 
   test("tells of what matches, between two moments", async () => {

@@ -36,7 +36,7 @@ export interface HistoryQuery {
 }
 
 /** What waits for the files of the life before to be looked at, at most: more is left out, and said so. */
-const waitingMax = 65_536;
+const { maxItems: waitingMax, maxBytes: waitingMaxBytes } = readerBounds;
 /**
  * Numbers that a new daemon leaves out: those that the one before may have given to events which it had not written when it
  * was killed. Nobody who was told of them is told of others under the same numbers.
@@ -44,6 +44,7 @@ const waitingMax = 65_536;
 const leftOut = 2 * waitingMax;
 /** Taken in one turn of the loop, and written at once. */
 const batchMax = 128;
+const batchMaxBytes = 1024 * 1024;
 /**
  * What happens goes together so long: a write into the kernel's memory takes some microseconds where nothing else happens, and some twenty
  * where the filesystem's journal is at work. Measured: a write for each turn of the loop made twice the history's work.
@@ -79,15 +80,17 @@ export class EventHistory implements AsyncDisposable {
   readonly #observing: Disposable;
   readonly #pruning: ReturnType<typeof setInterval>;
   readonly #followers = new Set<Follower>();
-  /** Told of and not written, the first of which has the number `#next` less their count. */
+  /** Taken and not written, the first of which has the number `#next` less their count. */
   #unsaved: Envelope[] = [];
+  #unsavedBytes = 0;
   #gathering: ReturnType<typeof setTimeout> | undefined;
   /** The number of the next event; undefined until the files were looked at. */
   #next: number | undefined;
-  /** Numbers given since something was written. */
-  #unwritten = 0;
+  /** Numbers given since something was written. A life that has written nothing counts as one that gave all it may: the next can't tell. */
+  #unwritten = waitingMax;
   /** What came while something has to be read first, in order. */
   #waiting: Envelope[] = [];
+  #waitingBytes = 0;
   #reading: Promise<void> | undefined;
   #lost = 0;
   #why = "";
@@ -171,9 +174,19 @@ export class EventHistory implements AsyncDisposable {
   #hear(envelope: Envelope): void {
     if (isOfProbe(envelope)) return;
     if (this.#reading === undefined && this.#isReadyFor(envelope)) return this.#take(envelope);
-    if (this.#waiting.length < waitingMax) this.#waiting.push(envelope);
-    else this.#lose(1, "events came too fast");
+    const bytes = this.#waitingBytes + sizeOf(envelope);
+    if (this.#waiting.length < waitingMax && bytes <= waitingMaxBytes) {
+      this.#waiting.push(envelope);
+      this.#waitingBytes = bytes;
+    } else this.#lose(1, "events came too fast");
     this.#begin();
+  }
+
+  /** The first of what waits. */
+  #waited(most: number): Envelope[] {
+    const envelopes = this.#waiting.splice(0, most);
+    for (const envelope of envelopes) this.#waitingBytes -= sizeOf(envelope);
+    return envelopes;
   }
 
   #isReadyFor(envelope: Envelope): boolean {
@@ -198,10 +211,10 @@ export class EventHistory implements AsyncDisposable {
       await this.#load();
     } catch (error) {
       // The next event, or reader, has another try.
-      this.#lose(this.#waiting.splice(0).length, messageOf(error));
+      this.#lose(this.#waited(waitingMax).length, messageOf(error));
     }
     while (this.#waiting.length > 0) {
-      for (const envelope of this.#waiting.splice(0, batchMax)) {
+      for (const envelope of this.#waited(batchMax)) {
         if (!this.#isReadyFor(envelope)) await this.#repeats.load();
         this.#take(envelope);
       }
@@ -220,28 +233,22 @@ export class EventHistory implements AsyncDisposable {
 
   #take(envelope: Envelope): void {
     if (this.#next === undefined || (this.#repeats.concerns(envelope) && this.#repeats.has(envelope))) return;
-    if (this.#unwritten >= waitingMax && !this.#isWritable(envelope)) return;
     const sequence = this.#next++;
-    this.#unwritten += 1;
     this.#unsaved.push(envelope);
-    if (this.#unsaved.length >= batchMax) this.#flush();
+    this.#unsavedBytes += sizeOf(envelope);
+    this.#unwritten += 1;
+    const isDue = this.#unsaved.length >= batchMax || this.#unsavedBytes >= batchMaxBytes;
+    if (isDue || (this.#isUnsure && this.#followers.size > 0)) this.#flush();
     else this.#gathering ??= setTimeout(() => this.#flush(), gatherMs);
-    for (const follower of this.#followers) if (follower.wants(envelope)) deliver(follower, sequence, envelope);
+    for (const follower of this.#followers) {
+      if (this.#isUnsure) follower.queue.fail(unavailable(`events can't be kept: ${this.#why}`));
+      else if (follower.wants(envelope)) deliver(follower, sequence, envelope);
+    }
   }
 
-  /**
-   * The disk has refused so many events that the next daemon might give their numbers again: an event gets one only once the disk
-   * takes it. Answers whether numbers go on as ever; else the event is written, or lost, and nobody is told of it.
-   */
-  #isWritable(envelope: Envelope): boolean {
-    this.#flush();
-    if (this.#unwritten < waitingMax) return true;
-    for (const { queue } of this.#followers) queue.fail(unavailable(`events can't be kept: ${this.#why}`));
-    this.#unsaved.push(envelope);
-    if (this.#next !== undefined) this.#next += 1;
-    this.#flush();
-    if (this.#unwritten >= waitingMax && this.#next !== undefined) this.#next -= 1;
-    return false;
+  /** The next daemon might give the last number again: nobody is told of it before the disk has taken one. */
+  get #isUnsure(): boolean {
+    return this.#unwritten > waitingMax;
   }
 
   #flush(): void {
@@ -254,8 +261,10 @@ export class EventHistory implements AsyncDisposable {
     if (fitting.length < events.length) this.#lose(events.length - fitting.length, "events are too large");
     const batch = { bytes: recordsOf(fitting), count: fitting.length, first, last: this.#next - 1 };
     this.#unsaved = [];
+    this.#unsavedBytes = 0;
+    if (batch.count === 0) return;
     try {
-      if (batch.count > 0) this.#segments.append(batch);
+      this.#segments.append(batch);
       this.#unwritten = 0;
       this.#complain();
     } catch (error) {

@@ -99,11 +99,6 @@ export class Segments implements AsyncDisposable {
     await this.#later;
   }
 
-  /** How much is there. */
-  get totals(): { readonly events: number; readonly bytes: number } {
-    return { events: this.#events, bytes: this.#bytes };
-  }
-
   /**
    * Appends records. Errors: as the filesystem's; nothing of them is there then.
    * Effects: whole before it returns, for everybody who reads the file.
@@ -151,15 +146,18 @@ export class Segments implements AsyncDisposable {
     return keys;
   }
 
-  /** Takes away what is beyond the limits. Effects: files go later. */
+  /**
+   * Takes away what is beyond the limits, but for the newest segment: its name alone tells the next daemon which numbers were given.
+   * Effects: files go later.
+   */
   prune(): void {
     const { limits, now, log } = this.#options;
     const ofPast = now() - limits.maxAgeMs;
-    for (let first = this.#segments[0]; first !== undefined; first = this.#segments[0]) {
-      const over = this.#events > limits.maxEvents || this.#bytes > limits.maxBytes || first.newestMs < ofPast;
-      if (!over || first.bytes === 0) return;
-      const gone = first;
-      if (this.#segments.length === 1 && this.#fd !== undefined) this.#sealCurrent(gone);
+    while (this.#segments.length > 1) {
+      const [gone] = this.#segments;
+      if (gone === undefined) return;
+      const over = this.#events > limits.maxEvents || this.#bytes > limits.maxBytes || gone.newestMs < ofPast;
+      if (!over) return;
       this.#segments.shift();
       this.#events -= gone.count;
       this.#bytes -= gone.bytes;
@@ -189,12 +187,14 @@ export class Segments implements AsyncDisposable {
     return { segment, fd: this.#fd };
   }
 
-  #isFull({ count, bytes, oldestMs }: Segment): boolean {
+  /** Whether the next event begins another one: also where nobody could read what stands behind what can't be read. */
+  #isFull({ count, bytes, oldestMs, isBroken }: Segment): boolean {
     const { limits, now } = this.#options;
     return (
+      isBroken ||
       count * parts >= limits.maxEvents ||
       bytes * parts >= limits.maxBytes ||
-      (now() - oldestMs) * parts >= limits.maxAgeMs
+      (bytes > 0 && (now() - oldestMs) * parts >= limits.maxAgeMs)
     );
   }
 
@@ -217,11 +217,7 @@ export class Segments implements AsyncDisposable {
   #sealCurrent(segment: Segment): void {
     const fd = this.#fd;
     this.#fd = undefined;
-    if (segment.bytes > 0) return this.#seal(segment, fd);
-    // Nothing could be written to it.
-    this.#segments.pop();
-    if (fd !== undefined) closeSync(fd);
-    this.#then(() => fs.rm(segment.path, { force: true }).catch(() => undefined));
+    this.#seal(segment, fd);
   }
 
   /** Closes a segment, later: on the disk first, then under the name that says so. */
@@ -263,7 +259,10 @@ export class Segments implements AsyncDisposable {
     this.#options.log.warn("a part of the event history can't be read", { path: segment.path, from: end });
   }
 
-  /** Counts what is whole in a segment that was not closed, and cuts off the rest. Answers whether anything is. */
+  /**
+   * Counts what is whole in a segment that was not closed, and cuts off the rest.
+   * Answers whether it stays, as one does that nothing was written to: it says which numbers may have been given.
+   */
   async #recover(segment: Segment): Promise<boolean> {
     const { log, folder } = this.#options;
     const { path: file, bytes: size } = segment;
@@ -273,12 +272,11 @@ export class Segments implements AsyncDisposable {
       segment.count += 1;
     }
     segment.bytes = whole;
-    if (whole === size && whole > 0) return true;
-    if (size > 0) log.warn("the end of the event history was cut off", { path: file, bytes: size - whole });
+    if (whole === size) return true;
+    log.warn("the end of the event history was cut off", { path: file, bytes: size - whole });
     try {
       if (whole > 0) await fs.truncate(file, whole);
-      else if (size > 0) await fs.rename(file, path.join(folder, unreadableName));
-      else await fs.rm(file, { force: true });
+      else await fs.rename(file, path.join(folder, unreadableName));
     } catch (error) {
       // What is whole is read all the same; nothing goes behind it.
       segment.sealed = true;
