@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, rmSync } from "node:fs";
+import { FaultError } from "../../lib/faults.ts";
 import type { Logger } from "../../lib/log.ts";
 import { closeQuietly, type Fd, internetNameOf, type Kernel, OwnedFd } from "../../sys/index.ts";
 import { claimSocket, handOver } from "./sockets.ts";
@@ -29,11 +30,14 @@ export interface SocketAccess {
 export interface Listeners extends Disposable {
   /** Makes room for a socket that is to be opened. Errors: those of claimSocket, where none was inherited. */
   claim(path: string): Promise<void>;
-  /** A descriptor to serve on, for its taker to close. One that a service manager made keeps its mode and owner. */
+  /**
+   * A descriptor to serve on, for its taker to close. One that a service manager made keeps its mode and owner.
+   * Errors: failedPrecondition (another server of this daemon has it: each would get some of the other's clients).
+   */
   open(path: string, access: SocketAccess): Promise<Fd>;
   /**
    * As `open`, of TCP; `host` is an address in numbers. A port of 0 is the kernel's choice, which stays for whoever asks under the
-   * same `name`. Errors: what listening says, EADDRINUSE among it.
+   * same `name`. Errors: as `open`; what listening says, EADDRINUSE among it.
    */
   openTcp(name: string, host: string, port: number): Fd;
   /** Lets go of what no server has opened since this was called last. */
@@ -94,7 +98,7 @@ class ProcessListeners implements Listeners {
 
   async open(path: string, access: SocketAccess): Promise<Fd> {
     const known = this.#known(path) ?? this.#make(path);
-    known.opened = true;
+    take(known, path);
     if (known.file !== "none") {
       chmodSync(path, access.mode);
       await handOver(path, access.uid, access.gid);
@@ -107,7 +111,7 @@ class ProcessListeners implements Listeners {
     const asked = port === 0 ? `${name} ${place}` : undefined;
     const known = asked === undefined ? this.#listeners.get(place) : this.#askedFor(asked);
     const listener = known ?? this.#makeTcp(host, port, asked);
-    listener.opened = true;
+    take(listener, place);
     return this.#kernel.duplicate(listener.socket.fd);
   }
 
@@ -194,6 +198,15 @@ class ProcessListeners implements Listeners {
     if (file === "ours") rmSync(path, { force: true });
     socket[Symbol.dispose]();
   }
+}
+
+function take(listener: Listener, place: string): void {
+  if (listener.opened)
+    throw new FaultError(
+      "failedPrecondition",
+      `another server of this daemon listens on ${place} already; choose another address for one of them`,
+    );
+  listener.opened = true;
 }
 
 /**
