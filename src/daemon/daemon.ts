@@ -118,6 +118,8 @@ export async function startDaemon({
   });
   stack.use(started);
   await openServers(started, listeners);
+  // They come first at the end, and one that fails keeps nobody from letting go of the rest.
+  stack.defer(() => closeServers(started.view, () => eventsOf(started)?.retire()));
   return aliveWith({ plugins: started, definitions: plugins, configs, timeouts }, stack.move());
 }
 
@@ -125,7 +127,7 @@ function aliveWith(
   parts: Pick<Daemon, "plugins" | "definitions" | "configs" | "timeouts">,
   owned: AsyncDisposableStack,
 ): Daemon {
-  const events = parts.plugins.view.instance(exchangeToken.uri) as Exchange | undefined;
+  const events = eventsOf(parts.plugins);
   const tasks = parts.plugins.view.instance(tasksToken.uri) as TaskManager | undefined;
   return {
     ...parts,
@@ -133,11 +135,12 @@ function aliveWith(
     get awaited() {
       return events?.awaited ?? 0;
     },
-    [Symbol.asyncDispose]: async () => {
-      await closeServers(parts.plugins.view, () => events?.retire());
-      await owned.disposeAsync();
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function eventsOf({ view }: StartedPlugins): Exchange | undefined {
+  return view.instance(exchangeToken.uri) as Exchange | undefined;
 }
 
 function addressOf(configs: PluginConfigs, id: string): string {
