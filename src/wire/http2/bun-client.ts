@@ -1,3 +1,4 @@
+import { CallTimer } from "../call-timer.ts";
 import type { Endpoint } from "./bun-server.ts";
 import { type BunSocket, BunTransport, type SocketData, socketEvents, TlsTransport } from "./bun-transport.ts";
 import { Connection, type ConnectionHandler } from "./connection.ts";
@@ -36,6 +37,10 @@ export async function connectHttp2(endpoint: Endpoint, options: Http2ClientOptio
   const socket = clientTlsEvents(hostname, (one) => open(one, new TlsTransport(one)), connected.reject);
   const tls = clientTlsOptions(options.tls, hostname);
   connected.promise.catch(() => {}); // a socket that fails at once tells both of us
-  await Bun.connect<SocketData>({ hostname, port, socket, data, tls });
-  return connected.promise;
+  const opened = await Bun.connect<SocketData>({ hostname, port, socket, data, tls });
+  using _late = new CallTimer(options.tls.helloTimeoutMs, () => {
+    connected.reject(new Error("the server did not show in time who it is"));
+    opened.terminate();
+  });
+  return await connected.promise;
 }

@@ -10,11 +10,13 @@ export interface ClientTls {
   /** What it shows of itself, where the server asks. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** How long the server may take to show who it is. */
+  readonly helloTimeoutMs: number;
 }
 
 /** What is given to the runtime. Source: RFC 7301, section 3.1; RFC 6066, section 3 (addresses are no server names). */
-export function clientTlsOptions(tls: ClientTls, host: string): Readonly<Record<string, unknown>> {
-  const own = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
+export function clientTlsOptions({ ca, cert, key }: ClientTls, host: string): Readonly<Record<string, unknown>> {
+  const own = Object.fromEntries(Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined));
   const name = isIP(host) === 0 ? { serverName: host } : {};
   return { ...own, ...name, rejectUnauthorized: true, ALPNProtocols: "\x02h2" };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createSecureServer, type SecureServerOptions, type ServerHttp2Stream } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.ts";
 import {
@@ -34,6 +34,40 @@ async function sendOne({ tracing }: { readonly tracing: Tracing }): Promise<void
   tracing.grpc.begin({ method, namespace: "ns", metadata: new Map() }).ended(0, "");
   await tracing[Symbol.asyncDispose]();
 }
+
+/** Makes spans until one has come. */
+async function sendUntil({ tracing }: { readonly tracing: Tracing }, came: () => boolean): Promise<void> {
+  const method = Version.method.version;
+  for (let n = 0; !came() && n < 3_000; n++) {
+    tracing.grpc.begin({ method, namespace: "ns", metadata: new Map() }).ended(0, "");
+    await Bun.sleep(10);
+  }
+}
+
+/** A way to a port, on which the first to come is taken in and never heard of again. */
+async function losingTheFirst(port: number) {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    const isFirst = sockets.push(socket) === 1;
+    socket.on("error", () => {});
+    if (isFirst) return void socket.resume();
+    const onwards = connect(port, "127.0.0.1");
+    onwards.on("error", () => socket.destroy());
+    onwards.on("close", () => socket.destroy());
+    socket.on("close", () => onwards.destroy());
+    socket.pipe(onwards).pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address() as AddressInfo;
+  const end = (): void => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  return { port: address.port, sockets, [Symbol.dispose]: end };
+}
+
+/** Often, and with little patience. */
+const hasty = { OTEL_BSP_SCHEDULE_DELAY: "10", OTEL_EXPORTER_OTLP_TIMEOUT: "1000" };
 
 function collector(take: (ctx: Ctx, request: ExportTraceServiceRequest) => object) {
   return createGrpcServer({ services: [defineService(TraceService, { export: take })] });
@@ -90,6 +124,19 @@ describe("spans over gRPC", () => {
     await sendOne(one);
     expect(one.logged).toEqual([expect.stringMatching(/export of 1 spans: no answer within 100 ms/)]);
   });
+
+  test("go another way where one has gone silent", async () => {
+    let calls = 0;
+    const server = collector(() => {
+      calls += 1;
+      return {};
+    });
+    using way = await losingTheFirst(await server.listen({ host: "127.0.0.1", port: 0 }));
+    await using one = await tracingTo(`http://127.0.0.1:${way.port}`, hasty);
+    await sendUntil(one, () => calls > 0);
+    expect([calls > 0, way.sockets.length > 1]).toEqual([true, true]);
+    await server.close(0);
+  }, 60_000);
 
   test("say which certificate cannot be read", async () => {
     const more = { OTEL_EXPORTER_OTLP_CERTIFICATE: "/no/such.pem" };
@@ -175,4 +222,18 @@ describe.skipIf(Bun.which("openssl") === null)("spans over gRPC and TLS", () => 
     expect([wanted.authorities.length, stranger.authorities]).toEqual([2, []]);
     rmSync(folder, { recursive: true });
   });
+
+  test("go another way where a server does not say who it is, and leave nothing open there", async () => {
+    const folder = mkdtempSync("/tmp/lighter-otlp-");
+    await makeCertificates(folder);
+    const read = (name: string): Promise<string> => Bun.file(join(folder, name)).text();
+    using server = await secureCollector({ cert: await read("server.pem"), key: await read("server.key") });
+    using way = await losingTheFirst(server.port);
+    const more = { ...hasty, OTEL_EXPORTER_OTLP_CERTIFICATE: join(folder, "ca.pem") };
+    await using one = await tracingTo(`https://127.0.0.1:${way.port}`, more);
+    const isLetGo = (): boolean => way.sockets[0]?.closed === true;
+    await sendUntil(one, () => server.authorities.length > 0 && isLetGo());
+    expect([server.authorities.length > 0, isLetGo()]).toEqual([true, true]);
+    rmSync(folder, { recursive: true });
+  }, 60_000);
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
 import type { ReadableSpan, SpanExporter } from "@opentelemetry/sdk-trace";
@@ -13,7 +13,7 @@ import { pause } from "../../lib/pause.ts";
 import { CallTimer } from "../call-timer.ts";
 import { type ClientTls, connectGrpc } from "../grpc/index.ts";
 import type { ClientConnection } from "../service.ts";
-import type { GrpcTarget, GrpcTlsFiles } from "./grpc-settings.ts";
+import type { GrpcTarget } from "./grpc-settings.ts";
 
 /** Source: opentelemetry-proto docs/specification.md, OTLP/gRPC response, failures that are tried again. */
 const passing: ReadonlySet<FaultKind> = new Set([
@@ -34,8 +34,8 @@ type Done = Parameters<SpanExporter["export"]>[1];
  * Makes what sends spans over gRPC. It connects when there is something to send, and again when the connection was lost.
  * Errors: invalidArgument (a certificate that can't be read).
  */
-export function createGrpcExporter(target: GrpcTarget): SpanExporter {
-  return new GrpcExporter(target, target.tls === undefined ? undefined : readTls(target.tls));
+export async function createGrpcExporter(target: GrpcTarget): Promise<SpanExporter> {
+  return new GrpcExporter(target, await readTls(target));
 }
 
 class GrpcExporter implements SpanExporter {
@@ -91,8 +91,10 @@ class GrpcExporter implements SpanExporter {
         const connection = await unlessAborted(this.#connected(), signal);
         return refusedNone(await connection.client(TraceService).export(request, { signal, metadata: headers }));
       } catch (error) {
-        if (signal.aborted || !(error instanceof FaultError) || !passing.has(error.kind)) throw error;
+        if (!(error instanceof FaultError) || !passing.has(error.kind)) throw error;
+        // Also where no answer came in time: who was at the other end may be gone without a word.
         this.#forget();
+        if (signal.aborted) throw error;
         // Half of it, or all: those that one collector turned away do not come back at once.
         await pause(pauseMs * (0.5 + Math.random() / 2), signal).catch(() => {
           throw error;
@@ -130,14 +132,17 @@ function refusedNone({ partialSuccess }: ExportTraceServiceResponse): void {
   throw new FaultError("unknown", `the collector rejected ${rejectedSpans} of them: ${errorMessage}`);
 }
 
-function readTls({ ca, cert, key }: GrpcTlsFiles): ClientTls {
-  const read = (file: string | undefined): string | undefined => {
+async function readTls({ tls, timeoutMs }: GrpcTarget): Promise<ClientTls | undefined> {
+  if (tls === undefined) return undefined;
+  const read = async (file: string | undefined): Promise<string | undefined> => {
     if (file === undefined) return undefined;
     try {
-      return readFileSync(file, "utf8");
+      return await readFile(file, "utf8");
     } catch (error) {
       throw invalidArgument(`certificate ${file}: ${messageOf(error)}`);
     }
   };
-  return { ca: read(ca), cert: read(cert), key: read(key) };
+  const [ca, cert, key] = [await read(tls.ca), await read(tls.cert), await read(tls.key)];
+  // No export waits for longer.
+  return { ca, cert, key, helloTimeoutMs: timeoutMs };
 }

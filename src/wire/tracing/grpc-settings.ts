@@ -12,7 +12,7 @@ export interface GrpcTarget {
   readonly gzip: boolean;
 }
 
-export interface GrpcTlsFiles {
+interface GrpcTlsFiles {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;

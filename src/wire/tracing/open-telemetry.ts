@@ -62,7 +62,7 @@ export async function createTracing(settings: TracingSettings, env: Environment,
 async function exporterFor(settings: ExporterSettings): Promise<SpanExporter> {
   if (settings.protocol === "grpc") {
     const { createGrpcExporter } = await import("./grpc-exporter.ts");
-    return createGrpcExporter(settings.target);
+    return await createGrpcExporter(settings.target);
   }
   const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-proto");
   return new OTLPTraceExporter(settings.url === undefined ? {} : { url: settings.url });
