@@ -37,56 +37,56 @@ export function createTaskServices(
 }
 
 function createTaskImpl(parts: HostParts, version: string, broken: BrokenTasks): ServiceImpl<typeof TaskV3> {
-  const find = (ctx: Ctx, id: string): Task => parts.tasks.get(namespaceOf(ctx), id);
+  const find = (ctx: Ctx, id: string): Promise<Task> => parts.tasks.made(namespaceOf(ctx), id, ctx.signal);
   return {
     create: async (ctx, request) => {
       broken.refuse(namespaceOf(ctx), checkIdentifier(request.id));
       const task = await createTask(parts, namespaceOf(ctx), request, ctx.trace);
       return { pid: task.init.pid };
     },
-    start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, find(ctx, id), execId, ctx.trace) }),
+    start: async (ctx, { id, execId }) => ({ pid: await startProcess(parts, await find(ctx, id), execId, ctx.trace) }),
     delete: async (ctx, { id, execId }) => {
       const lost = execId === "" ? broken.find(namespaceOf(ctx), id) : undefined;
       if (lost !== undefined) return await removeBroken(parts, broken, lost);
-      return await remove(parts, find(ctx, id), execId, ctx.trace);
+      return await remove(parts, await find(ctx, id), execId, ctx.trace);
     },
     exec: async (ctx, request) => {
-      await addExec(parts, find(ctx, request.id), request);
+      await addExec(parts, await find(ctx, request.id), request);
       return {};
     },
-    state: (ctx, { id, execId }) => {
-      const task = find(ctx, id);
+    state: async (ctx, { id, execId }) => {
+      const task = await find(ctx, id);
       return processState(task, task.process(execId));
     },
-    wait: (ctx, { id, execId }) => waitForExit(ctx, find(ctx, id).process(execId)),
-    kill: (ctx, { id, execId, signal, all }) => {
-      killProcess(parts, find(ctx, id), execId, signal, all);
+    wait: async (ctx, { id, execId }) => await waitForExit(ctx, (await find(ctx, id)).process(execId)),
+    kill: async (ctx, { id, execId, signal, all }) => {
+      killProcess(parts, await find(ctx, id), execId, signal, all);
       return {};
     },
-    pids: (ctx, { id }) => taskPids(find(ctx, id)),
+    pids: async (ctx, { id }) => taskPids(await find(ctx, id)),
     pause: async (ctx, { id }) => {
-      await pauseTask(parts, find(ctx, id));
+      await pauseTask(parts, await find(ctx, id));
       return {};
     },
     resume: async (ctx, { id }) => {
-      await resumeTask(parts, find(ctx, id));
+      await resumeTask(parts, await find(ctx, id));
       return {};
     },
-    stats: (ctx, { id }) => ({ stats: taskStats(find(ctx, id)) }),
+    stats: async (ctx, { id }) => ({ stats: taskStats(await find(ctx, id)) }),
     update: async (ctx, { id, resources }) => {
-      await updateTask(find(ctx, id), resources);
+      await updateTask(await find(ctx, id), resources);
       return {};
     },
     checkpoint: async (ctx, request) => {
-      await checkpointTask(parts, find(ctx, request.id), request);
+      await checkpointTask(parts, await find(ctx, request.id), request);
       return {};
     },
-    resizePty: (ctx, { id, execId, width, height }) => {
-      resizeTerminal(find(ctx, id).process(execId), width, height);
+    resizePty: async (ctx, { id, execId, width, height }) => {
+      resizeTerminal((await find(ctx, id)).process(execId), width, height);
       return {};
     },
-    closeIO: (ctx, { id, execId }) => {
-      closeStdin(parts, find(ctx, id), execId);
+    closeIO: async (ctx, { id, execId }) => {
+      closeStdin(parts, await find(ctx, id), execId);
       return {};
     },
     connect: (ctx, { id }) => {

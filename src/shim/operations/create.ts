@@ -6,6 +6,7 @@ import { TaskCreateSchema } from "../../gen/containerd/events/task_pb.ts";
 import { type Options, OptionsSchema } from "../../gen/containerd/runc/v1/oci_pb.ts";
 import type { CreateTaskRequest } from "../../gen/containerd/task/v3/shim_pb.ts";
 import { invalidArgument, messageOf, quote } from "../../lib/faults.ts";
+import { SharedWait } from "../../lib/shared-wait.ts";
 import { spanned, type Trace } from "../../lib/trace.ts";
 import { mountAll, unmountAll } from "../../sys/index.ts";
 import { anyIs, anyTo } from "../../wire/any.ts";
@@ -44,6 +45,7 @@ export async function createTask(
   parts.moveLock.expect();
   const { task, spec } = newTask(parts, namespace, request);
   parts.tasks.add(task);
+  using _making = beginMaking(task);
   using _lock = await task.lock.exclusive();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => {
@@ -72,6 +74,18 @@ export async function createTask(
   undo.move();
   watchExit(parts, task, task.init);
   return task;
+}
+
+/** Lets those who ask for the task wait until the answer is disposed: it is there then, or gone. */
+function beginMaking(task: Task): Disposable {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  task.making = new SharedWait(promise);
+  return {
+    [Symbol.dispose]: () => {
+      task.making = undefined;
+      resolve();
+    },
+  };
 }
 
 interface NewTask {

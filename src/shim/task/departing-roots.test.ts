@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../lib/log.ts";
 import { createKernel, mountAll, unmountAll } from "../../sys/index.ts";
+import { testAsRoot } from "../../sys/testing.ts";
 import { DepartingRoots, upperOf } from "./departing-roots.ts";
 
 const kernel = createKernel();
-const requiresRoot = test.skipIf(process.getuid?.() !== 0);
 
 /** A root of the built-in snapshotter's. */
 class Bed implements Disposable {
@@ -55,7 +55,7 @@ function linkOf(fd: string): string {
 }
 
 describe("DepartingRoots", () => {
-  requiresRoot("a root is out of sight at once, and gone when that is waited for", async () => {
+  testAsRoot("a root is out of sight at once, and gone when that is waited for", async () => {
     using bed = new Bed();
     mountAll(kernel, bed.mounts, bed.rootfs);
     writeFileSync(join(bed.rootfs, "file"), "");
@@ -69,7 +69,7 @@ describe("DepartingRoots", () => {
     expect(bed.lines).toEqual([]);
   });
 
-  requiresRoot("the next root of the same folder has it for itself, however often", async () => {
+  testAsRoot("the next root of the same folder has it for itself, however often", async () => {
     using bed = new Bed();
     // With an index the kernel refuses a folder that another overlay has.
     const mounts = bed.mounts.map((mount) => ({ ...mount, options: [...mount.options, "index=on"] }));
@@ -81,7 +81,7 @@ describe("DepartingRoots", () => {
     await bed.roots.gone(bed.upper);
   });
 
-  requiresRoot("one that is busy, or stacked, is out of sight as well", async () => {
+  testAsRoot("one that is busy, or stacked, is out of sight as well", async () => {
     using bed = new Bed();
     mountAll(kernel, bed.mounts, bed.rootfs);
     mountAll(kernel, [{ type: "tmpfs", source: "tmpfs", target: "", options: [] }], bed.rootfs);
@@ -94,7 +94,7 @@ describe("DepartingRoots", () => {
     expect(bed.held()).toEqual([]);
   });
 
-  requiresRoot("where nothing is mounted, or no folder is, there is nothing to do", async () => {
+  testAsRoot("where nothing is mounted, or no folder is, there is nothing to do", async () => {
     using bed = new Bed();
     bed.roots.detach(bed.rootfs, bed.upper)[Symbol.dispose]();
     bed.roots.detach(join(bed.folder, "missing"), bed.upper)[Symbol.dispose]();

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { FaultError, quote } from "../../lib/faults.ts";
+import { SharedWait } from "../../lib/shared-wait.ts";
 import type { OomWatch } from "../cgroup/oom.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { ProcessExit } from "../process/process-handle.ts";
@@ -46,6 +47,8 @@ export class Task {
   readonly execs: Map<string, TaskProcess> = new Map();
   readonly lock: OperationLock = new OperationLock();
   phase: TaskRecord["phase"] = "creating";
+  /** Its creation, while that is under way. */
+  making: SharedWait<void> | undefined;
   cgroup: CgroupRecord | undefined;
   /** The upper folder of its root where that may go behind its back; known to the host alone that mounted it. */
   upper: string | undefined;
@@ -138,6 +141,15 @@ export class TaskTable {
       throw new FaultError("notFound", "container not created: not found");
     }
     return task;
+  }
+
+  /**
+   * As `get`, once a creation that is under way is over: a client may ask for a task that another call is making.
+   * Errors: notFound; as the signal's. Source: containerd's shim, whose Create locks all others out.
+   */
+  async made(namespace: string, id: string, signal: AbortSignal): Promise<Task> {
+    await this.find(namespace, id)?.making?.wait(signal);
+    return this.get(namespace, id);
   }
 
   /** Errors: alreadyExists. */
