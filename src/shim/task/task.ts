@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { FaultError, quote } from "../../lib/faults.ts";
-import { SharedWait } from "../../lib/shared-wait.ts";
+import type { SharedWait } from "../../lib/shared-wait.ts";
 import type { OomWatch } from "../cgroup/oom.ts";
 import type { TaskProcess } from "../process/process.ts";
 import type { ProcessExit } from "../process/process-handle.ts";

@@ -1,6 +1,5 @@
-import { describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { describe, expect } from "bun:test";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
@@ -8,18 +7,16 @@ import { EnvelopeSchema } from "../../../gen/containerd/types/event_pb.ts";
 import { createCtx } from "../../../lib/ctx.ts";
 import { Instant } from "../../../lib/instant.ts";
 import { createLogger } from "../../../lib/log.ts";
+import { SmallDisk, testAsRoot } from "../../../sys/testing.ts";
 import { createExchange, type EventHistory, openEventHistory } from "../index.ts";
 import type { EventHistoryOptions } from "./event-history.ts";
 
-const isRoot = process.getuid?.() === 0;
-const suffix = isRoot ? "" : " [needs root]";
 const limits = { maxEvents: 100_000, maxBytes: 100_000_000, maxAgeMs: 1_000_000_000 };
 
 const everything = { sinceMs: undefined, untilMs: undefined, afterSequence: 0, filters: [], follow: false };
 
-/** A folder on a small disk of its own. */
-class Disk implements Disposable {
-  readonly folder: string = mkdtempSync(path.join(tmpdir(), "lighter-history-"));
+/** A small disk with a history. */
+class Disk extends SmallDisk {
   readonly said: string[] = [];
   readonly exchange = createExchange({
     log: createLogger({ level: "fatal", format: "text", write: () => {} }),
@@ -30,11 +27,7 @@ class Disk implements Disposable {
   }
 
   constructor() {
-    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", this.folder]).exitCode).toBe(0);
-  }
-
-  remount(option: "ro" | "rw"): void {
-    expect(Bun.spawnSync(["mount", "-o", `remount,${option}`, this.folder]).exitCode).toBe(0);
+    super(256 * 1024);
   }
 
   open(timers?: EventHistoryOptions["timers"]): EventHistory {
@@ -68,11 +61,6 @@ class Disk implements Disposable {
   empty(): void {
     rmSync(this.#ballast);
   }
-
-  [Symbol.dispose](): void {
-    Bun.spawnSync(["umount", "-l", this.folder]);
-    rmSync(this.folder, { recursive: true });
-  }
 }
 
 async function topicsOf(history: EventHistory): Promise<string[]> {
@@ -82,7 +70,7 @@ async function topicsOf(history: EventHistory): Promise<string[]> {
 }
 
 describe("EventHistory", () => {
-  test.skipIf(!isRoot)(`leaves out what a full disk does not take, whole events, and goes on${suffix}`, async () => {
+  testAsRoot("leaves out what a full disk does not take, whole events, and goes on", async () => {
     using disk = new Disk();
     {
       await using history = disk.open();
@@ -103,7 +91,7 @@ describe("EventHistory", () => {
     expect(await topicsOf(again)).toEqual(["/first", "/second"]);
   });
 
-  test.skipIf(!isRoot)(`gives no number twice however long a disk is full, and goes on after it${suffix}`, async () => {
+  testAsRoot("gives no number twice however long a disk is full, and goes on after it", async () => {
     using disk = new Disk();
     await using history = disk.open();
     await disk.tell(history, "/first");
@@ -135,7 +123,7 @@ describe("EventHistory", () => {
     expect(kept[2]).toBeGreaterThan(told.at(-1) ?? Number.POSITIVE_INFINITY);
   });
 
-  test.skipIf(!isRoot)(`tells no follower of what the next life could not know of${suffix}`, async () => {
+  testAsRoot("tells no follower of what the next life could not know of", async () => {
     using disk = new Disk();
     {
       await using history = disk.open();
@@ -160,7 +148,7 @@ describe("EventHistory", () => {
     expect(told).toEqual(["/first"]);
   });
 
-  test.skipIf(!isRoot)(`reads on a disk that takes nothing, and writes once it does${suffix}`, async () => {
+  testAsRoot("reads on a disk that takes nothing, and writes once it does", async () => {
     using disk = new Disk();
     {
       await using history = disk.open();
@@ -173,18 +161,18 @@ describe("EventHistory", () => {
     const torn = path.join(disk.folder, "history", "1.events");
     writeFileSync(torn, Buffer.concat([await Bun.file(file).bytes(), Buffer.from([1, 2, 3])]));
     rmSync(file);
-    disk.remount("ro");
+    disk.makeReadOnly(true);
     await using history = disk.open();
     expect(await topicsOf(history)).toEqual(["/first"]);
     for (let time = 0; time < 5; time++) await disk.tell(history, "/lost");
     expect(await topicsOf(history)).toEqual(["/first"]);
-    disk.remount("rw");
+    disk.makeReadOnly(false);
     await disk.tell(history, "/second");
     expect(await topicsOf(history)).toEqual(["/first", "/second"]);
     expect(disk.said.filter((line) => line.includes("events are missing")).length).toBe(1);
   });
 
-  test.skipIf(!isRoot)(`tells a reader why its files can't be read, and tries again${suffix}`, async () => {
+  testAsRoot("tells a reader why its files can't be read, and tries again", async () => {
     using disk = new Disk();
     const folder = path.join(disk.folder, "history");
     await using history = disk.open();
