@@ -88,14 +88,14 @@ export async function* walk(segment: Segment, pieceBytes: number): AsyncGenerato
   }
 }
 
-/** It may get its other name just now. */
+/** It may have got its other name just now, which is noted a little later where another thread gives it. */
 async function openSegment(segment: Segment): Promise<fs.FileHandle> {
-  const { path: name } = segment;
+  const name = segment.path;
   try {
     return await fs.open(name, "r");
   } catch (error) {
-    if (!isErrno(error, "ENOENT") || segment.path === name) throw error;
-    return fs.open(segment.path, "r");
+    if (!isErrno(error, "ENOENT")) throw error;
+    return fs.open(segment.sealed ? path.join(path.dirname(name), closedName(segment)) : segment.path, "r");
   }
 }
 
